@@ -1,0 +1,165 @@
+"""What happens to every request, whatever its route.
+
+Invariants, each named by a test in ``tests/integration/test_api.py``:
+
+1. Every answer carries the security headers and a request id that we made.
+2. A body beyond the limit is refused before it is read further; nothing parses it.
+3. The access log holds method, route template, status, time, request id and principal:
+   no path, no query string, no header, no body.
+4. An error that nobody expected is logged by its type and place, without its message,
+   for a message may quote a value; the caller gets a problem.
+"""
+
+import json
+import time
+from pathlib import PurePath
+from types import TracebackType
+from typing import Final
+from uuid import uuid4
+
+import structlog
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from api.errors import MEDIA_TYPE, content
+
+BODY_LIMIT: Final = 16 * 1024
+"""Bytes. The largest honest body, a reveal with its reason, has less than one thousand."""
+
+_HEADERS: Final = (
+    (b"cache-control", b"no-store"),
+    (b"x-content-type-options", b"nosniff"),
+    (b"content-security-policy", b"default-src 'none'; frame-ancestors 'none'"),
+    (b"referrer-policy", b"no-referrer"),
+)
+_log = structlog.get_logger("kith.api")
+
+
+class Edge:
+    """The outermost part of the application."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Serve one request; anything but HTTP goes straight through."""
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        exchange = _Exchange(scope, send)
+        try:
+            body = await _whole_body(scope, receive)
+            if body is None:
+                await exchange.refuse(413, "body_too_large", f"Send at most {BODY_LIMIT} bytes.")
+            else:
+                await self._app(scope, _replay(body, receive), exchange.send)
+        except _Gone:
+            exchange.status = 499
+        except Exception as error:  # noqa: BLE001 - the last place that can keep it from the log
+            exchange.failed(error)
+            if not exchange.started:
+                await exchange.refuse(500, "unexpected", "Tell us the request id.")
+        finally:
+            exchange.log()
+
+
+class _Gone(Exception):  # noqa: N818 - not an error: the caller hung up
+    """The caller went away before the body was complete."""
+
+
+class _Exchange:
+    """One request and its answer."""
+
+    def __init__(self, scope: Scope, send: Send) -> None:
+        self._scope = scope
+        self._send = send
+        self._began = time.perf_counter()
+        self._id = uuid4().hex
+        self.status = 0
+        self.started = False
+        scope.setdefault("state", {})["request_id"] = self._id
+
+    async def send(self, message: Message) -> None:
+        """Send a part of the answer, the first with our headers."""
+        if message["type"] == "http.response.start":
+            self.started = True
+            self.status = message["status"]
+            headers = [*message.get("headers", []), *_HEADERS, (b"x-request-id", self._id.encode())]
+            message = {**message, "headers": headers}
+        await self._send(message)
+
+    async def refuse(self, status: int, code: str, detail: str) -> None:
+        """Answer with a problem, without the application."""
+        body = json.dumps(content(status, code, detail, self._id)).encode()
+        headers = [
+            (b"content-type", MEDIA_TYPE.encode()),
+            (b"content-length", str(len(body)).encode()),
+            (b"connection", b"close"),  # the rest of the body stays unread
+        ]
+        await self.send({"type": "http.response.start", "status": status, "headers": headers})
+        await self.send({"type": "http.response.body", "body": body})
+
+    def failed(self, error: Exception) -> None:
+        """Log an unexpected error without its message."""
+        self.status = self.status or 500
+        _log.error(
+            "unexpected_error",
+            error=type(error).__name__,
+            at=_place(error.__traceback__),
+            request_id=self._id,
+        )
+
+    def log(self) -> None:
+        """Write the line of the access log."""
+        state = self._scope["state"]
+        _log.info(
+            "request",
+            method=self._scope["method"] if self._scope["method"].isalpha() else "?",
+            route=getattr(self._scope.get("route"), "path", "none"),
+            status=self.status,
+            milliseconds=round((time.perf_counter() - self._began) * 1000, 1),
+            request_id=self._id,
+            principal=state.get("principal"),
+        )
+
+
+def _place(traceback: TracebackType | None) -> str:
+    """The innermost of our own frames, as file and line."""
+    place = "unknown"
+    while traceback is not None:
+        path = PurePath(traceback.tb_frame.f_code.co_filename)
+        if "site-packages" not in path.parts:
+            place = f"{path.parent.name}/{path.name}:{traceback.tb_lineno}"
+        traceback = traceback.tb_next
+    return place
+
+
+async def _whole_body(scope: Scope, receive: Receive) -> bytes | None:
+    """Read the body; None when it is, or says it is, beyond the limit."""
+    declared = dict(scope["headers"]).get(b"content-length", b"0")
+    if not declared.isdigit() or len(declared) > 9 or int(declared) > BODY_LIMIT:
+        return None
+    body = b""
+    while True:
+        message = await receive()
+        if message["type"] == "http.disconnect":
+            raise _Gone
+        part: bytes = message.get("body", b"")
+        body += part
+        if len(body) > BODY_LIMIT:
+            return None
+        if not message.get("more_body", False):
+            return body
+
+
+def _replay(body: bytes, receive: Receive) -> Receive:
+    """Hand the body on once, and what the server says afterwards."""
+    handed = False
+
+    async def again() -> Message:
+        nonlocal handed
+        if handed:
+            return await receive()
+        handed = True
+        return {"type": "http.request", "body": body, "more_body": False}
+
+    return again

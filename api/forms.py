@@ -1,0 +1,203 @@
+"""What requests and answers look like on the wire."""
+
+from datetime import datetime
+from typing import Annotated, Self
+
+from fastapi import Query
+from pydantic import BaseModel, ConfigDict, Field, SecretStr
+
+from cdp.access.answers import Page, Shown, View
+from cdp.profiles.evidence import Evidence
+from connectors.record import AttributeValue
+from policies.vocabulary import FieldClass, Purpose
+
+_EXAMPLE_ID = "p4t0k9v2m8x7c1q5zr3jd"
+
+PurposeQuery = Annotated[Purpose, Query(description="What the data is used for.")]
+
+
+class _Form(BaseModel):
+    model_config = ConfigDict(extra="forbid", hide_input_in_errors=True)
+
+
+class Lookup(_Form):
+    """An exact look-up by a full identifier. It stands in the body, never in an address."""
+
+    model_config = ConfigDict(
+        json_schema_extra={
+            "examples": [{"field": "phone", "value": "138 1234 8000", "purpose": "service"}]
+        }
+    )
+    field: FieldClass = Field(description="The kind of identifier.")
+    scope: str | None = Field(
+        None, max_length=128, description="App, shop or corp of the identifier; without it, any."
+    )
+    value: SecretStr = Field(min_length=1, max_length=512, description="The whole identifier.")
+    purpose: Purpose = Field(description="What the data is used for.")
+
+
+class Reveal(_Form):
+    """One field, clear, for a reason that the audit log keeps."""
+
+    model_config = ConfigDict(
+        json_schema_extra={
+            "examples": [
+                {"field": "phone", "purpose": "service", "reason": "Call back about ticket 4711"}
+            ]
+        }
+    )
+    field: FieldClass
+    purpose: Purpose
+    reason: str = Field(
+        max_length=2000,
+        description="1 to 200 characters, without phone numbers, addresses or ID numbers.",
+    )
+
+
+class ShownForm(_Form):
+    """One value and how it is shown."""
+
+    value: str = Field(examples=["138****8000"])
+    treatment: str = Field(description="mask or clear", examples=["mask"])
+
+    @classmethod
+    def of(cls, shown: Shown) -> Self:
+        """Translate."""
+        return cls(value=shown.value, treatment=shown.treatment)
+
+
+class ConsentForm(_Form):
+    """What the person agreed to and refused."""
+
+    granted: tuple[str, ...] = Field(examples=[["service"]])
+    refused: tuple[str, ...] = Field(examples=[["marketing"]])
+
+
+class ProfileForm(_Form):
+    """One person, as the caller may see them for this purpose."""
+
+    profile_id: str = Field(examples=[_EXAMPLE_ID])
+    redirected_from: str | None = Field(description="The older id that was asked for, if any.")
+    fields: dict[str, ShownForm]
+    attributes: dict[str, AttributeValue] = Field(examples=[{"orders": 7, "total_spent": "1280.5"}])
+    tags: dict[str, str] = Field(examples=[{"lifecycle": "active"}])
+    stores: tuple[str, ...] = Field(examples=[["BJ01"]])
+    consent: ConsentForm
+    omitted: tuple[str, ...] = Field(
+        description="Field classes the caller does not get, whoever it is about.",
+        examples=[["national_id"]],
+    )
+
+    @classmethod
+    def of(cls, view: View) -> Self:
+        """Translate."""
+        return cls(
+            profile_id=view.profile_id,
+            redirected_from=view.redirected_from,
+            fields={name: ShownForm.of(shown) for name, shown in view.fields.items()},
+            attributes=dict(view.attributes),
+            tags=dict(view.tags),
+            stores=view.stores,
+            consent=ConsentForm(granted=view.consent.granted, refused=view.consent.refused),
+            omitted=view.omitted,
+        )
+
+
+class FoundForm(_Form):
+    """The people who hold the identifier, among those the caller may see."""
+
+    profiles: list[ProfileForm]
+
+
+class PageForm(_Form):
+    """A page of people in the order of their ids."""
+
+    profiles: list[ProfileForm]
+    after: str | None = Field(description="Pass it on for the next page; null: no more.")
+
+    @classmethod
+    def of(cls, page: Page) -> Self:
+        """Translate."""
+        return cls(profiles=[ProfileForm.of(one) for one in page.people], after=page.after)
+
+
+class MemberForm(_Form):
+    """One record of the person."""
+
+    record_id: int
+    source: str
+    store: str | None
+    first_seen: datetime
+
+
+class FindingForm(_Form):
+    """What one comparison gave."""
+
+    comparison: str = Field(examples=["birth date"])
+    level: str = Field(examples=["day and month exchanged"])
+    bits: float = Field(examples=[6.2])
+
+
+class LinkForm(_Form):
+    """Two records, compared."""
+
+    low_id: int
+    high_id: int
+    bits: float
+    epoch: str
+    findings: list[FindingForm]
+
+
+class EvidenceForm(_Form):
+    """Why the records of a person were joined. No values."""
+
+    profile_id: str = Field(examples=[_EXAMPLE_ID])
+    records: list[MemberForm]
+    links: list[LinkForm]
+
+    @classmethod
+    def of(cls, evidence: Evidence) -> Self:
+        """Translate."""
+        return cls(
+            profile_id=evidence.profile_id,
+            records=[
+                MemberForm(
+                    record_id=one.record_id,
+                    source=one.source,
+                    store=one.store,
+                    first_seen=one.first_seen,
+                )
+                for one in evidence.records
+            ],
+            links=[
+                LinkForm(
+                    low_id=link.low_id,
+                    high_id=link.high_id,
+                    bits=link.bits,
+                    epoch=link.epoch,
+                    findings=[
+                        FindingForm(comparison=f.comparison, level=f.level, bits=f.bits)
+                        for f in link.findings
+                    ],
+                )
+                for link in evidence.links
+            ],
+        )
+
+
+class ProblemForm(BaseModel):
+    """RFC 9457 problem details."""
+
+    type: str = Field(examples=["urn:kith:problem:not_found"])
+    title: str = Field(examples=["Not found"])
+    status: int = Field(examples=[404])
+    detail: str = Field(examples=["There is no such person among those you may see."])
+    code: str = Field(examples=["not_found"])
+    request_id: str = Field(examples=["0f7c8c1e5c2f4a0f9a53f6c5d1a4b7e2"])
+    errors: list[dict[str, str]] | None = None
+
+
+class HealthForm(BaseModel):
+    """Whether the process lives, or is ready."""
+
+    status: str = Field(examples=["ready"])

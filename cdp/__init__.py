@@ -1,0 +1,1 @@
+"""The platform: every rule of the house lives here."""

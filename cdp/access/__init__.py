@@ -1,0 +1,1 @@
+"""Who may see what, and the one road out for personal data."""

@@ -1,0 +1,77 @@
+"""What the gate answers: what may be seen of a person, or why not."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+
+from connectors.record import AttributeValue
+
+
+@dataclass(frozen=True, slots=True)
+class Shown:
+    """One value as it may be seen. Its ``repr`` hides it: it is personal even when masked."""
+
+    value: str = field(repr=False)
+    treatment: str  # mask | clear
+
+
+@dataclass(frozen=True, slots=True)
+class Consent:
+    """What a person agreed to and what they refused. Refused in one record is refused."""
+
+    granted: tuple[str, ...]
+    refused: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class View:
+    """One person as one subject may see them for one purpose.
+
+    Attributes:
+        profile_id: the current id.
+        redirected_from: the older id that was asked for; None when it was this one.
+        fields: identity fields that have a value the purpose may use.
+        attributes, tags, stores: empty when omitted.
+        consent: always given, so that nobody can use the rest without knowing it.
+        omitted: field classes that the subject does not get, whether or not this person
+            has a value there: the list says nothing about the person.
+    """
+
+    profile_id: str
+    redirected_from: str | None
+    fields: Mapping[str, Shown]
+    attributes: Mapping[str, AttributeValue] = field(repr=False)
+    tags: Mapping[str, str]
+    stores: tuple[str, ...]
+    consent: Consent
+    omitted: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Page:
+    """A page of people in the order of their ids. ``after`` asks for the next; None: no more."""
+
+    people: tuple[View, ...]
+    after: str | None
+
+
+class DenialKind(StrEnum):
+    """What a denial is about."""
+
+    FORBIDDEN = "forbidden"  # the subject may not do this, whoever it is about
+    NOT_FOUND = "not_found"  # there is no such person for this subject
+    UNUSABLE = "unusable"  # what was given cannot be used: an identifier, a reason
+
+
+@dataclass(frozen=True, slots=True)
+class Denial:
+    """A refusal: its kind, a code, and a sentence for the person who asked."""
+
+    kind: DenialKind
+    reason: str
+    sentence: str
+
+
+NOT_FOUND = Denial(
+    DenialKind.NOT_FOUND, "not_found", "There is no such person among those you may see."
+)

@@ -1,0 +1,360 @@
+"""The one road out: nobody sees a person but through here.
+
+Invariants, each named by a test in ``tests/integration/test_access.py``:
+
+1. Every view of a person is decided by policy: row by row and field by field.
+2. The audit event is appended in the same transaction, before anything is opened.
+3. What is omitted is never opened from the vault. What is masked never leaves unmasked.
+4. "No such person" and "not yours" give the same answer after the same work.
+5. A denied attempt is audited too.
+6. Nobody searches by a field that is masked for them, except for an exact look-up by a
+   full identifier that the person in front of them gave. Pages are in the order of ids
+   and have no other order and no other filter.
+7. No audit, no reveal: if the event cannot be kept, nothing is handed out.
+8. A purpose that needs consent meets only people who agreed to it and did not opt out,
+   and no purpose gets a value from a record whose own consent does not cover it.
+
+Answers are values, not exceptions, so that the event of a refusal is committed. Hand an
+answer on only after the transaction is committed.
+"""
+
+from collections.abc import Iterable, Mapping
+from typing import Final
+
+import sqlalchemy as sa
+
+from cdp.access import identifiers, showing
+from cdp.access.answers import NOT_FOUND, Denial, DenialKind, Page, Shown, View
+from cdp.access.trail import Attempt
+from cdp.audit import event, log
+from cdp.audit.errors import DetailRefused
+from cdp.ingest.normalise.result import Problem
+from cdp.profiles import reader
+from cdp.profiles.evidence import Evidence
+from cdp.profiles.reader import Located, StoredProfile
+from cdp.storage.schema import profile
+from cdp.vault.blind import INDEXED_FIELDS, BlindIndexer
+from cdp.workspace import Workspace
+from connectors.record import Sensitive
+from connectors.vocabulary import IDENTITY_FIELDS
+from policies.decision import NOBODY, Reason, Scope, Subject
+from policies.vocabulary import Action, FieldClass, Purpose, Treatment
+
+MOST_FOUND: Final = 20  # people under one identifier; a phone with more names nobody
+LARGEST_PAGE: Final = 200
+
+_NO_SUCH: Final = "no_such_profile"
+_NO_CONSENT: Final = "no_consent"
+# Refusals that depend on the person: the caller must not tell them from "no such person".
+_ABOUT_THE_PERSON: Final = frozenset({Reason.OUTSIDE_SCOPE, Reason.NO_STORE, _NO_SUCH, _NO_CONSENT})
+
+
+class Gate:
+    """The gate of one workspace. Stateless: any number of threads may use it."""
+
+    def __init__(
+        self,
+        workspace: Workspace,
+        request_id: str | None = None,
+        indexer: BlindIndexer | None = None,
+    ) -> None:
+        self._workspace = workspace
+        self._policy = workspace.policy
+        self._indexer = indexer or BlindIndexer(workspace.keyring)
+        self._request_id = request_id
+
+    def for_request(self, request_id: str) -> "Gate":
+        """Return the same gate, whose audit events carry ``request_id``."""
+        return Gate(self._workspace, request_id, self._indexer)
+
+    def view(
+        self,
+        connection: sa.Connection,
+        subject: Subject,
+        profile_id: str,
+        purpose: str,
+        request_id: str | None = None,
+    ) -> View | None:
+        """Show one person, or None: no such person for this subject and purpose.
+
+        ``refusal`` tells whether None had anything to do with the person at all.
+        """
+        attempt = self._attempt(subject, "profile.read", purpose, request_id)
+        found = self._locate(connection, profile_id)
+        reason = self._why_not(subject, Action.READ, FieldClass.PROFILE_ID, purpose, found)
+        stored = None if reason else self._load(connection, found)
+        if stored is None:
+            log.append(connection, attempt.denied(reason or _NO_SUCH, profile_id))
+            return None
+        treatments = self._policy.treatments(subject, Action.READ, purpose)
+        view = self._show(connection, attempt, [stored], treatments)[0]
+        return showing.redirected(view, profile_id)
+
+    def find(
+        self,
+        connection: sa.Connection,
+        subject: Subject,
+        field: str,
+        scope: str | None,
+        raw: Sensitive,
+        purpose: str,
+    ) -> list[View] | Denial:
+        """Show the people, at most 20, who hold one full identifier; as `view` shows each.
+
+        Args:
+            connection: in a transaction.
+            subject: who asks.
+            field: an identity field that is indexed.
+            scope: of the identifier; None tries every scope that ``cdp.yaml`` declares.
+            raw: the identifier as typed.
+            purpose: what for.
+        """
+        attempt = self._attempt(subject, "profile.find", purpose)
+        decision = self._policy.decide(subject, Action.FIND, field, purpose, None)
+        if not decision.allowed or field not in INDEXED_FIELDS:
+            reason = Reason.NO_RULE if decision.allowed else decision.reason
+            return self._forbid(connection, attempt, reason, (field,))
+        value = identifiers.canonical(field, raw, attempt.at.date())
+        if isinstance(value, Problem):
+            log.append(connection, attempt.denied("identifier_unusable", fields=(field,)))
+            return Denial(DenialKind.UNUSABLE, value.rule, value.next_step)
+        reach = self._policy.scope(subject, Action.FIND, purpose)
+        mine: list[str] = []
+        refused: list[event.AuditEvent] = []
+        holders = self._holders(connection, field, scope, value, purpose)
+        for found in reader.locate_many(connection, holders):
+            reason_not = self._why_not(
+                subject, Action.READ, FieldClass.PROFILE_ID, purpose, found
+            ) or (None if reach.includes(found.stores) else Reason.OUTSIDE_SCOPE.value)
+            if reason_not is None:
+                mine.append(found.id)
+            else:
+                refused.append(attempt.denied(reason_not, found.id, (field,)))
+        if not mine and not refused:
+            refused.append(attempt.denied(_NO_SUCH, fields=(field,)))
+        log.append_all(connection, refused)
+        trust = self._workspace.declaration.trust
+        people = reader.load_many(connection, mine[:MOST_FOUND], trust)
+        treatments = self._policy.treatments(subject, Action.READ, purpose)
+        return self._show(connection, attempt, list(people.values()), treatments)
+
+    def reveal(
+        self,
+        connection: sa.Connection,
+        subject: Subject,
+        profile_id: str,
+        field: str,
+        purpose: str,
+        reason: str,
+    ) -> Shown | Denial:
+        """Show one field of one person in the clear, for a reason that is kept.
+
+        Args:
+            connection: in a transaction.
+            subject: who asks.
+            profile_id: whose field.
+            field: an identity field.
+            purpose: what for.
+            reason: typed by the subject; no personal data (``cdp.audit.event.screen``).
+        """
+        attempt = self._attempt(subject, "profile.reveal", purpose)
+        try:
+            event.screen(reason)
+        except DetailRefused as error:
+            log.append(connection, attempt.denied(error.rule, profile_id, (field,)))
+            return Denial(DenialKind.UNUSABLE, error.rule, error.next_step)
+        found = self._locate(connection, profile_id)
+        why = self._why_not(subject, Action.REVEAL, field, purpose, found)
+        if why is None and field not in IDENTITY_FIELDS:
+            why = Reason.NO_RULE
+        stored = None if why else self._load(connection, found)
+        if stored is None:
+            why = why or _NO_SUCH
+            log.append(connection, attempt.denied(why, profile_id, (field,), reason))
+            return NOT_FOUND if why in _ABOUT_THE_PERSON else _forbidden(why)
+        if field not in stored.golden_for(purpose):
+            log.append(connection, attempt.denied("no_value", stored.id, (field,), reason))
+            return Denial(DenialKind.NOT_FOUND, "no_value", "This person has no such value.")
+        log.append(connection, attempt.allowed(stored.id, (field,), reason))
+        vault = self._workspace.vault
+        opened = reader.open_fields(connection, vault, stored, [field], purpose)
+        if field not in opened:
+            return Denial(DenialKind.NOT_FOUND, "no_value", "This person has no such value.")
+        return Shown(opened[field].reveal(reason=reason), Treatment.CLEAR.word)
+
+    def list_page(
+        self,
+        connection: sa.Connection,
+        subject: Subject,
+        purpose: str,
+        after: str | None = None,
+        limit: int = 50,
+    ) -> Page | Denial:
+        """Show a page of the people in the subject's scope, in the order of their ids.
+
+        Args:
+            connection: in a transaction.
+            subject: who asks.
+            purpose: what for.
+            after: the last id of the page before.
+            limit: people on a page, 1 to 200.
+        """
+        attempt = self._attempt(subject, "profile.list", purpose)
+        decision = self._policy.decide(subject, Action.LIST, FieldClass.PROFILE_ID, purpose, None)
+        if decision.treatment is not Treatment.CLEAR:
+            return self._forbid(connection, attempt, decision.reason, ())
+        if after is not None and not reader.is_profile_id(after):
+            log.append(connection, attempt.denied("cursor_unusable"))
+            return Denial(
+                DenialKind.UNUSABLE, "cursor_unusable", "pass the id that the last page ended with"
+            )
+        size = max(1, min(limit, LARGEST_PAGE))
+        statement = sa.select(profile.c.id).where(
+            inside(self._policy.scope(subject, Action.LIST, purpose)), self._consenting(purpose)
+        )
+        if after is not None:
+            statement = statement.where(profile.c.id > after)
+        ids = list(connection.scalars(statement.order_by(profile.c.id).limit(size + 1)))
+        people = reader.load_many(connection, ids[:size], self._workspace.declaration.trust)
+        treatments = self._policy.treatments(subject, Action.LIST, purpose)
+        views = self._show(connection, attempt, list(people.values()), treatments)
+        return Page(tuple(views), ids[size - 1] if len(ids) > size else None)
+
+    def evidence(
+        self,
+        connection: sa.Connection,
+        subject: Subject,
+        profile_id: str,
+        purpose: str,
+    ) -> Evidence | Denial:
+        """Say why the records of one person were joined.
+
+        Raises:
+            Stop: an edge was scored by another release.
+        """
+        attempt = self._attempt(subject, "profile.evidence", purpose)
+        found = self._locate(connection, profile_id)
+        fields = (FieldClass.EVIDENCE.value,)
+        why = self._why_not(subject, Action.READ, FieldClass.EVIDENCE, purpose, found)
+        if why is not None or found is None:
+            why = why or _NO_SUCH
+            log.append(connection, attempt.denied(why, profile_id, fields))
+            return NOT_FOUND if why in _ABOUT_THE_PERSON else _forbidden(why)
+        log.append(connection, attempt.allowed(found.id, fields))
+        return reader.evidence(connection, found.id)
+
+    def refusal(self, subject: Subject, action: str, purpose: str) -> Denial | None:
+        """Say why the subject may do this for nobody at all; None when it depends on whom.
+
+        Nothing is looked up and nothing is audited: ask it to explain a None of `view`.
+        """
+        if self._policy.scope(subject, action, purpose) != NOBODY:
+            return None
+        reason = self._policy.decide(subject, action, FieldClass.PROFILE_ID, purpose, None).reason
+        return None if reason is Reason.NEEDS_PERSON else _forbidden(reason)
+
+    # ── inside ──────────────────────────────────────────────────────────────
+
+    def _attempt(
+        self, subject: Subject, action: str, purpose: str, request_id: str | None = None
+    ) -> Attempt:
+        version, now = self._policy.version, self._workspace.now()
+        return Attempt(subject, action, purpose, version, now, request_id or self._request_id)
+
+    def _locate(self, connection: sa.Connection, profile_id: str) -> Located | None:
+        # What has not the shape of an id is nobody's, and may be anything.
+        return reader.locate(connection, profile_id) if reader.is_profile_id(profile_id) else None
+
+    def _why_not(
+        self, subject: Subject, action: Action, field: str, purpose: str, found: Located | None
+    ) -> str | None:
+        """Return the code of the reason against this action on this person, or None."""
+        stores = found.stores if found else frozenset[str]()
+        decision = self._policy.decide(subject, action, field, purpose, stores)
+        if not decision.allowed:
+            return decision.reason.value
+        if decision.treatment is not Treatment.CLEAR:
+            return Reason.LOWERED.value
+        if found is None:
+            return _NO_SUCH
+        needed = self._policy.compiled.purposes[Purpose(purpose)].consent
+        return _NO_CONSENT if needed and purpose not in found.purposes else None
+
+    def _load(self, connection: sa.Connection, found: Located | None) -> StoredProfile | None:
+        if found is None:
+            return None
+        trust = self._workspace.declaration.trust
+        return reader.load_many(connection, [found.id], trust).get(found.id)
+
+    def _consenting(self, purpose: str) -> sa.ColumnElement[bool]:
+        if not self._policy.compiled.purposes[Purpose(purpose)].consent:
+            return sa.true()
+        agreed: sa.ColumnElement[bool] = sa.literal(purpose) == sa.any_(profile.c.purposes)
+        return agreed
+
+    def _holders(
+        self,
+        connection: sa.Connection,
+        field: str,
+        scope: str | None,
+        value: Sensitive,
+        purpose: str,
+    ) -> set[str]:
+        text = value.reveal(reason=identifiers.REASON)
+        sources = self._workspace.declaration.sources.values()
+        declared = {spec.scope for source in sources for spec in source.fields.get(field, ())}
+        scopes: Iterable[str | None] = {scope} if scope is not None else declared | {None}
+        return {
+            one
+            for within in scopes
+            for one in reader.find(connection, self._indexer, field, within, text, purpose)
+        }
+
+    def _show(
+        self,
+        connection: sa.Connection,
+        attempt: Attempt,
+        people: list[StoredProfile],
+        treatments: Mapping[FieldClass, Treatment],
+    ) -> list[View]:
+        """Append the events, then open what is not omitted, then mask (invariants 2 and 3)."""
+        asked = showing.to_open(treatments)
+        log.append_all(
+            connection,
+            [
+                attempt.allowed(one.id, showing.shown(one, treatments, attempt.purpose))
+                for one in people
+            ],
+        )
+        vault = self._workspace.vault
+        opened = reader.open_many(connection, vault, people, asked, attempt.purpose)
+        tags = reader.tags_of(connection, [one.id for one in people])
+        return [
+            showing.view(
+                one,
+                opened.get(one.id, {}),
+                tags.get(one.id, {}),
+                showing.Terms(attempt.purpose, treatments, self._policy.mask),
+            )
+            for one in people
+        ]
+
+    def _forbid(
+        self, connection: sa.Connection, attempt: Attempt, reason: Reason, fields: tuple[str, ...]
+    ) -> Denial:
+        log.append(connection, attempt.denied(reason.value, fields=fields))
+        return _forbidden(reason)
+
+
+def inside(scope: Scope) -> sa.ColumnElement[bool]:
+    """Return the row filter of a scope. An empty scope is false, never absent."""
+    if scope.all:
+        return sa.true()
+    if not scope.stores:
+        return sa.false()
+    shared: sa.ColumnElement[bool] = profile.c.stores.overlap(sorted(scope.stores))
+    return shared
+
+
+def _forbidden(reason: str) -> Denial:
+    return Denial(DenialKind.FORBIDDEN, str(reason), Reason(reason).sentence)

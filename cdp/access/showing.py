@@ -1,0 +1,110 @@
+"""From opened values to what may be seen of them. Pure.
+
+Invariants, each named by a test in ``tests/unit/access/test_showing.py``:
+
+1. A field is shown only if its treatment says so; what is not understood is omitted.
+2. A masked value passes through the mask of its field, whatever it is.
+3. What is omitted is listed by what policy says, not by what the person has.
+"""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from typing import Final
+
+from cdp.access.answers import Consent, Shown, View
+from cdp.profiles.reader import StoredProfile
+from connectors.record import Sensitive
+from connectors.vocabulary import IDENTITY_FIELDS
+from policies.vocabulary import DATA_FIELDS, FieldClass, Treatment
+
+Treatments = Mapping[FieldClass, Treatment]
+_PARTS: Final = frozenset(
+    {FieldClass.PROFILE_ID, FieldClass.ATTRIBUTES, FieldClass.TAGS, FieldClass.STORES}
+)
+REASON: Final = "shown by the gate after an audit event"
+
+
+@dataclass(frozen=True, slots=True)
+class Terms:
+    """How values may be seen: for what, how much, and under which masks."""
+
+    purpose: str
+    treatments: Treatments
+    mask: Callable[[str, str], str]
+
+
+def to_open(treatments: Treatments) -> list[str]:
+    """Return the identity fields that have to be opened, in alphabetical order."""
+    return sorted(
+        field.value
+        for field, treatment in treatments.items()
+        if field in IDENTITY_FIELDS and treatment is not Treatment.OMIT
+    )
+
+
+def shown(stored: StoredProfile, treatments: Treatments, purpose: str) -> tuple[str, ...]:
+    """Return the field classes of this person that will be shown: what the audit event names."""
+    present = stored.golden_for(purpose)
+    return tuple(
+        sorted(
+            field.value
+            for field, treatment in treatments.items()
+            if (field in present and treatment is not Treatment.OMIT)
+            or (field in _PARTS and treatment is Treatment.CLEAR)
+        )
+    )
+
+
+def omitted(treatments: Treatments) -> tuple[str, ...]:
+    """Return the field classes that nothing is shown of (invariant 3).
+
+    Numbers, tags and stores have no masked form: a mask omits them.
+    """
+    return tuple(
+        sorted(
+            field.value
+            for field in DATA_FIELDS
+            if treatments.get(field, Treatment.OMIT) is Treatment.OMIT
+            or (field not in IDENTITY_FIELDS and treatments[field] is not Treatment.CLEAR)
+        )
+    )
+
+
+def view(
+    stored: StoredProfile, opened: Mapping[str, Sensitive], tags: Mapping[str, str], terms: Terms
+) -> View:
+    """Return the person as these terms show them.
+
+    Args:
+        stored: as loaded.
+        opened: golden values by field; those that the terms omit are left out again.
+        tags: all tags of the person.
+        terms: of the subject and purpose.
+    """
+    clear = {f for f in DATA_FIELDS if terms.treatments.get(f) is Treatment.CLEAR}
+    return View(
+        profile_id=stored.id,
+        redirected_from=None,
+        fields={
+            field: _shown(field, value, terms)
+            for field, value in sorted(opened.items())
+            if terms.treatments.get(FieldClass(field), Treatment.OMIT) is not Treatment.OMIT
+        },
+        attributes=stored.attributes_for(terms.purpose) if FieldClass.ATTRIBUTES in clear else {},
+        tags=dict(tags) if FieldClass.TAGS in clear else {},
+        stores=stored.stores_for(terms.purpose) if FieldClass.STORES in clear else (),
+        consent=Consent(granted=stored.purposes, refused=stored.refused),
+        omitted=omitted(terms.treatments),
+    )
+
+
+def redirected(seen: View, asked: str) -> View:
+    """Return the view with the id that was asked for, if it was an older one."""
+    return seen if seen.profile_id == asked else replace(seen, redirected_from=asked)
+
+
+def _shown(field: str, value: Sensitive, terms: Terms) -> Shown:
+    text = value.reveal(reason=REASON)
+    if terms.treatments[FieldClass(field)] is Treatment.CLEAR:
+        return Shown(text, Treatment.CLEAR.word)
+    return Shown(terms.mask(field, text), Treatment.MASK.word)

@@ -1,0 +1,36 @@
+"""What a normaliser answers: `X | Problem`, a canonical value or what stands in its way.
+
+Invariants:
+
+1. A canonical value shows its type and nothing else: `repr`, `str` and format hide it.
+2. A problem names the rule and the next step; it never holds the text it refused.
+"""
+
+from dataclasses import dataclass
+
+
+class Canonical:
+    """Base of every canonical value: it hides its content (invariant 1)."""
+
+    __slots__ = ()
+
+    def __repr__(self) -> str:
+        return f"<{type(self).__name__}>"
+
+    @property
+    def canonical(self) -> str:
+        """The text that, normalised again, gives an equal value."""
+        raise NotImplementedError
+
+
+@dataclass(frozen=True, slots=True)
+class Problem:
+    """Why a text has no canonical form.
+
+    `rule` is a stable lower-case word, fit for counting. `next_step` is a sentence for
+    the person who owns the source. Rule `empty` means that the cell says nothing, which
+    is an absent value and no error.
+    """
+
+    rule: str
+    next_step: str

@@ -1,0 +1,263 @@
+"""Bring one source up to date: read, prepare, store, batch by batch.
+
+Invariants:
+    1. A batch and the position behind it are committed together: after a kill the same
+       command goes on where the last commit ended, with the same result.
+    2. Every row read ends as added, changed, unchanged or rejected, and is counted once.
+    3. Reading the same content twice changes nothing.
+    4. One record id has one row in a file: a second, different one is rejected, so that
+       the result does not depend on where a batch ends.
+    5. Two syncs of one source never run at once.
+"""
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import asdict, dataclass, replace
+from itertools import islice
+from typing import Any
+
+import sqlalchemy as sa
+
+from cdp.ingest.prepare import Preparer, Recognised, as_text
+from cdp.ingest.values import Reading
+from cdp.ingest.writing import (
+    Incoming,
+    SetAside,
+    known_records,
+    new_ids,
+    write_records,
+    write_set_aside,
+)
+from cdp.storage.locks import only_one
+from cdp.storage.schema import sync_run
+from cdp.workspace import Workspace
+from connectors.base import Source
+from connectors.declaration import SourceDeclaration
+from connectors.record import Record, Rejection
+from connectors.registry import open_source
+
+Progress = Callable[[int, int | None], None]  # rows done, rows expected
+
+
+def quiet(done: int, expected: int | None) -> None:
+    """Say nothing."""
+    del done, expected
+
+
+SAME_ID = "the record id stands on an earlier row with other content"
+SAME_ID_STEP = "give every row of the source its own record id, or remove one of the two"
+
+
+@dataclass(frozen=True, slots=True)
+class SyncReport:
+    """What one sync did, in rows. ``set_aside`` counts single values, not rows."""
+
+    source: str
+    read: int = 0
+    added: int = 0
+    changed: int = 0
+    unchanged: int = 0
+    rejected: int = 0
+    set_aside: int = 0
+    resumed_at: int = 0
+
+    @property
+    def accepted(self) -> int:
+        """Rows that are a record now."""
+        return self.added + self.changed + self.unchanged
+
+    @property
+    def nothing_new(self) -> bool:
+        """Whether the database is as it was before."""
+        return self.added == self.changed == 0
+
+    def to_dict(self) -> dict[str, Any]:
+        """A plain object for ``--json``."""
+        return asdict(self) | {"accepted": self.accepted}
+
+
+def sync(workspace: Workspace, name: str, progress: Progress = quiet) -> SyncReport:
+    """Read the source ``name`` and store what is new or changed.
+
+    Raises:
+        connectors.errors.Stop: the source cannot be read; nothing more is stored.
+        cdp.errors.Refused: another sync of this source runs.
+    """
+    declaration = workspace.declaration.source(name)
+    source = open_source(declaration, workspace.declaration.folder)
+    step = "wait until it has ended; it goes on by itself"
+    with only_one(workspace.engine, f"sync {name}", step):
+        return _Sync(workspace, declaration, source, progress).run()
+
+
+class _Sync:
+    """One run over one source."""
+
+    def __init__(
+        self,
+        workspace: Workspace,
+        declaration: SourceDeclaration,
+        source: Source,
+        progress: Progress,
+    ) -> None:
+        self._workspace = workspace
+        self._declaration = declaration
+        self._source = source
+        self._progress = progress
+        self._fingerprint = source.fingerprint()
+        self._started = workspace.now()
+        stores = tuple(node.name for node in workspace.declaration.organisation.nodes.values())
+        reading = Reading(self._started.date(), labels=stores)
+        self._preparer = Preparer(workspace.keyring, workspace.vault, declaration, reading)
+        self._seen: dict[bytes, bytes] = {}  # record key -> content, of this content's rows
+        self._report = SyncReport(declaration.name)
+
+    def run(self) -> SyncReport:
+        run_id, position = self._begin()
+        expected = self._source.count()
+        rows = self._source.read()
+        if position:
+            rows = self._pass_over(rows, position)
+        self._progress(self._report.read, expected)
+        while batch := list(islice(rows, self._workspace.settings.batch_rows)):
+            with self._workspace.engine.begin() as connection:
+                self._store(connection, batch)
+                self._remember(connection, run_id, batch[-1].position)
+            self._progress(self._report.read, expected)
+        with self._workspace.engine.begin() as connection:
+            connection.execute(
+                sa.update(sync_run)
+                .where(sync_run.c.id == run_id)
+                .values(finished_at=self._workspace.now())
+            )
+        return self._report
+
+    def _begin(self) -> tuple[int, int]:
+        """Go on with an interrupted run over the same content, or begin a new one."""
+        run = sync_run
+        mapping = self._declaration.digest()
+        with self._workspace.engine.begin() as connection:
+            broken_off = connection.execute(
+                sa.select(run)
+                .where(run.c.source == self._declaration.name, run.c.finished_at.is_(None))
+                .order_by(run.c.id.desc())
+                .limit(1)
+            ).one_or_none()
+            same = broken_off and (broken_off.fingerprint, broken_off.declaration) == (
+                self._fingerprint,
+                mapping,
+            )
+            if broken_off and same:
+                self._report = replace(
+                    self._report,
+                    **{name: getattr(broken_off, name) for name in _COUNTS},
+                    resumed_at=broken_off.position,
+                )
+                return broken_off.id, broken_off.position
+            run_id = connection.scalar(
+                run.insert()
+                .values(
+                    source=self._declaration.name,
+                    fingerprint=self._fingerprint,
+                    declaration=mapping,
+                    position=0,
+                    started_at=self._started,
+                    **dict.fromkeys(_COUNTS, 0),
+                )
+                .returning(run.c.id)
+            )
+        return int(run_id or 0), 0
+
+    def _pass_over(
+        self, rows: Iterator[Record | Rejection], position: int
+    ) -> Iterator[Record | Rejection]:
+        """Skip what is committed, remembering its record ids (invariant 4)."""
+        for row in rows:
+            if row.position > position:
+                yield row
+            elif isinstance(row, Record):
+                recognised = self._preparer.recognise(row)
+                self._seen.setdefault(recognised.key, recognised.content)
+
+    def _store(self, connection: sa.Connection, batch: Sequence[Record | Rejection]) -> None:
+        aside = [
+            SetAside(row.position, "", row.rule, row.next_step, row.raw, None)
+            for row in batch
+            if isinstance(row, Rejection)
+        ]
+        fresh: list[tuple[Record, Recognised]] = []
+        repeated = 0
+        for row in batch:
+            if isinstance(row, Rejection):
+                continue
+            recognised = self._preparer.recognise(row)
+            before = self._seen.setdefault(recognised.key, recognised.content)
+            if before is recognised.content:  # put there just now: the first row of this id
+                fresh.append((row, recognised))
+            elif before == recognised.content:
+                repeated += 1
+            else:
+                aside.append(SetAside(row.position, "", SAME_ID, SAME_ID_STEP, as_text(row), None))
+        incoming = self._incoming(connection, fresh)
+        write_records(connection, self._declaration, incoming, self._started)
+        fields = [
+            SetAside(one.record.position, p.field, p.rule, p.next_step, p.raw, one.id)
+            for one in incoming
+            for p in one.prepared.problems
+        ]
+        write_set_aside(
+            connection,
+            self._workspace.vault,
+            self._declaration.name,
+            self._fingerprint,
+            aside + fields,
+            self._started,
+        )
+        added = sum(one.is_new for one in incoming)
+        self._count(
+            read=len(batch),
+            added=added,
+            changed=len(incoming) - added,
+            unchanged=len(fresh) - len(incoming) + repeated,
+            rejected=len(aside),
+            set_aside=len(fields),
+        )
+
+    def _incoming(
+        self, connection: sa.Connection, fresh: Sequence[tuple[Record, Recognised]]
+    ) -> list[Incoming]:
+        known = known_records(connection, [recognised.key for _, recognised in fresh])
+        unknown = sum(recognised.key not in known for _, recognised in fresh)
+        ids = iter(new_ids(connection, unknown))
+        incoming = []
+        for record, recognised in fresh:
+            stored = known.get(recognised.key)
+            if stored and stored.content == recognised.content:
+                continue
+            record_id = stored.id if stored else next(ids)
+            revision = stored.revision + 1 if stored else 1
+            prepared = self._preparer.prepare(record, record_id, revision)
+            incoming.append(Incoming(record_id, revision, recognised, record, prepared))
+        return incoming
+
+    def _count(self, **more: int) -> None:
+        totals = {name: getattr(self._report, name) + count for name, count in more.items()}
+        self._report = replace(self._report, **totals)
+
+    def _remember(self, connection: sa.Connection, run_id: int, position: int) -> None:
+        connection.execute(
+            sa.update(sync_run)
+            .where(sync_run.c.id == run_id)
+            .values(position=position, **{name: getattr(self._report, name) for name in _COUNTS})
+        )
+
+
+_COUNTS = ("read", "added", "changed", "unchanged", "rejected", "set_aside")
+
+
+def last_runs(connection: sa.Connection) -> Sequence[sa.Row[Any]]:
+    """The newest run of each source."""
+    return connection.execute(
+        sa.select(sync_run)
+        .distinct(sync_run.c.source)
+        .order_by(sync_run.c.source, sync_run.c.id.desc())
+    ).all()

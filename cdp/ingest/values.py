@@ -1,0 +1,188 @@
+"""What a delivered record says, field by field, in canonical form.
+
+Pure. A value that cannot be read is set aside with its rule and the record goes on
+without it: one bad phone must not cost a person their birthday.
+
+Invariants:
+    1. Every delivered value is either read, kept as it is, or set aside. None is lost.
+    2. A filler (13800138000, a preset birthday) never becomes evidence.
+"""
+
+import datetime as dt
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+
+from cdp.ingest.normalise.address import (
+    Address,
+    Place,
+    normalise_address,
+    normalise_place,
+    normalise_street_number,
+)
+from cdp.ingest.normalise.date import BirthDate, normalise_birth_date
+from cdp.ingest.normalise.email import Email, normalise_email
+from cdp.ingest.normalise.gender import Gender, normalise_gender
+from cdp.ingest.normalise.identifier import IdentifierKind, normalise_identifier
+from cdp.ingest.normalise.name import join_names, normalise_name
+from cdp.ingest.normalise.name_parts import Name, NameKind
+from cdp.ingest.normalise.national_id import normalise_national_id
+from cdp.ingest.normalise.phone import Phone, PhoneKind, normalise_phone
+from cdp.ingest.normalise.result import Canonical, Problem
+from connectors.record import FieldProblem, FieldValue, Record
+
+REASON = "normalise a delivered value"
+# A value that says nothing, or that its source has hidden, is no mistake of anybody's.
+SILENT = frozenset({"empty", "masked", "nickname"})
+KEPT_AS_DELIVERED = frozenset({"nickname", "remark", "note"})
+PRESET = Problem("preset_date", "ask the person: this is the form's own default, nobody's birthday")
+FILLER = Problem("filler_number", "ask the person: this number was typed to get past the form")
+FILLER_MAIL = Problem("filler_address", "ask the person: this address stands for no one")
+
+Scoped = tuple[Canonical, str | None]
+
+
+@dataclass(slots=True)
+class Values:
+    """One record, read.
+
+    Attributes:
+        read: canonical values by cell name, each with its scope.
+        delivered: text kept as it came (nickname, remark, note), by cell name.
+        problems: what was set aside.
+    """
+
+    read: dict[str, list[Scoped]] = field(default_factory=dict)
+    delivered: dict[str, list[str]] = field(default_factory=dict)
+    problems: list[FieldProblem] = field(default_factory=list)
+
+    def first(self, name: str) -> Canonical | None:
+        """The first value of that cell, if there is one."""
+        values = self.read.get(name)
+        return values[0][0] if values else None
+
+    def cells(self) -> dict[str, list[tuple[str, str | None]]]:
+        """Every cell as canonical text with its scope, names in alphabetical order."""
+        texts: dict[str, list[tuple[str, str | None]]] = {
+            name: [(text, None) for text in texts] for name, texts in self.delivered.items()
+        }
+        for name, values in self.read.items():
+            texts[name] = [(value.canonical, scope) for value, scope in values]
+        return dict(sorted(texts.items()))
+
+    def __repr__(self) -> str:
+        return f"<values of {len(self.read)} fields>"
+
+
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """What reading depends on beside the record."""
+
+    today: dt.date
+    region: str = "CN"  # of phones without a country code, ISO 3166 alpha-2
+    labels: tuple[str, ...] = ()  # words that surround names in remarks: the stores' names
+
+
+def read_record(record: Record, reading: Reading) -> Values:
+    """Read every field of a record."""
+    values = Values(problems=list(record.problems))
+    for name, delivered in sorted(record.fields.items()):
+        for one in delivered:
+            _read_value(values, name, one, reading)
+    _join_name_parts(values)
+    return values
+
+
+def _read_value(values: Values, name: str, delivered: FieldValue, reading: Reading) -> None:
+    text = delivered.value.reveal(reason=REASON)
+    if name in KEPT_AS_DELIVERED:
+        values.delivered.setdefault(name, []).append(text.replace("\0", ""))
+    result = _NORMALISERS[name](text, delivered, reading)
+    if result is None:
+        return
+    cell, found = _judge(name, result)
+    if not isinstance(found, Problem):
+        values.read.setdefault(cell, []).append((found, delivered.scope))
+    elif found.rule == "masked":
+        values.delivered.setdefault(f"masked_{name}", []).append(text)
+    elif found.rule not in SILENT and name not in KEPT_AS_DELIVERED:
+        values.problems.append(FieldProblem(name, found.rule, found.next_step, delivered.value))
+
+
+def _judge(name: str, result: Canonical | Problem) -> tuple[str, Canonical | Problem]:
+    """The cell a value belongs in, or why it must not be used."""
+    match result:
+        case Name() if name not in {"given_name", "surname"}:
+            # A remark names a person as well as a name column does.
+            return ("name" if result.complete else "masked_name"), result
+        case Phone(placeholder=True):
+            return name, FILLER
+        case Phone(kind=PhoneKind.PRIVACY):
+            return "privacy_phone", result
+        case BirthDate(default=True):
+            return name, PRESET
+        case Email(placeholder=True):
+            return name, FILLER_MAIL
+    return name, result
+
+
+def _join_name_parts(values: Values) -> None:
+    given, surname = values.first("given_name"), values.first("surname")
+    if "name" in values.read or not (isinstance(given, Name) and isinstance(surname, Name)):
+        return
+    joined = join_names(given, surname)
+    if joined is not None and joined.complete:
+        values.read["name"] = [(joined, None)]
+
+
+_Normaliser = Callable[[str, FieldValue, Reading], Canonical | Problem | None]
+
+
+def _name(kind: NameKind) -> _Normaliser:
+    return lambda text, _, reading: normalise_name(text, kind, reading.labels)
+
+
+def _identifier(kind: IdentifierKind) -> _Normaliser:
+    return lambda text, _one, _reading: normalise_identifier(text, kind)
+
+
+def _place(text: str, _one: FieldValue, _reading: Reading) -> Place | Problem:
+    return normalise_place(text)
+
+
+def _gender(text: str, _one: FieldValue, _reading: Reading) -> Gender | Problem | None:
+    gender = normalise_gender(text)
+    return None if isinstance(gender, Gender) and gender.value is None else gender
+
+
+def _address(text: str, _one: FieldValue, _reading: Reading) -> Address | Problem:
+    return normalise_address(text)
+
+
+_NORMALISERS: Mapping[str, _Normaliser] = {
+    "name": _name(NameKind.NAME),
+    "given_name": _name(NameKind.GIVEN_NAME),
+    "surname": _name(NameKind.SURNAME),
+    "remark": _name(NameKind.REMARK),
+    "nickname": lambda _text, _one, _reading: None,
+    "note": lambda _text, _one, _reading: None,
+    "phone": lambda text, _, reading: normalise_phone(text, reading.region),
+    "email": lambda text, _one, _reading: normalise_email(text),
+    "birth_date": lambda text, one, reading: normalise_birth_date(
+        text, today=reading.today, formats=one.formats
+    ),
+    "gender": _gender,
+    "national_id": lambda text, _, reading: normalise_national_id(text, today=reading.today),
+    "city": _place,
+    "district": _place,
+    "region": _place,
+    "address": _address,
+    "street_number": lambda text, _one, _reading: normalise_street_number(text),
+    "postcode": _identifier(IdentifierKind.POSTCODE),
+    "bank_card": _identifier(IdentifierKind.BANK_CARD),
+    "tax_number": _identifier(IdentifierKind.TAX_NUMBER),
+    "loyalty_card": _identifier(IdentifierKind.LOYALTY_CARD),
+    "buyer_id": _identifier(IdentifierKind.BUYER_ID),
+    "openid": _identifier(IdentifierKind.OPENID),
+    "unionid": _identifier(IdentifierKind.UNIONID),
+    "external_userid": _identifier(IdentifierKind.EXTERNAL_USERID),
+}

@@ -1,0 +1,231 @@
+"""Store one batch: what is new, what changed, what was set aside. One transaction's work.
+
+Invariants:
+    1. A record is stored whole (row, cells, indexes, key) or not at all.
+    2. A record whose content is known is not touched.
+    3. A changed record has a new revision under a new data key; nothing of the old
+       revision is left.
+"""
+
+import datetime as dt
+import json
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import sqlalchemy as sa
+from sqlalchemy.dialects.postgresql import insert
+
+from cdp.ingest.prepare import Prepared, Recognised
+from cdp.storage import schema
+from cdp.storage.bulk import copy_in
+from cdp.vault.rejects import RejectPlace
+from cdp.vault.vault import CONTACT, SENSITIVE, Vault
+from connectors.declaration import SourceDeclaration
+from connectors.record import Record, Sensitive
+from identity import features
+
+
+@dataclass(frozen=True, slots=True)
+class Known:
+    """What is stored of a record already."""
+
+    id: int
+    content: bytes
+    revision: int
+
+
+@dataclass(frozen=True, slots=True)
+class Incoming:
+    """A new or changed record on its way in."""
+
+    id: int
+    revision: int
+    recognised: Recognised
+    record: Record
+    prepared: Prepared
+
+    @property
+    def is_new(self) -> bool:
+        """Whether this is the record's first revision."""
+        return self.revision == 1
+
+
+@dataclass(frozen=True, slots=True)
+class SetAside:
+    """A row (``field`` empty) or a single value that was not taken in."""
+
+    position: int
+    field: str
+    rule: str
+    next_step: str
+    raw: Sensitive
+    record_id: int | None
+
+
+def known_records(connection: sa.Connection, keys: Sequence[bytes]) -> dict[bytes, Known]:
+    """What is stored of these record keys."""
+    record = schema.record
+    rows = connection.execute(
+        sa.select(record.c.key, record.c.id, record.c.content, record.c.revision).where(
+            record.c.key == sa.any_(sa.cast(list(keys), sa.ARRAY(sa.LargeBinary)))
+        )
+    )
+    return {row.key: Known(row.id, row.content, row.revision) for row in rows}
+
+
+def new_ids(connection: sa.Connection, count: int) -> list[int]:
+    """Hand out record ids, in the order of arrival."""
+    numbers = connection.scalars(
+        sa.text("SELECT nextval('kith.record_id_seq') FROM generate_series(1, :count)"),
+        {"count": count},
+    )
+    return sorted(numbers)
+
+
+def write_records(
+    connection: sa.Connection,
+    source: SourceDeclaration,
+    incoming: Sequence[Incoming],
+    now: dt.datetime,
+) -> None:
+    """Store new and changed records."""
+    changed = [one for one in incoming if not one.is_new]
+    if changed:
+        _forget_revisions(connection, [one.id for one in changed])
+        _update(connection, source, changed, now)
+    copy_in(
+        connection,
+        schema.record,
+        ((*_row(source, one), now, now, True) for one in incoming if one.is_new),
+    )
+    copy_in(
+        connection,
+        schema.contact,
+        (
+            (
+                one.id,
+                one.revision,
+                one.prepared.sealed.contact_fields,
+                one.prepared.sealed.contact_cells,
+            )
+            for one in incoming
+        ),
+    )
+    copy_in(
+        connection,
+        schema.sensitive,
+        (
+            (
+                one.id,
+                one.revision,
+                one.prepared.sealed.sensitive_fields,
+                one.prepared.sealed.sensitive_cells,
+            )
+            for one in incoming
+            if one.prepared.sealed.sensitive_key
+        ),
+    )
+    copy_in(
+        connection,
+        schema.blind_index,
+        ((one.id, field, value) for one in incoming for field, value in one.prepared.indexes),
+    )
+    copy_in(connection, schema.data_key, _keys(incoming))
+
+
+def _keys(incoming: Iterable[Incoming]) -> Iterable[tuple[Any, ...]]:
+    for one in incoming:
+        sealed = one.prepared.sealed
+        yield one.id, CONTACT, sealed.contact_key.version, sealed.contact_key.wrapped
+        if sealed.sensitive_key:
+            yield one.id, SENSITIVE, sealed.sensitive_key.version, sealed.sensitive_key.wrapped
+
+
+def _row(source: SourceDeclaration, one: Incoming) -> tuple[Any, ...]:
+    """The record's row up to ``features``, in the order of the table."""
+    granted = set(source.consent.purposes) if source.consent else set()
+    return (
+        one.id,
+        source.name,
+        one.recognised.key,
+        one.recognised.content,
+        one.revision,
+        one.record.store,
+        source.consent.basis if source.consent else "none",
+        sorted(granted - one.record.opted_out),
+        sorted(one.record.opted_out),
+        json.dumps(dict(one.record.attributes), ensure_ascii=False),
+        features.VERSION,
+        one.prepared.sealed.features,
+    )
+
+
+def _forget_revisions(connection: sa.Connection, ids: Sequence[int]) -> None:
+    for table in (
+        schema.contact,
+        schema.sensitive,
+        schema.blind_index,
+        schema.data_key,
+        schema.reject,
+    ):
+        connection.execute(sa.delete(table).where(table.c.record_id.in_(ids)))
+
+
+def _update(
+    connection: sa.Connection,
+    source: SourceDeclaration,
+    changed: Sequence[Incoming],
+    now: dt.datetime,
+) -> None:
+    names = [column.name for column in schema.record.columns][4:12]
+    rows = []
+    for one in changed:
+        values = dict(zip(names, _row(source, one)[4:], strict=True))
+        values["attributes"] = dict(one.record.attributes)
+        rows.append(
+            {
+                "b_id": one.id,
+                **values,
+                "content": one.recognised.content,
+                "last_seen_at": now,
+                "dirty": True,
+            }
+        )
+    record = schema.record
+    connection.execute(
+        sa.update(record)
+        .where(record.c.id == sa.bindparam("b_id"))
+        .values({name: sa.bindparam(name) for name in rows[0] if name != "b_id"}),
+        rows,
+    )
+
+
+def write_set_aside(
+    connection: sa.Connection,
+    vault: Vault,
+    source: str,
+    fingerprint: str,
+    found: Sequence[SetAside],
+    now: dt.datetime,
+) -> None:
+    """Keep what was not taken in, sealed; what is kept already stays as it is."""
+    if not found:
+        return
+    rows = [
+        {
+            "source": source,
+            "fingerprint": fingerprint,
+            "position": one.position,
+            "field": one.field,
+            "rule": one.rule,
+            "next_step": one.next_step,
+            "sealed": vault.seal_reject(
+                RejectPlace(source, fingerprint, one.position, one.field), one.raw
+            ),
+            "record_id": one.record_id,
+            "at": now,
+        }
+        for one in found
+    ]
+    connection.execute(insert(schema.reject).on_conflict_do_nothing(), rows)

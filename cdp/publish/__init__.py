@@ -1,0 +1,1 @@
+"""Send profiles to declared destinations: what the contract allows, in order, once in effect."""

@@ -1,0 +1,1 @@
+"""Where identity's answers meet the database: load features, resolve, store people."""

@@ -1,0 +1,38 @@
+"""Bring a database to this version's schema."""
+
+from pathlib import Path
+
+import sqlalchemy as sa
+from alembic import command
+from alembic.config import Config
+from alembic.runtime.migration import MigrationContext
+from alembic.script import ScriptDirectory
+
+from cdp.storage.schema import MAIN
+
+FOLDER = Path(__file__).parent / "migrations"
+
+
+def upgrade(engine: sa.Engine) -> None:
+    """Apply what is missing, in one transaction; a current database is left alone."""
+    with engine.begin() as connection:
+        # Two first commands at once would both find an empty database.
+        connection.execute(sa.text("SELECT pg_advisory_xact_lock(hashtext('kith.migrate'))"))
+        connection.execute(sa.text(f"CREATE SCHEMA IF NOT EXISTS {MAIN}"))
+        configuration = _configuration()
+        configuration.attributes["connection"] = connection
+        command.upgrade(configuration, "head")
+
+
+def is_current(engine: sa.Engine) -> bool:
+    """Tell whether the database has exactly this version's schema."""
+    with engine.connect() as connection:
+        context = MigrationContext.configure(connection, opts={"version_table_schema": MAIN})
+        head = ScriptDirectory.from_config(_configuration()).get_current_head()
+        return context.get_current_revision() == head
+
+
+def _configuration() -> Config:
+    configuration = Config()
+    configuration.set_main_option("script_location", str(FOLDER))
+    return configuration

@@ -1,0 +1,335 @@
+"""Every table of the platform, in one place.
+
+Three schemas, so that a backup or a role can take one without the others:
+
+* ``kith``: records, identity, profiles, tags, publishing, the audit log.
+* ``kith_vault``: sealed cells of both tiers and blind indexes. No clear value.
+* ``kith_keys``: the wrapped data key of every record. Leaving it out of a backup
+  makes the sealed cells of that backup unreadable for ever.
+
+What is absent on purpose: no column holds a clear personal value, a source's own
+record id, a file row or a rendered message. What must be found again by value is
+a keyed hash; what must be read again is a sealed cell.
+"""
+
+import sqlalchemy as sa
+from sqlalchemy.dialects.postgresql import ARRAY, BYTEA, JSONB
+
+metadata = sa.MetaData(
+    naming_convention={
+        "ix": "ix_%(table_name)s_%(column_0_N_name)s",
+        "uq": "uq_%(table_name)s_%(column_0_N_name)s",
+        "fk": "fk_%(table_name)s_%(column_0_N_name)s_%(referred_table_name)s",
+        "pk": "pk_%(table_name)s",
+        "ck": "ck_%(table_name)s_%(constraint_name)s",
+    }
+)
+
+MAIN, VAULT, KEYS = "kith", "kith_vault", "kith_keys"
+
+
+def _now() -> sa.Column[object]:
+    return sa.Column("at", sa.DateTime(timezone=True), nullable=False)
+
+
+workspace = sa.Table(
+    "workspace",
+    metadata,
+    # One row. The key check lets a wrong key ring be refused before anything is read.
+    sa.Column("id", sa.Uuid, primary_key=True),
+    sa.Column("only", sa.Boolean, sa.CheckConstraint("only", name="only"), unique=True),
+    sa.Column("key_check", BYTEA, nullable=False),
+    # A made-up workspace may be thrown away by the next demo; a real one never.
+    sa.Column("demo", sa.Boolean, nullable=False),
+    _now(),
+    schema=MAIN,
+)
+
+# ── ingest ──────────────────────────────────────────────────────────────────
+
+sync_run = sa.Table(
+    "sync_run",
+    metadata,
+    sa.Column("id", sa.BigInteger, sa.Identity(always=True), primary_key=True),
+    sa.Column("source", sa.Text, nullable=False, index=True),
+    sa.Column("fingerprint", sa.Text, nullable=False),  # of the content read
+    sa.Column("declaration", sa.Text, nullable=False),  # of the mapping it was read with
+    sa.Column("position", sa.BigInteger, nullable=False),  # rows up to here are committed
+    sa.Column("read", sa.BigInteger, nullable=False),
+    sa.Column("added", sa.BigInteger, nullable=False),
+    sa.Column("changed", sa.BigInteger, nullable=False),
+    sa.Column("unchanged", sa.BigInteger, nullable=False),
+    sa.Column("rejected", sa.BigInteger, nullable=False),  # whole rows
+    sa.Column("set_aside", sa.BigInteger, nullable=False),  # single fields
+    sa.Column("started_at", sa.DateTime(timezone=True), nullable=False),
+    sa.Column("finished_at", sa.DateTime(timezone=True)),  # null: running or interrupted
+    schema=MAIN,
+)
+
+reject = sa.Table(
+    "reject",
+    metadata,
+    sa.Column("id", sa.BigInteger, sa.Identity(always=True), primary_key=True),
+    sa.Column("source", sa.Text, nullable=False),
+    sa.Column("fingerprint", sa.Text, nullable=False),
+    sa.Column("position", sa.BigInteger, nullable=False),
+    sa.Column("field", sa.Text, nullable=False),  # "" for the whole row
+    sa.Column("rule", sa.Text, nullable=False),
+    sa.Column("next_step", sa.Text, nullable=False),
+    sa.Column("sealed", BYTEA, nullable=False),  # the row or the value, under the reject key
+    # For a single field: the record that goes on without it.
+    sa.Column("record_id", sa.ForeignKey("kith.record.id", ondelete="CASCADE"), index=True),
+    _now(),
+    sa.UniqueConstraint("source", "fingerprint", "position", "field"),
+    sa.CheckConstraint("(field = '') = (record_id IS NULL)", name="row_or_field"),
+    schema=MAIN,
+)
+
+record = sa.Table(
+    "record",
+    metadata,
+    # The id is handed out in the order of arrival: it is what "older" means everywhere.
+    sa.Column("id", sa.BigInteger, sa.Sequence("record_id_seq", schema=MAIN), primary_key=True),
+    sa.Column("source", sa.Text, nullable=False),
+    sa.Column("key", BYTEA, nullable=False, unique=True),  # keyed hash of (source, record id)
+    sa.Column("content", BYTEA, nullable=False),  # keyed hash of what the source delivered
+    sa.Column("revision", sa.Integer, nullable=False),
+    sa.Column("store", sa.Text),
+    sa.Column("basis", sa.Text, nullable=False),
+    sa.Column("purposes", ARRAY(sa.Text), nullable=False),  # consented, opt-outs taken off
+    sa.Column("refused", ARRAY(sa.Text), nullable=False),  # opted out by the person
+    sa.Column(
+        "attributes", JSONB, nullable=False
+    ),  # numbers, dates, categories; nothing that names
+    sa.Column("feature_version", sa.SmallInteger, nullable=False),
+    sa.Column("features", BYTEA, nullable=False),  # sealed under the record's contact key
+    sa.Column("first_seen_at", sa.DateTime(timezone=True), nullable=False),
+    sa.Column("last_seen_at", sa.DateTime(timezone=True), nullable=False),
+    # Set when content changes, cleared by resolve: which components to look at again.
+    sa.Column("dirty", sa.Boolean, nullable=False),
+    schema=MAIN,
+)
+
+# ── vault ───────────────────────────────────────────────────────────────────
+
+
+def _cells(name: str) -> sa.Table:
+    """One row per record: field names beside their sealed cells, position by position."""
+    return sa.Table(
+        name,
+        metadata,
+        sa.Column(
+            "record_id",
+            sa.ForeignKey(record.c.id, ondelete="CASCADE"),
+            primary_key=True,
+            autoincrement=False,
+        ),
+        sa.Column("revision", sa.Integer, nullable=False),
+        sa.Column("fields", ARRAY(sa.Text), nullable=False),
+        sa.Column("cells", ARRAY(BYTEA), nullable=False),
+        schema=VAULT,
+    )
+
+
+contact = _cells("contact")
+sensitive = _cells("sensitive")
+
+blind_index = sa.Table(
+    "blind_index",
+    metadata,
+    sa.Column("record_id", sa.ForeignKey(record.c.id, ondelete="CASCADE"), nullable=False),
+    sa.Column("field", sa.Text, nullable=False),
+    sa.Column("value", BYTEA, nullable=False),
+    sa.PrimaryKeyConstraint("field", "value", "record_id"),
+    sa.Index("ix_blind_index_record_id", "record_id"),
+    schema=VAULT,
+)
+
+data_key = sa.Table(
+    "data_key",
+    metadata,
+    sa.Column("record_id", sa.ForeignKey(record.c.id, ondelete="CASCADE"), nullable=False),
+    sa.Column("tier", sa.Text, nullable=False),
+    sa.Column("key_version", sa.SmallInteger, nullable=False),  # of the key-encryption key
+    sa.Column("wrapped", BYTEA, nullable=False),
+    sa.PrimaryKeyConstraint("record_id", "tier"),
+    schema=KEYS,
+)
+
+# ── identity ────────────────────────────────────────────────────────────────
+
+epoch = sa.Table(
+    "epoch",
+    metadata,
+    sa.Column("id", sa.Text, primary_key=True),  # digest of the model file
+    sa.Column("model", JSONB, nullable=False),
+    sa.Column("active", sa.Boolean, nullable=False),
+    _now(),
+    sa.Index("uq_epoch_active", "active", unique=True, postgresql_where=sa.text("active")),
+    schema=MAIN,
+)
+
+edge = sa.Table(
+    "edge",
+    metadata,
+    sa.Column("low_id", sa.ForeignKey(record.c.id, ondelete="CASCADE"), nullable=False),
+    sa.Column("high_id", sa.ForeignKey(record.c.id, ondelete="CASCADE"), nullable=False),
+    sa.Column("weight", sa.Float, nullable=False),  # bits, prior included
+    sa.Column("levels", ARRAY(sa.SmallInteger), nullable=False),  # per comparison of the epoch
+    sa.Column("weights", ARRAY(sa.Float), nullable=False),  # bits per comparison
+    sa.Column("epoch", sa.ForeignKey(epoch.c.id), nullable=False),
+    sa.CheckConstraint("low_id < high_id", name="ordered"),
+    sa.PrimaryKeyConstraint("low_id", "high_id"),
+    sa.Index("ix_edge_high_id", "high_id"),
+    schema=MAIN,
+)
+
+profile = sa.Table(
+    "profile",
+    metadata,
+    sa.Column("id", sa.Text, primary_key=True),  # follows the anchor: the oldest record
+    sa.Column("anchor_id", sa.ForeignKey(record.c.id), nullable=False, unique=True),
+    sa.Column("revision", sa.Integer, nullable=False),
+    sa.Column("size", sa.Integer, nullable=False),
+    sa.Column("stores", ARRAY(sa.Text), nullable=False),
+    # Which record gives each field: {"phone": record id}. A pointer, so that merging
+    # and splitting never move or re-encrypt a value.
+    sa.Column("golden", JSONB, nullable=False),
+    sa.Column("attributes", JSONB, nullable=False),
+    sa.Column("purposes", ARRAY(sa.Text), nullable=False),
+    sa.Column("updated_at", sa.DateTime(timezone=True), nullable=False),
+    sa.Index("ix_profile_stores", "stores", postgresql_using="gin"),
+    schema=MAIN,
+)
+
+membership = sa.Table(
+    "membership",
+    metadata,
+    sa.Column(
+        "record_id",
+        sa.ForeignKey(record.c.id, ondelete="CASCADE"),
+        primary_key=True,
+        autoincrement=False,
+    ),
+    sa.Column("profile_id", sa.ForeignKey(profile.c.id), nullable=False, index=True),
+    schema=MAIN,
+)
+
+redirect = sa.Table(
+    "redirect",
+    metadata,
+    sa.Column("old_id", sa.Text, primary_key=True),
+    sa.Column("new_id", sa.Text, nullable=False, index=True),
+    _now(),
+    schema=MAIN,
+)
+
+profile_event = sa.Table(
+    "profile_event",
+    metadata,
+    sa.Column("id", sa.BigInteger, sa.Identity(always=True), primary_key=True),
+    sa.Column("kind", sa.Text, nullable=False),  # created | merged | split | changed | removed
+    sa.Column("profile_id", sa.Text, nullable=False, index=True),
+    sa.Column("other_id", sa.Text),
+    sa.Column("epoch", sa.Text, nullable=False),
+    _now(),
+    schema=MAIN,
+)
+
+tag = sa.Table(
+    "tag",
+    metadata,
+    sa.Column("profile_id", sa.ForeignKey(profile.c.id, ondelete="CASCADE"), nullable=False),
+    sa.Column("name", sa.Text, nullable=False),
+    sa.Column("value", sa.Text, nullable=False),
+    sa.Column("rule_version", sa.Text, nullable=False),
+    _now(),
+    sa.PrimaryKeyConstraint("profile_id", "name"),
+    sa.Index("ix_tag_name_value", "name", "value"),
+    schema=MAIN,
+)
+
+# ── publishing ──────────────────────────────────────────────────────────────
+
+outbox = sa.Table(
+    "outbox",
+    metadata,
+    # A message names a profile, never its fields: they are read when it is sent, so
+    # that a clear value is never at rest and a withdrawn consent counts at once.
+    sa.Column("id", sa.BigInteger, sa.Identity(always=True), primary_key=True),
+    sa.Column("destination", sa.Text, nullable=False),
+    sa.Column("profile_id", sa.Text, nullable=False),
+    sa.Column("kind", sa.Text, nullable=False),  # profile.updated | profile.removed
+    sa.Column("message_id", sa.Text, nullable=False, unique=True),
+    sa.Column("attempts", sa.Integer, nullable=False),
+    sa.Column("not_before", sa.DateTime(timezone=True), nullable=False),
+    sa.Column("last_error", sa.Text),  # rule and status, never a body
+    _now(),
+    sa.Column("delivered_at", sa.DateTime(timezone=True)),
+    sa.Column("parked_at", sa.DateTime(timezone=True)),
+    sa.Index(
+        "ix_outbox_due", "destination", "id", postgresql_where=sa.text("delivered_at IS NULL")
+    ),
+    schema=MAIN,
+)
+
+published = sa.Table(
+    "published",
+    metadata,
+    sa.Column("destination", sa.Text, nullable=False),
+    sa.Column("profile_id", sa.Text, nullable=False),
+    sa.Column("digest", BYTEA, nullable=False),  # keyed hash of the last body sent
+    _now(),
+    sa.PrimaryKeyConstraint("destination", "profile_id"),
+    schema=MAIN,
+)
+
+# ── people who use Kith, and what they did ──────────────────────────────────
+
+principal = sa.Table(
+    "principal",
+    metadata,
+    sa.Column("id", sa.Text, primary_key=True),
+    sa.Column("role", sa.Text, nullable=False),
+    sa.Column("node", sa.Text, nullable=False),  # of the organisation's tree
+    sa.Column("destination", sa.Text),  # for a service: the contract it reads under
+    _now(),
+    schema=MAIN,
+)
+
+api_key = sa.Table(
+    "api_key",
+    metadata,
+    sa.Column("id", sa.Text, primary_key=True),  # the public half, shown in listings
+    sa.Column("principal_id", sa.ForeignKey(principal.c.id), nullable=False),
+    sa.Column("digest", BYTEA, nullable=False),  # of the secret half
+    sa.Column("created_at", sa.DateTime(timezone=True), nullable=False),
+    sa.Column("expires_at", sa.DateTime(timezone=True), nullable=False),
+    sa.Column("revoked_at", sa.DateTime(timezone=True)),
+    schema=MAIN,
+)
+
+audit_event = sa.Table(
+    "audit_event",
+    metadata,
+    sa.Column("id", sa.BigInteger, sa.Identity(always=True), primary_key=True),
+    sa.Column("line", sa.Text, nullable=False),  # canonical JSON: exactly what is hashed
+    sa.Column("actor", sa.Text, nullable=False, index=True),
+    sa.Column("action", sa.Text, nullable=False),
+    sa.Column("profile_id", sa.Text, index=True),
+    _now(),
+    # The place in the Merkle tree, given when a checkpoint seals the event.
+    sa.Column("leaf", sa.BigInteger, unique=True),
+    schema=MAIN,
+)
+
+audit_checkpoint = sa.Table(
+    "audit_checkpoint",
+    metadata,
+    sa.Column("size", sa.BigInteger, primary_key=True, autoincrement=False),
+    sa.Column("root", BYTEA, nullable=False),
+    sa.Column("key_version", sa.SmallInteger, nullable=False),
+    sa.Column("signature", BYTEA, nullable=False),
+    _now(),
+    schema=MAIN,
+)

@@ -1,0 +1,1 @@
+"""What kind of customer somebody is: rules in a closed language, evaluated as one statement."""

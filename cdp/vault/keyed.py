@@ -1,0 +1,149 @@
+"""Keyed forms of what must be compared or counted, but never read again.
+
+1. Equal inputs give equal outputs; another key ring gives others.
+2. Every kind of output, and every feature, has its own key: an equal value under two of
+   them gives two unrelated outputs.
+3. An empty value has no keyed form: it would make all unknowns look like one person.
+
+The `records` key has one version for the life of a workspace: record keys and profile
+ids derive from it and must stay what they are.
+"""
+
+from collections.abc import Callable
+from functools import lru_cache
+from typing import NoReturn
+
+from cdp.vault import primitives
+from cdp.vault.context import frame, number
+from cdp.vault.errors import NotKeyable
+from cdp.vault.keyring import KeyRing
+from cdp.vault.primitives import KeyedHash
+from cdp.vault.secret import Secret
+
+DIGEST_BYTES = 16
+CACHED_FEATURES = 100_000  # values of one process; about 40 MB when full
+
+# Crockford's base 32 without i, l, o and u: read aloud and typed back without mistakes.
+_ALPHABET = "0123456789abcdefghjkmnpqrstvwxyz"
+_ID_CHARACTERS = 20
+_ID_BITS = _ID_CHARACTERS * 5
+
+
+class FeatureKeyer:
+    """Turn feature values into integers of 63 bits under one version of the features key.
+
+    Values repeat (names, prefixes, date parts), so the last ``cached`` answers are kept
+    in this process's memory. `forget` drops them.
+    """
+
+    __slots__ = ("forget", "key", "version")
+
+    key: Callable[[str, str], int]
+    forget: Callable[[], None]
+
+    def __init__(
+        self, keyring: KeyRing, version: int | None = None, cached: int = CACHED_FEATURES
+    ) -> None:
+        self.version = keyring.current("features") if version is None else version
+        tree = keyring.secret("features", self.version)
+        started: dict[str, KeyedHash] = {}
+
+        def compute(feature: str, value: str) -> int:
+            begun = started.get(feature)
+            if begun is None:
+                info = frame(b"kith/feature/1", feature.encode(), number(self.version))
+                begun = started[feature] = primitives.keyed_hash(primitives.expand(tree, info))
+            try:
+                text = value.encode()
+            except UnicodeEncodeError:
+                text = b""
+            if not text:
+                del value  # a traceback with locals must not show it
+                raise NotKeyable(
+                    "the value is empty or not text",
+                    "leave the feature out",
+                    feature=feature,
+                )
+            running = begun.copy()
+            running.update(text)
+            return int.from_bytes(running.finalize()[:8], "big") >> 1
+
+        remembering = lru_cache(maxsize=cached)(compute)
+        self.key = remembering
+        self.forget = remembering.cache_clear
+
+    def __repr__(self) -> str:
+        return f"<feature keyer, version {self.version}>"
+
+    def __reduce__(self) -> NoReturn:
+        raise TypeError("a feature keyer cannot be pickled; make one in each process")
+
+
+class RecordKeys:
+    """Name records, contents, profiles, messages and API keys without showing them."""
+
+    __slots__ = ("_api_key", "_content", "_profile", "_published", "_record")
+
+    def __init__(self, keyring: KeyRing) -> None:
+        records = keyring.secret("records")
+        self._record = _started(records, b"record")
+        self._content = _started(records, b"content")
+        self._profile = _started(records, b"profile")
+        self._published = _started(keyring.secret("published"), b"published")
+        self._api_key = _started(keyring.secret("api-keys"), b"api-key")
+
+    def record_key(self, source: str, record_id: str) -> bytes:
+        """Return the name of a source's record, 16 bytes.
+
+        Raises:
+            NotKeyable: the id is empty or not text.
+        """
+        try:
+            text = record_id.encode()
+        except UnicodeEncodeError:
+            text = b""
+        if not text:
+            del record_id  # a traceback with locals must not show it
+            raise NotKeyable("the record id is empty or not text", "reject the row", source=source)
+        return _digest(self._record, source.encode(), text)[:DIGEST_BYTES]
+
+    def content_digest(self, source: str, payload: bytes) -> bytes:
+        """Return what tells whether a record changed, 16 bytes."""
+        return _digest(self._content, source.encode(), payload)[:DIGEST_BYTES]
+
+    def profile_id(self, record_key: bytes) -> str:
+        """Return the id of the profile anchored at that record: ``p`` and 20 characters.
+
+        100 bits in Crockford's base 32, lower case: of a billion profiles two share an
+        id with a chance below 10**-12.
+        """
+        bits = int.from_bytes(_digest(self._profile, record_key), "big") >> (256 - _ID_BITS)
+        shifts = range(_ID_BITS - 5, -1, -5)
+        return "p" + "".join(_ALPHABET[(bits >> shift) & 31] for shift in shifts)
+
+    def published_digest(self, destination: str, body: bytes) -> bytes:
+        """Return what tells whether a message to ``destination`` changed, 16 bytes."""
+        return _digest(self._published, destination.encode(), body)[:DIGEST_BYTES]
+
+    def api_key_digest(self, secret: str) -> bytes:
+        """Return what is stored of an API key's secret half, 32 bytes.
+
+        A plain keyed hash is enough, and fast, because the secret half is random.
+        """
+        return _digest(self._api_key, secret.encode(errors="surrogatepass"))
+
+    def __repr__(self) -> str:
+        return "<record keys>"
+
+    def __reduce__(self) -> NoReturn:
+        raise TypeError("record keys cannot be pickled; make them in each process")
+
+
+def _started(tree: Secret, kind: bytes) -> KeyedHash:
+    return primitives.keyed_hash(primitives.expand(tree, frame(b"kith/keyed/1", kind)))
+
+
+def _digest(started: KeyedHash, *parts: bytes) -> bytes:
+    running = started.copy()
+    running.update(frame(*parts))
+    return running.finalize()

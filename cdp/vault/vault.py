@@ -1,0 +1,305 @@
+"""The vault: records go in as fields and come out only where they belong.
+
+What it promises. Each promise has a test in ``tests/unit/vault`` that names it.
+
+1. A cell opens only in its own place: workspace, tier, table, field, record, revision,
+   key version and format are all bound into it.
+2. A changed, cut or extended cell, wrapped key or rejected row does not open, and nothing
+   of it is returned.
+3. Every revision of every record has its own random data key per tier. Without the
+   wrapped key the cells open to nobody, the holder of the ring included.
+4. A wrapped key opens to the one data key that was committed to, or to none.
+5. A process without a tier's key works, and neither opens nor seals that tier.
+6. The ring of another workspace is refused before anything is read.
+7. Nothing shows: no ``repr``, error, traceback with locals or pickle of the vault holds
+   key material or a plaintext.
+8. Equal values seal to different bytes. Only what is keyed on purpose (indexes, features,
+   record keys) is equal for equal values, under keys of its own.
+9. Wrapping a data key under a newer key-encryption key leaves its cells as they are.
+10. Everything stored carries its format and its key version.
+
+It is pure: no database, no files, no clock. Randomness is an argument.
+"""
+
+from collections.abc import Iterable, Mapping
+from typing import NamedTuple, NoReturn
+from uuid import UUID
+
+from cdp.errors import KithError
+from cdp.vault import cells, primitives, rejects
+from cdp.vault.cells import Place
+from cdp.vault.envelope import DataKey, WrappedKey, Wrapping
+from cdp.vault.errors import CellGarbled, NotSealable
+from cdp.vault.keyring import KeyRing
+from cdp.vault.primitives import KEY_BYTES, NONCE_BYTES, KeyCipher, Randomness
+from cdp.vault.rejects import RejectPlace
+from cdp.vault.secret import Secret
+from connectors.record import Sensitive
+
+CONTACT, SENSITIVE = "contact", "sensitive"
+TIERS = (CONTACT, SENSITIVE)
+# Where features live: the record table, under the record's contact key.
+FEATURES_TABLE, FEATURES_FIELD = "record", "features"
+_FIRST_NONCES = KEY_BYTES + NONCE_BYTES
+
+
+class SealedRecord(NamedTuple):
+    """One revision of a record, sealed: fields beside their cells, position by position."""
+
+    contact_fields: tuple[str, ...]
+    contact_cells: tuple[bytes, ...]
+    sensitive_fields: tuple[str, ...]
+    sensitive_cells: tuple[bytes, ...]
+    contact_key: WrappedKey
+    sensitive_key: WrappedKey | None  # None: no sensitive field
+    features: bytes
+
+
+class Vault:
+    """Seal and open the records of one workspace with the keys of its ring."""
+
+    __slots__ = (
+        "_feature_column",
+        "_keyring",
+        "_known",
+        "_randomness",
+        "_rejecting",
+        "_wrappings",
+        "workspace",
+    )
+
+    def __init__(
+        self,
+        keyring: KeyRing,
+        workspace: UUID,
+        randomness: Randomness = primitives.system_randomness,
+    ) -> None:
+        """Refuse the ring of another workspace (`OtherWorkspace`)."""
+        keyring.require(workspace)
+        self.workspace = workspace
+        self._keyring = keyring
+        self._randomness = randomness
+        self._wrappings: dict[tuple[str, int], Wrapping] = {}
+        self._rejecting: dict[int, KeyCipher] = {}
+        # What all cells of a column share: made once for each of a handful of fields.
+        self._known: dict[str, dict[str, bytes]] = {tier: {} for tier in TIERS}
+        self._feature_column = cells.column(workspace, CONTACT, FEATURES_TABLE, FEATURES_FIELD)
+
+    def holds(self, tier: str) -> bool:
+        """Say whether this process can seal and open that tier."""
+        return tier in TIERS and self._keyring.holds(tier)
+
+    # ── records ─────────────────────────────────────────────────────────────
+
+    def seal_record(
+        self,
+        record_id: int,
+        revision: int,
+        contact: Mapping[str, bytes],
+        sensitive: Mapping[str, bytes],
+        features: bytes,
+    ) -> SealedRecord:
+        """Seal one revision of a record under new data keys.
+
+        The contact key is made even for a record without contact fields: it seals the
+        features.
+
+        Raises:
+            KeyWithheld: there are sensitive fields and this process holds no such key.
+            NotSealable: an id or revision out of range, or a value that is not bytes.
+        """
+        row = _Row(record_id, revision)
+        problem = self._no_key(row, TIERS if sensitive else (CONTACT,)) or _not_sealable(
+            row, (*contact.values(), *sensitive.values(), features)
+        )
+        if problem is not None:
+            del contact, sensitive, features  # a traceback with locals must not show them
+            raise problem
+        columns = (*self._columns(CONTACT, contact), self._feature_column)
+        contact_key, contact_cells = self._seal(
+            CONTACT, row, columns, (*contact.values(), features)
+        )
+        sensitive_key, sensitive_cells = (
+            self._seal(SENSITIVE, row, self._columns(SENSITIVE, sensitive), sensitive.values())
+            if sensitive
+            else (None, ())
+        )
+        return SealedRecord(
+            contact_fields=tuple(contact),
+            contact_cells=contact_cells[:-1],
+            sensitive_fields=tuple(sensitive),
+            sensitive_cells=sensitive_cells,
+            contact_key=contact_key,
+            sensitive_key=sensitive_key,
+            features=contact_cells[-1],
+        )
+
+    def open_cell(
+        self,
+        tier: str,
+        field: str,
+        record_id: int,
+        revision: int,
+        wrapped: WrappedKey,
+        cell: bytes,
+    ) -> Sensitive:
+        """Open one field of a record.
+
+        Raises:
+            KeyWithheld, KeyMissing: no key for that tier, or not that version of it.
+            WrappedKeyRefused, CellRefused, CellGarbled: changed, or not of this place.
+        """
+        return self.open_cells(tier, record_id, revision, wrapped, {field: cell})[field]
+
+    def open_cells(
+        self,
+        tier: str,
+        record_id: int,
+        revision: int,
+        wrapped: WrappedKey,
+        sealed: Mapping[str, bytes],
+    ) -> dict[str, Sensitive]:
+        """Open several fields of one record; its data key is unwrapped once.
+
+        ``sealed`` has the cell of each field. Errors are those of `open_cell`; one cell
+        that does not open refuses all.
+        """
+        key = self._unwrap(tier, record_id, wrapped)
+        opened = {}
+        for name, cell in sealed.items():
+            place = Place(self.workspace, tier, tier, name, record_id, revision)
+            opened[name] = _text(cells.open_cell(key, place, cell), place)
+        return opened
+
+    def open_features(
+        self, record_id: int, revision: int, wrapped: WrappedKey, blob: bytes
+    ) -> bytes:
+        """Open the sealed features of one record. Errors are those of `open_cell`."""
+        key = self._unwrap(CONTACT, record_id, wrapped)
+        return cells.open_cell(key, self._features_place(record_id, revision), blob)
+
+    def open_features_many(self, rows: Iterable[tuple[int, int, WrappedKey, bytes]]) -> list[bytes]:
+        """Open the features of many records: (record id, revision, wrapped key, blob) each.
+
+        Returns them in the order of ``rows``. The first that does not open ends the call
+        with an error that names its record.
+        """
+        return [self.open_features(*row) for row in rows]
+
+    # ── rejected rows ───────────────────────────────────────────────────────
+
+    def seal_reject(self, place: RejectPlace, raw: Sensitive) -> bytes:
+        """Seal a rejected row or value for its place.
+
+        Text that is not valid Unicode (a lone surrogate) is kept with that character
+        replaced, so that the row is listed rather than lost.
+        """
+        version = self._keyring.current("rejects")
+        text = raw.reveal(reason="seal a rejected row").encode(errors="replace")
+        nonce = self._randomness(NONCE_BYTES)
+        cipher = self._reject_cipher(version)
+        return rejects.seal(cipher, version, self.workspace, place, (nonce, text))
+
+    def open_reject(self, place: RejectPlace, sealed: bytes) -> Sensitive:
+        """Open a rejected row or value.
+
+        Raises:
+            KeyWithheld, KeyMissing: the ring has no key, or not that version of it.
+            CellGarbled, CellRefused: cut short, changed, or not of this place.
+        """
+        cipher = self._reject_cipher(rejects.key_version(place, sealed))
+        return Sensitive(rejects.open_sealed(cipher, self.workspace, place, sealed).decode())
+
+    # ── inside ──────────────────────────────────────────────────────────────
+
+    def _seal(
+        self, tier: str, row: "_Row", columns: tuple[bytes, ...], values: Iterable[bytes]
+    ) -> tuple[WrappedKey, tuple[bytes, ...]]:
+        wrapping = self._wrapping(tier, self._keyring.current(tier))
+        # One draw for the key and all nonces: asking the system is the slow part. It is
+        # not kept beyond this record: a copy of this process must never reuse it.
+        drawn = self._randomness(KEY_BYTES + NONCE_BYTES * (1 + len(columns)))
+        fresh = Secret(drawn[:KEY_BYTES])
+        nonce, nonces = drawn[KEY_BYTES:_FIRST_NONCES], drawn[_FIRST_NONCES:]
+        del drawn
+        wrapped, key = wrapping.wrap(row.record, fresh, wrapping.version, nonce)
+        tail = cells.row(row.record, row.revision, key.version)
+        return wrapped, cells.seal_row(key, columns, tail, values, nonces)
+
+    def _unwrap(self, tier: str, record_id: int, wrapped: WrappedKey) -> DataKey:
+        try:
+            wrapping = self._wrapping(tier, wrapped.version)
+        except KithError as error:
+            raise error.at(record=record_id) from None
+        return wrapping.unwrap(record_id, wrapped.wrapped)
+
+    def _wrapping(self, tier: str, version: int) -> Wrapping:
+        found = self._wrappings.get((tier, version))
+        if found is not None:
+            return found
+        if tier not in TIERS:
+            raise NotSealable("the vault has no such tier", f"name {' or '.join(TIERS)}", tier=tier)
+        found = Wrapping(self._keyring.secret(tier, version), self.workspace, tier, version)
+        self._wrappings[tier, version] = found
+        return found
+
+    def _reject_cipher(self, version: int) -> KeyCipher:
+        found = self._rejecting.get(version)
+        if found is None:
+            found = primitives.key_cipher(self._keyring.secret("rejects", version))
+            self._rejecting[version] = found
+        return found
+
+    def _columns(self, tier: str, fields: Iterable[str]) -> tuple[bytes, ...]:
+        known = self._known[tier]
+        try:
+            return tuple([known[name] for name in fields])
+        except KeyError:
+            known.update({f: cells.column(self.workspace, tier, tier, f) for f in fields})
+        return tuple([known[name] for name in fields])
+
+    def _features_place(self, record_id: int, revision: int) -> Place:
+        return Place(self.workspace, CONTACT, FEATURES_TABLE, FEATURES_FIELD, record_id, revision)
+
+    def _no_key(self, row: "_Row", tiers: tuple[str, ...]) -> KithError | None:
+        # Returned, not raised: who holds the plaintexts drops them first.
+        try:
+            for tier in tiers:
+                self._wrapping(tier, self._keyring.current(tier))
+        except KithError as error:
+            return error.at(record=row.record)
+        return None
+
+    def __repr__(self) -> str:
+        return f"<vault of {self.workspace}>"
+
+    def __reduce__(self) -> NoReturn:
+        raise TypeError("a vault cannot be pickled; make one in each process")
+
+
+class _Row(NamedTuple):
+    record: int
+    revision: int
+
+
+def _not_sealable(row: _Row, values: tuple[bytes, ...]) -> KithError | None:
+    if not (0 <= row.record <= cells.MAX_RECORD and 0 <= row.revision <= cells.MAX_REVISION):
+        rule, step = "the record id or revision is out of range", "use the id the database gave"
+    elif not {bytes}.issuperset(map(type, values)):
+        rule, step = "a value is not bytes", "encode it before it is sealed"
+    else:
+        return None
+    return NotSealable(rule, step, record=row.record)
+
+
+def _text(plaintext: bytes, place: Place) -> Sensitive:
+    try:
+        return Sensitive(plaintext.decode())
+    except UnicodeDecodeError:
+        del plaintext  # a traceback with locals must not show it; nor may the decode error
+    raise CellGarbled(
+        "the cell opened, and does not hold text",
+        "sync the record's source again",
+        record=place.record,
+        field=place.field,
+    )

@@ -1,0 +1,277 @@
+"""One ``sources:`` or ``destinations:`` entry of cdp.yaml, as a frozen object.
+
+The form is checked by ``declaration.schema.json``; what one key demands of another is checked
+here. Unknown keys are refused. ``digest`` notices a changed mapping.
+"""
+
+import dataclasses
+import ipaddress
+import json
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from types import MappingProxyType
+from typing import Any, Final, Literal
+from urllib.parse import SplitResult, urlsplit
+
+from connectors.declaration_schema import is_identifier, require
+from connectors.digests import sha256_hex
+from connectors.errors import DeclarationError
+from connectors.vocabulary import IDENTITY_FIELDS, PROFILE_FIELDS
+
+DIGEST_VERSION: Final = 1
+AttributeType = Literal["integer", "decimal", "date", "boolean", "category"]
+_FULL_DATE: Final = (("%Y", "%y"), ("%m", "%b", "%B", "%j"), ("%d", "%j"))
+
+
+@dataclass(frozen=True, slots=True)
+class FieldSpec:
+    """Where values of one identity field come from. Each column gives values of its own."""
+
+    columns: tuple[str, ...]
+    scope: str | None = None
+    formats: tuple[str, ...] = ()
+    split: str | None = None  # the separator characters, without brackets
+
+
+@dataclass(frozen=True, slots=True)
+class AttributeSpec:
+    """A typed, non-identity column."""
+
+    column: str
+    type: AttributeType
+    formats: tuple[str, ...] = ()  # date only
+
+
+@dataclass(frozen=True, slots=True)
+class OptOut:
+    """A cell that holds one of ``values`` (case ignored) refuses ``purposes``."""
+
+    column: str
+    values: tuple[str, ...]
+    purposes: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class ConsentSpec:
+    """On what ground, and for which purposes, the people of a source may be processed."""
+
+    basis: str
+    purposes: tuple[str, ...]
+    opt_out: tuple[OptOut, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class SourceDeclaration:
+    """One source. ``consent`` None means that the source states no ground: no purpose holds."""
+
+    name: str
+    connector: str
+    location: str  # relative to the folder of cdp.yaml, or absolute
+    record_id: tuple[str, ...]
+    fields: Mapping[str, tuple[FieldSpec, ...]]
+    attributes: Mapping[str, AttributeSpec]
+    encoding: str = "utf-8"
+    delimiter: str = ","
+    sheet: str | None = None
+    store: str | None = None
+    consent: ConsentSpec | None = None
+
+    def columns(self) -> tuple[str, ...]:
+        """Every column the mapping names, each once, in the order of the declaration."""
+        names = [*self.record_id, *([self.store] if self.store else [])]
+        for specs in self.fields.values():
+            for spec in specs:
+                names += spec.columns
+        names += [spec.column for spec in self.attributes.values()]
+        if self.consent:
+            names += [rule.column for rule in self.consent.opt_out]
+        return tuple(dict.fromkeys(names))
+
+    def digest(self) -> str:
+        """SHA-256, 64 hex digits, of what the declaration means.
+
+        How it is spelled, the order of its keys and where the file lies do not count.
+        """
+        return _digest(self, leave_out="location")
+
+
+@dataclass(frozen=True, slots=True)
+class DestinationDeclaration:
+    """One destination, and the only fields it may ever receive."""
+
+    name: str
+    connector: str
+    location: str  # URL of a webhook; file, relative to the folder of cdp.yaml
+    purpose: str
+    fields: tuple[str, ...]
+    secret: str | None = None  # name of the signing secret in the key ring
+    allow_http: bool = False
+    timeout: float = 10.0  # seconds
+    bom: bool = False
+
+    def digest(self) -> str:
+        """SHA-256, 64 hex digits, of the whole declaration: another receiver is a change."""
+        return _digest(self)
+
+
+def parse_source(name: str, entry: object) -> SourceDeclaration:
+    """Read one entry of ``sources:``.
+
+    Raises:
+        DeclarationError: naming path, rule and next step.
+    """
+    _require_name(name)
+    raw = require("source", name, entry)
+    attributes = {
+        attribute: _attribute(name, attribute, spec)
+        for attribute, spec in raw.get("attributes", {}).items()
+    }
+    return SourceDeclaration(
+        name=name,
+        connector=raw["connector"],
+        location=raw["location"],
+        record_id=_names(raw["record_id"]),
+        fields=MappingProxyType({f: _field_specs(spec) for f, spec in raw["fields"].items()}),
+        attributes=MappingProxyType(attributes),
+        encoding=raw.get("encoding", "utf-8"),
+        delimiter=raw.get("delimiter", ","),
+        sheet=raw.get("sheet"),
+        store=raw.get("store"),
+        consent=_consent(name, raw["consent"]) if "consent" in raw else None,
+    )
+
+
+def parse_destination(name: str, entry: object) -> DestinationDeclaration:
+    """Read one entry of ``destinations:``.
+
+    Raises:
+        DeclarationError: naming path, rule and next step.
+    """
+    _require_name(name)
+    raw = require("destination", name, entry)
+    declaration = DestinationDeclaration(**{**raw, "name": name, "fields": tuple(raw["fields"])})
+    if declaration.connector == "webhook":
+        require_web_address(declaration)
+    return declaration
+
+
+def require_web_address(declaration: DestinationDeclaration) -> SplitResult:
+    """Return the parts of a webhook's URL.
+
+    Raises:
+        DeclarationError: when it is not http(s), carries a password, or is http to another
+            machine without ``allow_http``.
+    """
+    name = declaration.name
+    try:
+        url = urlsplit(declaration.location)
+        host, _ = url.hostname, url.port  # a bad port raises
+    except ValueError:
+        host, url = None, urlsplit("")
+    spaced = any(letter.isspace() for letter in declaration.location)
+    if url.scheme not in {"http", "https"} or not host or spaced:
+        raise DeclarationError(
+            name, "not_a_web_address", "Write a URL that begins with https://.", field="location"
+        )
+    if url.username is not None or url.fragment:
+        raise DeclarationError(
+            name, "address_parts", "Remove the user name and the part after #.", field="location"
+        )
+    if url.scheme == "http" and not declaration.allow_http and not _is_loopback(host):
+        raise DeclarationError(
+            name, "plain_http", "Use https://, or declare allow_http: true.", field="location"
+        )
+    return url
+
+
+def _is_loopback(host: str) -> bool:
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
+
+
+def _require_name(name: str) -> None:
+    if not is_identifier(name):
+        raise DeclarationError(
+            "(unnamed)",
+            "name_form",
+            "Name it with lower-case letters, digits and _, beginning with a letter, at most 63.",
+        )
+
+
+def _names(value: str | list[str]) -> tuple[str, ...]:
+    return (value,) if isinstance(value, str) else tuple(value)
+
+
+def _field_specs(value: Any) -> tuple[FieldSpec, ...]:
+    return tuple(_field_spec(one) for one in (value if isinstance(value, list) else [value]))
+
+
+def _field_spec(value: str | dict[str, Any]) -> FieldSpec:
+    if isinstance(value, str):
+        return FieldSpec((value,))
+    split = value.get("split")
+    return FieldSpec(
+        columns=_names(value["column"] if "column" in value else value["columns"]),
+        scope=value.get("scope"),
+        formats=tuple(value.get("formats", ())),
+        split=split[1:-1] if split else None,
+    )
+
+
+def _attribute(source: str, name: str, raw: dict[str, Any]) -> AttributeSpec:
+    path = f"attributes.{name}"
+    if name in IDENTITY_FIELDS | PROFILE_FIELDS:
+        raise DeclarationError(
+            source, "name_taken", "Map it under fields, or choose another name.", field=path
+        )
+    formats = tuple(raw.get("formats", ()))
+    if formats and raw["type"] != "date":
+        raise DeclarationError(
+            source, "formats_without_date", "Only a date has formats: remove them.", field=path
+        )
+    for one in formats:
+        if not all(any(part in one for part in parts) for parts in _FULL_DATE):
+            raise DeclarationError(
+                source, "date_incomplete", "Name year, month and day in each format.", field=path
+            )
+    return AttributeSpec(raw["column"], raw["type"], formats)
+
+
+def _consent(source: str, raw: dict[str, Any]) -> ConsentSpec:
+    purposes = tuple(raw["purposes"])
+    written = raw.get("opt_out", [])
+    rules = []
+    for rule in written if isinstance(written, list) else [written]:
+        refused = tuple(rule.get("purposes", purposes))
+        if not set(refused) <= set(purposes):
+            raise DeclarationError(
+                source,
+                "purpose_not_granted",
+                "Name only purposes that consent.purposes lists.",
+                field="consent.opt_out.purposes",
+            )
+        rules.append(OptOut(rule["column"], tuple(rule["values"]), refused))
+    return ConsentSpec(raw["basis"], purposes, tuple(rules))
+
+
+def _digest(
+    declaration: SourceDeclaration | DestinationDeclaration, leave_out: str | None = None
+) -> str:
+    plain = _plain(declaration)
+    if leave_out:
+        del plain[leave_out]
+    plain["digest_version"] = DIGEST_VERSION
+    text = json.dumps(plain, ensure_ascii=True, sort_keys=True, separators=(",", ":"))
+    return sha256_hex([text.encode("ascii")])
+
+
+def _plain(node: Any) -> Any:
+    if dataclasses.is_dataclass(node):
+        return {f.name: _plain(getattr(node, f.name)) for f in dataclasses.fields(node)}
+    if isinstance(node, Mapping):
+        return {key: _plain(value) for key, value in node.items()}
+    if isinstance(node, Iterable) and not isinstance(node, str):
+        return [_plain(value) for value in node]
+    return node

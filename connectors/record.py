@@ -1,0 +1,127 @@
+"""A record as a source delivered it.
+
+A raw value is born here, wrapped in ``Sensitive``, and stays wrapped.
+
+Invariants, each named by a test in ``tests/unit/connectors/test_record.py``:
+
+1. No way of turning a ``Sensitive`` into text shows the value.
+2. JSON, pickle and copy refuse a ``Sensitive`` instead of writing its value.
+3. Only ``reveal`` opens it, and ``reveal`` asks why.
+4. Equality and hash say nothing about the value: two wrappers of one value are unequal.
+5. A wrapper cannot be changed or subclassed.
+6. The ``repr`` of a record, a field value, a problem or a rejection shows no raw value.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from types import MappingProxyType
+from typing import Final, NoReturn, final
+
+_REFUSAL: Final = "a sensitive value cannot be pickled, copied or serialised"
+
+AttributeValue = int | str | bool
+"""A typed attribute: integer -> int; decimal, date, category -> str; boolean -> bool."""
+
+
+@final
+class Sensitive:
+    """A raw value that does not show itself."""
+
+    __slots__ = ("_value",)
+    _value: str
+
+    def __init__(self, value: str) -> None:
+        if not isinstance(value, str):
+            raise TypeError("a sensitive value wraps text")
+        object.__setattr__(self, "_value", value)
+
+    def reveal(self, *, reason: str) -> str:
+        """Return the raw value. ``reason`` goes to the audit log; empty raises ValueError."""
+        if not reason.strip():
+            raise ValueError("reveal needs a reason")
+        return self._value
+
+    def __repr__(self) -> str:
+        return "<sensitive>"
+
+    def __str__(self) -> str:
+        return "<sensitive>"
+
+    def __format__(self, format_spec: str) -> str:
+        return "<sensitive>"  # whatever the width or type asked for
+
+    def __setattr__(self, name: str, value: object) -> NoReturn:
+        raise AttributeError("a sensitive value does not change")
+
+    def __delattr__(self, name: str) -> NoReturn:
+        raise AttributeError("a sensitive value does not change")
+
+    def __init_subclass__(cls) -> NoReturn:
+        raise TypeError("Sensitive has no subclasses: one could show the value")
+
+    # object.__getstate__ would hand out the slots, so each door of the pickle protocol is shut.
+    def __getstate__(self) -> NoReturn:
+        raise TypeError(_REFUSAL)
+
+    def __reduce__(self) -> NoReturn:
+        raise TypeError(_REFUSAL)
+
+    def __copy__(self) -> NoReturn:
+        raise TypeError(_REFUSAL)
+
+    def __deepcopy__(self, memo: object) -> NoReturn:
+        raise TypeError(_REFUSAL)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class FieldValue:
+    """One value of one identity field, as text, trimmed but not normalised."""
+
+    value: Sensitive
+    scope: str | None = None  # app id, platform account, corp or shop; identifiers only
+    formats: tuple[str, ...] = ()  # strptime formats to try in order; dates only
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class FieldProblem:
+    """One value that could not be read; the row goes on without it and ingest sets it aside."""
+
+    field: str  # an identity field or an attribute name
+    rule: str
+    next_step: str
+    raw: Sensitive
+
+
+_NO_ATTRIBUTES: Final[Mapping[str, AttributeValue]] = MappingProxyType({})
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Record:
+    """One row of a source, mapped. Absent values have no key."""
+
+    source: str
+    record_id: Sensitive  # unique in the source; several columns are joined without ambiguity
+    position: int  # 1-based row in the source, the header not counted
+    fields: Mapping[str, tuple[FieldValue, ...]]  # identity field -> its values, never empty
+    attributes: Mapping[str, AttributeValue] = field(
+        default_factory=lambda: _NO_ATTRIBUTES, repr=False
+    )
+    store: str | None = None  # node id of the organisation tree
+    opted_out: frozenset[str] = frozenset()  # purposes the person refused
+    problems: tuple[FieldProblem, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Rejection:
+    """A row that gave no record (``field`` is None), or, from ingest, a field set aside."""
+
+    source: str
+    position: int
+    field: str | None
+    rule: str
+    next_step: str
+    raw: Sensitive  # the row as text, cut after RAW_LIMIT characters
+
+
+RAW_LIMIT: Final = 64 * 1024
+"""Characters of a rejected row that are kept, so that one broken row cannot fill the vault."""

@@ -1,0 +1,74 @@
+"""Rows of a CSV file.
+
+Position 1 is the first row below the heading; a blank line has a position and gives nothing, so
+in a file without line breaks inside cells, row n stands on line n + 1.
+"""
+
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from typing import BinaryIO
+
+from connectors.base import Finding
+from connectors.mapping import trim
+from connectors.record import Record, Rejection
+from connectors.sources import encodings
+from connectors.sources.csv_rows import BadRow, CsvRows, GoodRow
+from connectors.sources.header import nameless, resolve_header
+from connectors.sources.local_file import FileSource
+from connectors.sources.physical_lines import LINE_FACTOR, PhysicalLines
+
+
+class CsvFileSource(FileSource):
+    """Streams a CSV file: memory is bounded by the largest row."""
+
+    def count(self) -> int | None:
+        """About how many rows lie below the heading; None when the file cannot be read."""
+        lines = self._count_lines()
+        return None if lines is None else max(lines - 1, 0)
+
+    def _rows(self, after: int) -> Iterator[Record | Rejection]:
+        with self._opened() as (rows, header, _):
+            for position, row in enumerate(rows, start=1):
+                if position > after and row is not None:
+                    yield self._map(position, row, header)
+
+    def _map(self, position: int, row: GoodRow | BadRow, header: list[str]) -> Record | Rejection:
+        if isinstance(row, BadRow):
+            return self._mapper.reject(position, row.rule, row.next_step, row.text)
+        if len(row.cells) != len(header):
+            step = f"The row has {len(row.cells)} cells and the heading {len(header)}: align them."
+            return self._mapper.reject(position, "column_count", step, row.text)
+        return self._mapper.map(
+            position, dict(zip(header, row.cells, strict=True)), lambda: row.text
+        )
+
+    def _inspect(self) -> Iterable[Finding]:
+        with self._opened() as (_, header, encoding):
+            yield from self._detected(encoding)
+            yield from nameless(header)
+        with self._open() as file:
+            yield from encodings.doubts(file, encoding)
+
+    @contextmanager
+    def _opened(self) -> Iterator[tuple[Iterator[GoodRow | BadRow | None], list[str], str]]:
+        """The rows below the heading, the heading, and the encoding."""
+        with self._open_filled() as file:
+            encoding = encodings.codec(self._declaration.encoding)
+            if encoding == "auto":
+                encoding = encodings.detect_file(file, LINE_FACTOR * self._cell_limit)
+            lines = PhysicalLines(file, encoding, self._cell_limit)
+            rows = iter(CsvRows(lines, encoding, self._declaration.delimiter, self._cell_limit))
+            yield rows, self._header(next(rows, None), file, encoding), encoding
+
+    def _header(self, row: GoodRow | BadRow | None, file: BinaryIO, encoding: str) -> list[str]:
+        sample = encodings.sample_of(file)
+        if encodings.is_utf16(sample) or (isinstance(row, BadRow) and row.rule == "not_decodable"):
+            advice = encodings.advice(sample, encoding)
+            raise self._stop("wrong_encoding", f"The heading is not {encoding}. {advice}")
+        if row is None:
+            raise self._stop("header_missing", "Begin the file with the column names.")
+        if isinstance(row, BadRow):
+            raise self._stop("header_unreadable", f"Correct the heading ({row.rule}).")
+        if "\r" in row.text and '"' not in row.text:
+            raise self._stop("line_breaks", "Save the file with LF or CRLF line breaks.")
+        return resolve_header([trim(cell) for cell in row.cells], self._declaration)

@@ -1,0 +1,66 @@
+"""Match the heading of a file with the columns a declaration names.
+
+A file without a heading has a person in its first row, so the first row is quoted in an error only
+when at least one declared column is in it.
+"""
+
+from collections import Counter
+from collections.abc import Iterator
+
+from connectors.base import Finding, Level
+from connectors.declaration import SourceDeclaration
+from connectors.errors import Stop
+
+_SHOWN = 30  # columns listed in one message
+
+
+def resolve_header(header: list[str], declaration: SourceDeclaration) -> list[str]:
+    """Return ``header`` when it has every declared column and no name twice.
+
+    Columns without a name are allowed; nothing can be mapped to them.
+
+    Raises:
+        Stop: ``column_missing`` or ``duplicate_column``.
+    """
+    wanted = declaration.columns()
+    missing = [column for column in wanted if column not in header]
+    if len(missing) == len(wanted):
+        raise Stop(
+            declaration.name,
+            "column_missing",
+            f"None of the declared columns is among the {len(header)} cells of the first row: "
+            "look whether the file has a heading, its delimiter and its encoding. "
+            f"Declared: {_listed(wanted)}.",
+        )
+    if missing:
+        there = [column for column in header if column]
+        raise Stop(
+            declaration.name,
+            "column_missing",
+            f"Missing: {_listed(missing)}. There: {_listed(there)}. "
+            "Correct the mapping or the file.",
+        )
+    twice = [column for column, times in Counter(header).items() if column and times > 1]
+    if twice:
+        raise Stop(
+            declaration.name,
+            "duplicate_column",
+            f"Give each column a name of its own. Named twice: {_listed(twice)}.",
+        )
+    return header
+
+
+def nameless(header: list[str]) -> Iterator[Finding]:
+    """A finding when the heading leaves a column without a name."""
+    if "" in header:
+        yield Finding(
+            Level.WARNING,
+            "column_without_name",
+            f"column {header.index('') + 1}",
+            "Name the column if its values matter: it cannot be mapped.",
+        )
+
+
+def _listed(columns: list[str] | tuple[str, ...]) -> str:
+    more = len(columns) - _SHOWN
+    return ", ".join(columns[:_SHOWN]) + (f" and {more} more" if more > 0 else "")

@@ -1,0 +1,228 @@
+"""Rows of a JSON Lines file: one JSON object (RFC 8259) a line.
+
+Position n is line n; a blank line has a position and gives nothing. A column is a key, or keys
+joined by dots (``phone_info.purePhoneNumber``); through a list it reaches every item.
+"""
+
+import itertools
+import json
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from decimal import Decimal
+from functools import cache
+from typing import Any, Final, NoReturn
+
+from connectors.attributes import canonical_decimal
+from connectors.base import Finding, Level
+from connectors.mapping import BadCell, Cell
+from connectors.record import RAW_LIMIT, Record, Rejection, Sensitive
+from connectors.sources import encodings
+from connectors.sources.csv_rows import exceeds
+from connectors.sources.local_file import FileSource
+from connectors.sources.physical_lines import LINE_FACTOR, Line, PhysicalLines
+
+MAX_DEPTH: Final = 64
+MAX_EXPONENT: Final = 400  # a double reaches 308; written out, more would only fill memory
+_SAMPLE_ROWS: Final = 1000
+
+
+class _Refused(ValueError):  # noqa: N818 - caught in this module
+    def __init__(self, rule: str, next_step: str) -> None:
+        super().__init__(rule, next_step)
+        self.rule = rule
+        self.next_step = next_step
+
+
+class JsonLinesSource(FileSource):
+    """Streams a JSON Lines file: memory is bounded by the largest line."""
+
+    def count(self) -> int | None:
+        """About how many lines there are; None when the file cannot be read."""
+        return self._count_lines()
+
+    def _rows(self, after: int) -> Iterator[Record | Rejection]:
+        columns = self._declaration.columns()
+        with self._opened() as (lines, encoding):
+            for position, line in enumerate(lines, start=1):
+                if position > after and line.text.strip():
+                    yield self._map(position, line, encoding, columns)
+
+    def _map(
+        self, position: int, line: Line, encoding: str, columns: tuple[str, ...]
+    ) -> Record | Rejection:
+        if problem := line.problem(encoding):
+            return self._mapper.reject(position, *problem, line.text)
+        try:
+            row = parse_object(line.text)
+            cells = {column: cell_at(row, column) for column in columns}
+            # only an escape makes a lone surrogate, and no text is longer than its line
+            if "\\u" in line.text or exceeds(line.text, self._cell_limit):
+                self._require_storable(cells)
+        except _Refused as refused:
+            return self._mapper.reject(position, refused.rule, refused.next_step, line.text)
+        return self._mapper.map(position, cells, lambda: line.text)
+
+    def _require_storable(self, cells: dict[str, Cell]) -> None:
+        for cell in cells.values():
+            texts = (cell,) if isinstance(cell, str) else cell if isinstance(cell, tuple) else ()
+            if not all(map(encodable, texts)):
+                raise _Refused("broken_text", "Write both halves of each \\u surrogate pair.")
+            if any(exceeds(text, self._cell_limit) for text in texts):
+                raise _Refused("cell_too_large", "Shorten the value.")
+
+    def _inspect(self) -> Iterable[Finding]:
+        wanted = dict.fromkeys(self._declaration.columns())
+        rows = bad = 0
+        with self._opened() as (lines, encoding):
+            yield from self._detected(encoding)
+            for line in itertools.islice(lines, _SAMPLE_ROWS):
+                if not line.text.strip():
+                    continue
+                rows += 1
+                try:
+                    row = {} if line.problem(encoding) else parse_object(line.text)
+                except _Refused:
+                    row = {}
+                bad += not row
+                wanted = {column: None for column in wanted if cell_at(row, column) is None}
+        if rows > bad:
+            yield from self._missing(list(wanted))
+        with self._open() as file:
+            yield from encodings.doubts(file, encoding)
+
+    def _missing(self, columns: list[str]) -> Iterable[Finding]:
+        for column in columns:
+            # a key may be left out where it has no value, so only the id is an error
+            level = Level.ERROR if column in self._declaration.record_id else Level.WARNING
+            yield Finding(
+                level,
+                "column_missing",
+                column,
+                f"None of the first {_SAMPLE_ROWS} lines has it: correct the mapping or the file.",
+            )
+
+    def _require_encoding(self, sample: bytes, encoding: str) -> None:
+        lines = [line for line in sample.splitlines() if line]
+        # one line may be broken by itself; when none of several decodes, the encoding is wrong
+        hopeless = len(lines) >= encodings.DOUBT_LINES and not any(
+            encodings.decodes(line, encoding) for line in lines
+        )
+        if hopeless or encodings.is_utf16(sample):
+            advice = encodings.advice(sample, encoding)
+            raise self._stop("wrong_encoding", f"The lines are not {encoding}. {advice}")
+
+    @contextmanager
+    def _opened(self) -> Iterator[tuple[Iterator[Line], str]]:
+        with self._open_filled() as file:
+            encoding = encodings.codec(self._declaration.encoding)
+            if encoding == "auto":
+                encoding = encodings.detect_file(file, LINE_FACTOR * self._cell_limit)
+            self._require_encoding(encodings.sample_of(file), encoding)
+            lines = PhysicalLines(file, encoding, self._cell_limit)
+            yield iter(lines.next, None), encoding
+
+
+@cache
+def _decoder() -> json.JSONDecoder:
+    return json.JSONDecoder(
+        parse_int=str,
+        parse_float=_number,
+        parse_constant=_no_constant,
+        object_pairs_hook=_unique,
+    )
+
+
+def parse_object(text: str) -> dict[str, Any]:
+    """Parse one line strictly: numbers become text with all their digits, keys are unique.
+
+    Raises:
+        _Refused: not JSON, not an object, too deep, a repeated key, NaN or Infinity.
+    """
+    if text.count("{") + text.count("[") > MAX_DEPTH and _depth(text) > MAX_DEPTH:
+        raise _Refused("too_deep", f"Nest objects and lists at most {MAX_DEPTH} deep.")
+    try:
+        parsed = _decoder().decode(text)
+    except json.JSONDecodeError:
+        # from None: the parser's error holds the line
+        raise _Refused("not_json", "Write one JSON object on the line.") from None
+    if not isinstance(parsed, dict):
+        raise _Refused("not_an_object", "Write one JSON object on the line.")
+    return parsed
+
+
+def cell_at(row: dict[str, Any], column: str) -> Cell:
+    """The cell of ``column``: the key itself, or else the path its dots make."""
+    found = row[column] if column in row else _walk(row, column.split("."))
+    if not isinstance(found, list):
+        return _scalar(found)
+    cells = [_scalar(item) for item in found]
+    bad = next((cell for cell in cells if isinstance(cell, BadCell)), None)
+    return bad or tuple(cell for cell in cells if isinstance(cell, str)) or None
+
+
+def encodable(text: str) -> bool:
+    """Whether ``text`` is free of lone surrogates, which no encoding can store."""
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
+def _walk(node: Any, keys: list[str]) -> Any:
+    for index, key in enumerate(keys):
+        if isinstance(node, list):
+            found = (_walk(item, keys[index:]) for item in node)
+            return [value for one in found for value in (one if isinstance(one, list) else [one])]
+        if not isinstance(node, dict):
+            return None
+        node = node.get(key)
+    return node
+
+
+def _scalar(value: Any) -> Cell:
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    if value is None or isinstance(value, str):
+        return value
+    raw = json.dumps(value, ensure_ascii=True)[:RAW_LIMIT]
+    step = "Map a path inside it, such as key.inner, or give a list of plain values."
+    return BadCell("not_plain", step, Sensitive(raw), rejects_row=False)
+
+
+def _number(text: str) -> str:
+    """A JSON number with a point or an exponent, as digits; a whole one without a point."""
+    exponent = text.lower().partition("e")[2]
+    if exponent and (len(exponent) > 5 or abs(int(exponent)) > MAX_EXPONENT):
+        raise _Refused("number_range", f"Use an exponent of at most {MAX_EXPONENT}.")
+    number = Decimal(text)
+    if exponent or number == number.to_integral_value():
+        return canonical_decimal(number)
+    return text
+
+
+def _no_constant(_: str) -> NoReturn:
+    raise _Refused("not_a_number", "Replace NaN and Infinity with null.")
+
+
+def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    row = dict(pairs)
+    if len(row) != len(pairs):
+        raise _Refused("key_repeated", "Write each key of an object once.")
+    return row
+
+
+def _depth(text: str) -> int:
+    deepest = depth = 0
+    in_text = escaped = False
+    for letter in text:
+        if escaped:
+            escaped = False
+        elif in_text:
+            escaped, in_text = letter == "\\", letter != '"'
+        elif letter == '"':
+            in_text = True
+        else:
+            depth += (letter in "{[") - (letter in "]}")
+            deepest = max(deepest, depth)
+    return deepest

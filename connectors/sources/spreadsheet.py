@@ -1,0 +1,203 @@
+"""Rows of one sheet of an .xlsx workbook: the one module that imports python-calamine.
+
+The first row that is not empty is the heading; position 1 is the row below it. An empty row has a
+position and gives nothing. The format does not allow streaming: a whole sheet is in memory.
+"""
+
+import itertools
+import math
+import zlib
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import date, datetime, time, timedelta
+from decimal import Decimal
+from typing import BinaryIO, Final
+from zipfile import BadZipFile, ZipFile
+
+from python_calamine import (
+    CalamineError,
+    CalamineSheet,
+    CalamineWorkbook,
+    SheetTypeEnum,
+    SheetVisibleEnum,
+)
+
+from connectors.attributes import canonical_decimal
+from connectors.base import Finding, Level
+from connectors.errors import Stop
+from connectors.mapping import BadCell, Cell, trim
+from connectors.record import Record, Rejection, Sensitive
+from connectors.sources.csv_rows import exceeds
+from connectors.sources.header import nameless, resolve_header
+from connectors.sources.local_file import FileSource
+from connectors.sources.workbook_faults import ERROR, MalformedWorkbook, faults
+
+MAX_UNPACKED: Final = 2 * 1024**3  # bytes of XML a workbook may hold
+EXACT_NUMBERS: Final = 10**15  # a spreadsheet keeps 15 digits; of longer numbers the end is lost
+
+# RuntimeError is an encrypted part; NotImplementedError, a kind of it, an unknown way of packing.
+_UNREADABLE: Final = (
+    CalamineError,
+    BadZipFile,
+    MalformedWorkbook,
+    OSError,
+    RuntimeError,
+    zlib.error,
+)
+
+Value = int | float | str | bool | time | date | datetime | timedelta
+
+_FAULT_STEPS: Final = {
+    ERROR: "the cell shows an error, correct it in the workbook.",
+    "formula_without_value": "the formula was never calculated, open and save the workbook.",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class _Opened:
+    sheet: CalamineSheet
+    others: list[str]  # names of the other sheets
+    faults: dict[tuple[int, int], str]
+
+
+class SpreadsheetSource(FileSource):
+    """Reads one sheet, the declared one or the first visible one."""
+
+    def count(self) -> int | None:
+        """The number of rows below the first one; None when the file cannot be read."""
+        try:
+            with self._opened() as opened:
+                return max(opened.sheet.height - 1, 0)
+        except Stop:
+            return None
+
+    def _rows(self, after: int) -> Iterator[Record | Rejection]:
+        with self._opened() as opened:
+            rows = self._filled(opened)
+            top, first = self._heading(rows)
+            header = resolve_header(first, self._declaration)
+            for number, cells in rows:
+                if number - top > after:
+                    yield self._map(number - top, dict(zip(header, cells, strict=True)))
+
+    def _map(self, position: int, cells: dict[str, Cell]) -> Record | Rejection:
+        def text() -> str:
+            return "\t".join(map(_shown, cells.values()))
+
+        if any(
+            isinstance(cell, str) and exceeds(cell, self._cell_limit) for cell in cells.values()
+        ):
+            return self._mapper.reject(position, "cell_too_large", "Shorten the cell.", text())
+        return self._mapper.map(position, cells, text)
+
+    def _filled(self, opened: _Opened) -> Iterator[tuple[int, list[Cell]]]:
+        """Rows that are not empty, with their number from 0."""
+        left = (opened.sheet.start or (0, 0))[1]
+        faulty = {row for row, _ in opened.faults}
+        # the sheet ends, for calamine, before rows that hold nothing but uncalculated formulas
+        end = opened.sheet.end[0] if opened.sheet.end else -1
+        behind = [(row, [""] * opened.sheet.width) for row in sorted(faulty) if row > end]
+        for number, values in itertools.chain(enumerate(opened.sheet.iter_rows()), behind):
+            cells = [cell_of(value) for value in values]
+            if number in faulty:
+                for column in range(len(cells)):
+                    rule = opened.faults.get((number, left + column))
+                    if rule:
+                        cells[column] = BadCell(rule, _FAULT_STEPS[rule], Sensitive(""))
+            if any(cell is not None for cell in cells):
+                yield number, cells
+
+    def _heading(self, rows: Iterator[tuple[int, list[Cell]]]) -> tuple[int, list[str]]:
+        for number, cells in rows:
+            return number, [trim(cell) if isinstance(cell, str) else "" for cell in cells]
+        raise self._stop("empty_file", "Export the sheet again: it holds nothing at all.")
+
+    def _inspect(self) -> Iterable[Finding]:
+        with self._opened() as opened:
+            _, first = self._heading(self._filled(opened))
+            yield from nameless(resolve_header(first, self._declaration))
+            if opened.others and self._declaration.sheet is None:
+                step = f"Declare sheet: to choose; not read: {', '.join(opened.others)}."
+                yield Finding(Level.NOTE, "sheet_chosen", opened.sheet.name, step)
+            if opened.faults:
+                step = f"{len(opened.faults)} cells show an error or were never calculated."
+                yield Finding(Level.WARNING, ERROR, opened.sheet.name, step)
+
+    @contextmanager
+    def _opened(self) -> Iterator[_Opened]:
+        with self._open_filled() as file:
+            try:
+                with self._archive(file) as archive:
+                    file.seek(0)  # calamine reads on from where the archive's index was read
+                    workbook = CalamineWorkbook.from_filelike(file)
+                    name = self._sheet_name(workbook)
+                    opened = _Opened(
+                        workbook.get_sheet_by_name(name),
+                        [other for other in workbook.sheet_names if other != name],
+                        faults(archive, name),
+                    )
+            except _UNREADABLE:  # from None: their messages may quote cells
+                raise self._stop(
+                    "not_a_workbook", "Save the file as .xlsx, without a password."
+                ) from None
+            with workbook:
+                yield opened
+
+    def _archive(self, file: BinaryIO) -> ZipFile:
+        archive = ZipFile(file)
+        if sum(part.file_size for part in archive.infolist()) > MAX_UNPACKED:
+            raise self._stop("workbook_too_large", "Save the sheet as CSV.")
+        if "xl/workbook.xml" not in archive.namelist():
+            raise BadZipFile
+        return archive
+
+    def _sheet_name(self, workbook: CalamineWorkbook) -> str:
+        wanted = self._declaration.sheet
+        visible = [
+            sheet.name
+            for sheet in workbook.sheets_metadata
+            if (sheet.visible, sheet.typ) == (SheetVisibleEnum.Visible, SheetTypeEnum.WorkSheet)
+        ]
+        if wanted is None and visible:
+            return visible[0]
+        if wanted is None or wanted not in workbook.sheet_names:
+            there = ", ".join(workbook.sheet_names)
+            raise self._stop("sheet_missing", f"Declare one of the sheets there are: {there}.")
+        return wanted
+
+
+def cell_of(value: Value) -> Cell:
+    """The text of a cell: dates in ISO 8601, numbers in digits without exponent."""
+    if isinstance(value, str):
+        return value or None
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    if isinstance(value, int | float):
+        return _number(value)
+    if isinstance(value, datetime):
+        return value.date().isoformat() if value.time() == time.min else value.isoformat()
+    if isinstance(value, timedelta):
+        return _duration(value)
+    return value.isoformat()
+
+
+def _number(value: float) -> Cell:
+    if not math.isfinite(value):
+        return BadCell("not_a_number", "write a number.", Sensitive(str(value)))
+    if abs(value) >= EXACT_NUMBERS:
+        step = "Format the column as text and enter the number again: its last digits are lost."
+        return BadCell("digits_lost", step, Sensitive(f"{value:.0f}"), rejects_row=False)
+    return canonical_decimal(Decimal(repr(value)))
+
+
+def _duration(value: timedelta) -> str:
+    seconds = round(value.total_seconds())
+    sign, seconds = ("-", -seconds) if seconds < 0 else ("", seconds)
+    return f"{sign}{seconds // 3600:02}:{seconds // 60 % 60:02}:{seconds % 60:02}"
+
+
+def _shown(cell: Cell) -> str:
+    if isinstance(cell, BadCell):
+        return cell.raw.reveal(reason="keep the row for the rejection") or f"#{cell.rule}"
+    return cell if isinstance(cell, str) else ""

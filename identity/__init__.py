@@ -1,0 +1,1 @@
+"""Decide which records are one person, on keyed features only."""

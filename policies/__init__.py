@@ -1,0 +1,1 @@
+"""Who may see what; a leaf that knows no other package."""

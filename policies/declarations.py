@@ -1,0 +1,144 @@
+"""Read purposes.yaml and masking.yaml: complete, and nothing beyond the vocabulary."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from types import MappingProxyType
+from typing import Final
+
+import yaml
+
+from policies.errors import PolicyRefusedError, quoted
+from policies.masks import MASKS
+from policies.vocabulary import DATA_FIELDS, LegalBasis, Purpose
+
+PURPOSES_FILE: Final = "purposes.yaml"
+MASKING_FILE: Final = "masking.yaml"
+_VERSION: Final = 1
+_PURPOSE_KEYS: Final = frozenset({"legal_basis", "consent", "sensitive", "says"})
+
+
+@dataclass(frozen=True, slots=True)
+class PurposeRule:
+    """What a purpose rests on."""
+
+    legal_basis: LegalBasis
+    consent: bool  # only people who agreed to this purpose and did not opt out
+    sensitive: bool  # the sensitive tier may be touched for it, if a policy line says so
+    says: str
+
+
+def read_purposes(text: str) -> Mapping[Purpose, PurposeRule]:
+    """Parse purposes.yaml; every purpose of the vocabulary is declared once.
+
+    Raises:
+        PolicyRefusedError: the file is unparsable, incomplete or has unknown words.
+    """
+    section = _section(PURPOSES_FILE, text, "purposes", [purpose.value for purpose in Purpose])
+    return MappingProxyType(
+        {purpose: _read_purpose(purpose, section[purpose.value]) for purpose in Purpose}
+    )
+
+
+def _read_purpose(purpose: Purpose, entry: object) -> PurposeRule:
+    if not isinstance(entry, dict) or set(entry) != _PURPOSE_KEYS:
+        raise PolicyRefusedError(
+            PURPOSES_FILE,
+            f"the purpose {purpose} is not fully declared",
+            f"give it exactly {', '.join(sorted(_PURPOSE_KEYS))}",
+        )
+    consent, sensitive, says = entry["consent"], entry["sensitive"], entry["says"]
+    if not isinstance(consent, bool) or not isinstance(sensitive, bool):
+        raise PolicyRefusedError(
+            PURPOSES_FILE,
+            f"the purpose {purpose} has a consent or sensitive that is not true or false",
+            "write true or false",
+        )
+    if not isinstance(says, str) or not says.strip():
+        raise PolicyRefusedError(
+            PURPOSES_FILE, f"the purpose {purpose} says nothing", "describe it in a sentence"
+        )
+    return PurposeRule(_read_basis(purpose, entry["legal_basis"]), consent, sensitive, says)
+
+
+def _read_basis(purpose: Purpose, word: object) -> LegalBasis:
+    known = [basis.value for basis in LegalBasis]
+    if not isinstance(word, str) or word not in known:
+        raise PolicyRefusedError(
+            PURPOSES_FILE,
+            f"the purpose {purpose} has the unknown legal basis {quoted(word)}",
+            f"use one of {', '.join(known)}",
+        )
+    return LegalBasis(word)
+
+
+def read_masking(text: str) -> Mapping[str, str]:
+    """Parse masking.yaml into the name of the mask of every field class.
+
+    Raises:
+        PolicyRefusedError: the file is unparsable, incomplete or has unknown words.
+    """
+    section = _section(MASKING_FILE, text, "masks", [field.value for field in DATA_FIELDS])
+    for field, mask in section.items():
+        if not isinstance(mask, str) or mask not in MASKS:
+            raise PolicyRefusedError(
+                MASKING_FILE,
+                f"{field} has the unknown mask {quoted(mask)}",
+                f"use one of {', '.join(MASKS)}",
+            )
+    return MappingProxyType({field.value: str(section[field.value]) for field in DATA_FIELDS})
+
+
+def _section(source: str, text: str, name: str, keys: list[str]) -> dict[str, object]:
+    """Return the one section of a version 1 file, with exactly these keys."""
+    document = _parse(source, text)
+    if not isinstance(document, dict) or set(document) != {"version", name}:
+        raise PolicyRefusedError(
+            source, f"it does not hold exactly version and {name}", "restore the file"
+        )
+    if document["version"] != _VERSION:
+        raise PolicyRefusedError(
+            source, f"version {quoted(document['version'])} is unknown", f"use version {_VERSION}"
+        )
+    section = document[name]
+    if not isinstance(section, dict):
+        raise PolicyRefusedError(source, f"{name} is not a mapping", "restore the file")
+    unknown = [key for key in section if key not in keys]
+    if unknown:
+        raise PolicyRefusedError(source, f"{quoted(unknown[0])} is unknown", "remove its line")
+    missing = [key for key in keys if key not in section]
+    if missing:
+        raise PolicyRefusedError(source, f"{missing[0]} is missing", "add a line for it")
+    return section
+
+
+class _UniqueKeyLoader(yaml.SafeLoader):
+    """A safe loader that refuses a key given twice instead of keeping the last."""
+
+
+def _unique_mapping(loader: _UniqueKeyLoader, node: yaml.MappingNode) -> dict[object, object]:
+    seen: set[object] = set()
+    for key_node, _ in node.value:
+        key = loader.construct_object(key_node)
+        if key in seen:
+            raise yaml.constructor.ConstructorError(
+                None, None, "a key is given twice", key_node.start_mark
+            )
+        seen.add(key)
+    return loader.construct_mapping(node, deep=True)
+
+
+_UniqueKeyLoader.add_constructor(yaml.resolver.BaseResolver.DEFAULT_MAPPING_TAG, _unique_mapping)
+
+
+def _parse(source: str, text: str) -> object:
+    try:
+        return yaml.load(text, Loader=_UniqueKeyLoader)  # noqa: S506 (it is a SafeLoader)
+    except yaml.MarkedYAMLError as error:
+        line = None if error.problem_mark is None else error.problem_mark.line + 1
+        raise PolicyRefusedError(
+            source, "it is not valid YAML, or gives a key twice", "correct that line", line
+        ) from None
+    except (yaml.YAMLError, TypeError, ValueError):
+        raise PolicyRefusedError(
+            source, "it is not valid YAML", "restore the file or correct it"
+        ) from None

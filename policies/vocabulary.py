@@ -1,0 +1,161 @@
+"""The closed set of words a policy may use.
+
+A word that is not here is refused wherever it turns up: in a policy file, in a
+mask declaration, in a request.
+"""
+
+from collections.abc import Mapping
+from enum import IntEnum, StrEnum
+from types import MappingProxyType
+from typing import Final
+
+
+class Role(StrEnum):
+    """What a person, or a system, works as. One subject has one role."""
+
+    CLERK = "clerk"
+    MANAGER = "manager"
+    HEADQUARTERS = "headquarters"
+    OPERATOR = "operator"
+    COMPLIANCE = "compliance"
+    SERVICE = "service"
+
+
+class Action(StrEnum):
+    """What a subject wants to do."""
+
+    FIND = "find"  # look a person up by one exact value
+    LIST = "list"  # a page of many people
+    READ = "read"  # the profile of one person
+    REVEAL = "reveal"  # one field of one person, clear, with a reason
+    EXPORT = "export"  # a file that leaves the house
+    MERGE = "merge"
+    SPLIT = "split"
+    TAG = "tag"
+    PUBLISH = "publish"  # delivery to a declared destination
+    ERASE = "erase"
+    APPROVE = "approve"  # be the second person for somebody else's request
+    AUDIT = "audit"
+    CONFIGURE = "configure"
+
+
+class Purpose(StrEnum):
+    """What the data is used for; its legal basis is declared in purposes.yaml."""
+
+    SERVICE = "service"
+    MARKETING = "marketing"
+    ANALYSIS = "analysis"
+    FRAUD = "fraud"
+    LEGAL = "legal"
+
+
+class LegalBasis(StrEnum):
+    """Grounds for processing, after PIPL article 13."""
+
+    CONSENT = "consent"
+    CONTRACT = "contract"
+    LEGAL_DUTY = "legal_duty"
+
+
+class Treatment(IntEnum):
+    """How much of a field is shown. A greater one shows more."""
+
+    OMIT = 0
+    MASK = 1
+    CLEAR = 2
+
+    @property
+    def word(self) -> str:
+        """The lower-case word used in policy.csv and in JSON."""
+        return self.name.lower()
+
+
+class Effect(StrEnum):
+    """What a policy line does."""
+
+    ALLOW = "allow"
+    DENY = "deny"
+
+
+class FieldClass(StrEnum):
+    """What is shown: an identity field, or a part of the profile, or nothing at all."""
+
+    NONE = "none"  # the action itself shows no field
+
+    NAME = "name"
+    GIVEN_NAME = "given_name"
+    SURNAME = "surname"
+    NICKNAME = "nickname"
+    REMARK = "remark"
+    PHONE = "phone"
+    EMAIL = "email"
+    BIRTH_DATE = "birth_date"
+    GENDER = "gender"
+    NATIONAL_ID = "national_id"
+    BANK_CARD = "bank_card"
+    CITY = "city"
+    DISTRICT = "district"
+    ADDRESS = "address"
+    STREET_NUMBER = "street_number"
+    POSTCODE = "postcode"
+    REGION = "region"
+    NOTE = "note"
+    LOYALTY_CARD = "loyalty_card"
+    BUYER_ID = "buyer_id"
+    OPENID = "openid"
+    UNIONID = "unionid"
+    EXTERNAL_USERID = "external_userid"
+
+    PROFILE_ID = "profile_id"
+    ATTRIBUTES = "attributes"
+    TAGS = "tags"
+    STORES = "stores"
+    EVIDENCE = "evidence"
+
+
+class NodeKind(StrEnum):
+    """Levels of the organisation, from the top."""
+
+    BRAND = "brand"
+    REGION = "region"
+    STORE = "store"
+
+
+DATA_FIELDS: Final = tuple(field for field in FieldClass if field is not FieldClass.NONE)
+SENSITIVE: Final = frozenset({FieldClass.NATIONAL_ID, FieldClass.BANK_CARD})
+
+SHOWING: Final = frozenset({Action.LIST, Action.READ, Action.REVEAL, Action.EXPORT, Action.PUBLISH})
+"""Actions whose answer carries fields. The others act and show nothing."""
+
+ON_ONE_PERSON: Final = frozenset(
+    {Action.READ, Action.REVEAL, Action.MERGE, Action.SPLIT, Action.ERASE}
+)
+"""Actions that are refused unless the request says which stores the person belongs to."""
+
+NEEDS_APPROVAL: Final = frozenset({Action.EXPORT})
+"""Actions that a second person has to approve first."""
+
+ROLE_NODES: Final[Mapping[str, frozenset[NodeKind]]] = MappingProxyType(
+    {
+        Role.CLERK: frozenset({NodeKind.STORE}),
+        Role.MANAGER: frozenset({NodeKind.STORE, NodeKind.REGION}),
+        Role.HEADQUARTERS: frozenset({NodeKind.REGION, NodeKind.BRAND}),
+        Role.OPERATOR: frozenset({NodeKind.BRAND}),
+        Role.COMPLIANCE: frozenset({NodeKind.BRAND}),
+        Role.SERVICE: frozenset(NodeKind),
+    }
+)
+"""The level at which each role is held; elsewhere the role is worth nothing."""
+
+
+def grantable(action: Action, field: FieldClass) -> tuple[Treatment, ...]:
+    """Return the treatments that an allow line may name for this action on this field.
+
+    An action that shows nothing is granted with ``omit``; a reveal is clear or it
+    is no reveal.
+    """
+    if field is FieldClass.NONE or action not in SHOWING:
+        return (Treatment.OMIT,)
+    if action is Action.REVEAL:
+        return (Treatment.CLEAR,)
+    return (Treatment.MASK, Treatment.CLEAR)

@@ -1,0 +1,184 @@
+"""Decisions as a caller meets them."""
+
+import dataclasses
+import json
+from pathlib import Path
+
+import pytest
+
+import policies
+from policies.decision import DEFAULT_RULE, NOBODY, Policy, Reason, Scope, Subject
+from policies.duties import duty_conflicts
+from policies.enforcer import load_policy
+from policies.organisation import read_organisation
+from policies.vocabulary import DATA_FIELDS, Action, FieldClass, Purpose, Role, Treatment
+
+EXAMPLES = Path(policies.__file__).parent / "examples"
+CASES = [
+    pytest.param(case, id=f"{path.stem}: {case['says']}")
+    for path in sorted(EXAMPLES.glob("*.json"))
+    if path.stem != "organisation"
+    for case in json.loads(path.read_text(encoding="utf-8"))
+]
+ORGANISATION = json.loads((EXAMPLES / "organisation.json").read_text(encoding="utf-8"))
+
+
+@pytest.fixture(scope="module")
+def policy():
+    return Policy(load_policy(), read_organisation(ORGANISATION))
+
+
+def subject(entry):
+    fields = entry.get("contract_fields")
+    return Subject(**{**entry, "contract_fields": None if fields is None else frozenset(fields)})
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_every_example_decides_as_it_says(policy, case):
+    """The examples that ship with the policy are true."""
+    decision = policy.decide(
+        subject(case["subject"]),
+        case["action"],
+        case["field_class"],
+        case["purpose"],
+        None if case["stores"] is None else frozenset(case["stores"]),
+        subject(case["approver"]) if "approver" in case else None,
+    )
+    assert {
+        "allowed": decision.allowed,
+        "treatment": decision.treatment.word,
+        "reason": decision.reason,
+    } == case["expect"]
+
+
+def test_examples_cover_every_role_and_nearly_every_reason():
+    """Every role has examples, and every reason but `lowered` is the answer to one."""
+    roles = {case.values[0]["subject"]["role"] for case in CASES}
+    reasons = {case.values[0]["expect"]["reason"] for case in CASES}
+    assert roles >= set(Role)
+    assert reasons == {reason.value for reason in Reason} - {Reason.LOWERED}
+
+
+CLERK = Subject("clerk", "clerk", "BJ01")
+MANAGER = Subject("manager", "manager", "north")
+HEADQUARTERS = Subject("office", "headquarters", "kith")
+OFFICER = Subject("officer", "compliance", "kith")
+
+
+def test_every_reason_has_a_sentence():
+    """A reason is a code for programs and a sentence for people."""
+    sentences = [reason.sentence for reason in Reason]
+    assert len(set(sentences)) == len(Reason)
+    assert all(sentence.endswith(".") for sentence in sentences)
+
+
+def test_a_decision_names_its_line(policy):
+    """The rule of a decision is the policy line, or `default` where no line decided."""
+    stores = frozenset({"BJ01"})
+    read = policy.decide(CLERK, Action.READ, FieldClass.PHONE, Purpose.SERVICE, stores)
+    assert read.rule.endswith("p, clerk, read, contact, mask, service, allow")
+    note = policy.decide(CLERK, Action.READ, FieldClass.NOTE, Purpose.SERVICE, stores)
+    assert (note.allowed, note.rule) == (False, DEFAULT_RULE)
+
+
+def test_scope_lists_the_stores_under_the_node(policy):
+    """A row filter is the set of stores under the node, and everybody for the only brand."""
+    assert policy.scope(CLERK, "read", "service") == Scope(all=False, stores=frozenset({"BJ01"}))
+    assert policy.scope(MANAGER, "read", "service").stores == {"BJ01", "BJ02"}
+    assert policy.scope(HEADQUARTERS, "read", "service").all
+
+
+@pytest.mark.parametrize(
+    ("who", "action", "purpose"),
+    [
+        (OFFICER, "read", "service"),
+        (CLERK, "export", "marketing"),
+        (CLERK, "read", "marketing"),
+        (CLERK, "peek", "service"),
+        (HEADQUARTERS, "export", "marketing"),
+        (Subject("x", "clerk", "nowhere"), "read", "service"),
+        (Subject("x", "clerk", "kith"), "read", "service"),
+        (Subject("x", "root", "kith"), "read", "service"),
+        (Subject("x", "service", "kith"), "publish", "marketing"),
+    ],
+)
+def test_an_empty_scope_is_nobody(policy, who, action, purpose):
+    """Whoever may not do a thing gets a filter that lets nobody through, not everybody."""
+    scope = policy.scope(who, action, purpose)
+    assert scope == NOBODY
+    assert not scope.includes(frozenset())
+    assert not scope.includes(frozenset({"BJ01"}))
+    assert set(policy.treatments(who, action, purpose).values()) == {Treatment.OMIT}
+
+
+def test_a_page_has_every_field(policy):
+    """Treatments hold every field class, so that a page never meets one without an answer."""
+    page = policy.treatments(CLERK, "read", "service")
+    assert set(page) == set(DATA_FIELDS)
+    assert page[FieldClass.PHONE] is Treatment.MASK
+    assert page[FieldClass.CITY] is Treatment.CLEAR
+    assert page[FieldClass.NATIONAL_ID] is Treatment.OMIT
+
+
+def test_a_service_page_is_its_contract(policy):
+    """A service's page shows the fields of its contract and no other one."""
+    service = Subject("crm", "service", "kith", frozenset({"phone", "note"}), "marketing")
+    page = policy.treatments(service, "publish", "marketing")
+    shown = {field for field, treatment in page.items() if treatment is not Treatment.OMIT}
+    assert shown == {FieldClass.PHONE}
+
+
+def test_with_several_brands_nobody_sees_people_without_a_store():
+    """A person without a store belongs to no brand in particular, so no brand sees them."""
+    two = [*ORGANISATION, {"id": "other", "kind": "brand", "name": "Other"}]
+    policy = Policy(load_policy(), read_organisation(two))
+    decision = policy.decide(HEADQUARTERS, "read", "name", "service", frozenset())
+    assert decision.reason is Reason.NO_STORE
+    assert policy.decide(HEADQUARTERS, "read", "name", "service", frozenset({"GZ01"})).allowed
+
+
+def test_an_approver_covers_what_they_approve(policy):
+    """Approval needs the right to approve, at or above the node of who asks."""
+    asks = (HEADQUARTERS, "export", "none", "marketing", None)
+    assert policy.decide(*asks, OFFICER).allowed
+    assert not policy.decide(*asks, MANAGER).allowed
+    assert not policy.decide(*asks, Subject("officer", "compliance", "north")).allowed
+    assert not policy.decide(*asks, Subject("office", "compliance", "kith")).allowed
+
+
+def test_masks_follow_the_field_class(policy):
+    """A policy masks by field class; a class it does not know shows nothing."""
+    assert policy.mask("phone", "13812348000") == "138****8000"
+    assert policy.mask("remark", "张三 朝阳店") == "***"
+    assert policy.mask("shoe_size", "42") == "***"
+    assert policy.mask("none", "42") == "***"
+
+
+def test_answers_cannot_be_changed(policy):
+    """Decisions, subjects, the table and its version are frozen."""
+    assert policy.version == policy.compiled.version
+    decision = policy.decide(CLERK, "read", "phone", "service", frozenset({"BJ01"}))
+    with pytest.raises(dataclasses.FrozenInstanceError):
+        decision.allowed = True
+    with pytest.raises(dataclasses.FrozenInstanceError):
+        CLERK.role = "headquarters"
+    with pytest.raises(TypeError):
+        policy.compiled.table["clerk", "read", "note", "service"] = decision
+
+
+def test_nobody_is_operator_and_officer():
+    """Whoever is an operator or an officer is nothing else, however their id is spelt."""
+    conflicts = duty_conflicts(
+        [
+            Subject("Ann", Role.OPERATOR, "kith"),
+            Subject("ann ", Role.COMPLIANCE, "kith"),
+            Subject("bob", Role.CLERK, "BJ01"),
+            Subject("bob", Role.MANAGER, "north"),
+            Subject("eve", Role.OPERATOR, "kith"),
+            Subject("eve", Role.OPERATOR, "kith"),
+        ]
+    )
+    assert [(conflict.principal, conflict.roles) for conflict in conflicts] == [
+        ("ann", ("compliance", "operator"))
+    ]
+    assert "Next:" in conflicts[0].sentence
