@@ -18,6 +18,7 @@ PERSON_FIELDS: Final = frozenset(
         "gender",
         "national_id",
         "bank_card",
+        "tax_number",  # of a person, such as a social security number
         "city",
         "district",
         "address",

@@ -9,17 +9,16 @@ Invariants, each named by a test in ``tests/integration/test_profiles.py``:
 
 import datetime as dt
 import json
-from collections.abc import Iterator, Mapping, Sequence
-from itertools import groupby
+from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
 import sqlalchemy as sa
 
 from cdp.profiles import survivorship
 from cdp.profiles.attributes import combine
-from cdp.profiles.rows import FACTS, facts_of, facts_statement, plain
+from cdp.profiles.rows import TEXTS, facts, plain
 from cdp.profiles.survivorship import RecordFacts
-from cdp.storage.schema import membership, profile
+from cdp.storage.schema import profile
 
 PART: Final = 5000  # profiles worked on together
 
@@ -64,8 +63,8 @@ def rebuild(
         stored = _stored(connection, part)
         rows = [
             {"id": profile_id, **fresh}
-            for profile_id, fresh in _fresh(connection, trust, part)
-            if profile_id in stored and stored[profile_id] != fresh
+            for profile_id, records in facts(connection, part, trust)
+            if (fresh := content(records)) != stored.get(profile_id, fresh)
         ]
         if rows:
             connection.execute(_WRITE, {"rows": json.dumps(rows, ensure_ascii=False), "now": now})
@@ -86,17 +85,10 @@ def content(records: Sequence[RecordFacts]) -> dict[str, Any]:
 
 def _stored(connection: sa.Connection, part: Sequence[str]) -> Mapping[str, dict[str, Any]]:
     columns = [plain(profile.c[name]) for name in _PARTS_OF_A_ROW]
-    statement = sa.select(profile.c.id, *columns).where(profile.c.id == sa.any_(sa.literal(part)))
+    statement = sa.select(profile.c.id, *columns).where(
+        profile.c.id == sa.any_(sa.literal(part, TEXTS))
+    )
     return {
         row[0]: dict(zip(_PARTS_OF_A_ROW, row[1:], strict=True))
         for row in connection.execute(statement)
     }
-
-
-def _fresh(
-    connection: sa.Connection, trust: Sequence[str], part: Sequence[str]
-) -> Iterator[tuple[str, dict[str, Any]]]:
-    rows = connection.execute(facts_statement(part).order_by(membership.c.profile_id)).all()
-    for profile_id, members in groupby(rows, key=lambda row: row[0]):
-        records = survivorship.ranked((facts_of(row[1 : 1 + FACTS]) for row in members), trust)
-        yield profile_id, content(records)

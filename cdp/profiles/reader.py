@@ -15,7 +15,6 @@ import datetime as dt
 import re
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from itertools import groupby
 from types import MappingProxyType
 from typing import Any, Final
 
@@ -25,7 +24,7 @@ from sqlalchemy.dialects.postgresql import ARRAY
 from cdp.profiles import survivorship
 from cdp.profiles.attributes import combine
 from cdp.profiles.evidence import Evidence, Link, Member, findings
-from cdp.profiles.rows import facts_of, facts_statement
+from cdp.profiles.rows import TEXTS, facts
 from cdp.profiles.sealed import Sealed, chosen
 from cdp.profiles.survivorship import RecordFacts
 from cdp.storage.schema import (
@@ -65,6 +64,13 @@ _CURRENT: Final = sa.text(
       FROM hop JOIN kith.profile AS p ON p.id = hop.id
      ORDER BY hop.depth LIMIT 1
     """
+)
+_ASKED: Final = sa.any_(sa.bindparam("profile_ids", type_=TEXTS))
+_PROFILES: Final = sa.select(profile).where(profile.c.id == _ASKED)
+_TAGS: Final = (
+    sa.select(tag.c.profile_id, tag.c.name, tag.c.value)
+    .where(tag.c.profile_id == _ASKED)
+    .order_by(tag.c.profile_id, tag.c.name)
 )
 
 
@@ -197,14 +203,8 @@ def load_many(
     wanted = list(dict.fromkeys(profile_ids))
     if not wanted:
         return {}
-    rows = connection.execute(
-        sa.select(profile).where(profile.c.id == sa.any_(sa.literal(wanted)))
-    ).all()
-    members = connection.execute(facts_statement(wanted).order_by(membership.c.profile_id))
-    records = {
-        profile_id: survivorship.ranked((facts_of(row[1:]) for row in found), trust)
-        for profile_id, found in groupby(members, key=lambda row: row[0])
-    }
+    rows = connection.execute(_PROFILES, {"profile_ids": wanted}).all()
+    records = dict(facts(connection, wanted, trust))
     found = {row.id: _stored(row, records.get(row.id, ())) for row in rows}
     return {profile_id: found[profile_id] for profile_id in wanted if profile_id in found}
 
@@ -225,13 +225,8 @@ def _stored(row: sa.Row[Any], records: tuple[RecordFacts, ...]) -> StoredProfile
 
 def tags_of(connection: sa.Connection, profile_ids: Collection[str]) -> dict[str, dict[str, str]]:
     """Return the tags of each profile that has any, names in alphabetical order."""
-    statement = (
-        sa.select(tag.c.profile_id, tag.c.name, tag.c.value)
-        .where(tag.c.profile_id == sa.any_(sa.literal(list(profile_ids))))
-        .order_by(tag.c.profile_id, tag.c.name)
-    )
     found: dict[str, dict[str, str]] = {}
-    for profile_id, name, value in connection.execute(statement):
+    for profile_id, name, value in connection.execute(_TAGS, {"profile_ids": list(profile_ids)}):
         found.setdefault(profile_id, {})[name] = value
     return found
 

@@ -1,20 +1,26 @@
 """From the record tables to `RecordFacts`: one statement for many profiles."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Iterator, Sequence
 from functools import lru_cache
+from itertools import groupby
 from typing import Any, Final
 
 import sqlalchemy as sa
+from sqlalchemy.dialects.postgresql import ARRAY
 
-from cdp.profiles.survivorship import RecordFacts
+from cdp.profiles.survivorship import RecordFacts, ranked
 from cdp.storage.schema import contact, membership, record, sensitive
 
-FACTS: Final = 10
-"""Columns of a record's facts, after the profile id."""
+TEXTS: Final = ARRAY(sa.Text)
 
 
-def facts_statement(profile_ids: Sequence[str]) -> sa.Select[Any]:
-    """Select (profile id, facts...) of every member record of these profiles."""
+def plain(column: sa.ColumnElement[Any]) -> sa.ColumnElement[Any]:
+    """Return the column as the driver reads it, without SQLAlchemy's own conversion."""
+    # The driver hands out lists of text already; SQLAlchemy would copy each of them.
+    return sa.type_coerce(column, sa.types.NullType())
+
+
+def _facts_statement() -> sa.Select[Any]:
     return (
         sa.select(
             membership.c.profile_id,
@@ -32,22 +38,28 @@ def facts_statement(profile_ids: Sequence[str]) -> sa.Select[Any]:
         .join_from(membership, record, record.c.id == membership.c.record_id)
         .outerjoin(contact, contact.c.record_id == record.c.id)
         .outerjoin(sensitive, sensitive.c.record_id == record.c.id)
-        .where(membership.c.profile_id == sa.any_(sa.literal(list(profile_ids))))
+        .where(membership.c.profile_id == sa.any_(sa.bindparam("profile_ids", type_=TEXTS)))
+        .order_by(membership.c.profile_id)
     )
 
 
-def plain(column: sa.ColumnElement[Any]) -> sa.ColumnElement[Any]:
-    """Return the column as the driver reads it, without SQLAlchemy's own conversion."""
-    # The driver hands out lists of text already; SQLAlchemy would copy each of them.
-    return sa.type_coerce(column, sa.types.NullType())
+_FACTS: Final = _facts_statement()
+
+
+def facts(
+    connection: sa.Connection, profile_ids: Collection[str], trust: Sequence[str]
+) -> Iterator[tuple[str, tuple[RecordFacts, ...]]]:
+    """Yield each profile that has records, and its records as ``ranked`` orders them."""
+    rows = connection.execute(_FACTS, {"profile_ids": list(profile_ids)}).all()
+    for profile_id, members in groupby(rows, key=lambda row: row[0]):
+        yield profile_id, ranked((_facts_of(row[1:]) for row in members), trust)
 
 
 # Most records share their field names and purposes with thousands of others.
 _words = lru_cache(maxsize=4096)(frozenset[str])
 
 
-def facts_of(row: Sequence[Any]) -> RecordFacts:
-    """Read one record's facts from the columns after the profile id."""
+def _facts_of(row: Sequence[Any]) -> RecordFacts:
     number, source, near, far, purposes, refused, first, last, store, attributes = row
     return RecordFacts(
         id=number,

@@ -2,11 +2,12 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Final
+from typing import Any, Final
 
 import sqlalchemy as sa
+from sqlalchemy.dialects.postgresql import ARRAY
 
-from cdp.storage.schema import data_key
+from cdp.storage.schema import contact, data_key, sensitive
 from cdp.vault.envelope import WrappedKey
 
 
@@ -48,16 +49,13 @@ def chosen(
 NOTHING: Final = Sealed(0, WrappedKey(0, b""), {})
 
 
-def _sealed(
-    connection: sa.Connection, table: sa.Table, records: Sequence[int], fields: Sequence[str]
-) -> dict[int, Sealed]:
-    """Fetch the cells of these fields and the wrapped keys; a record without a key has none."""
+def _statement(table: sa.Table) -> sa.Select[Any]:
     pair = (
         sa.func.unnest(table.c.fields, table.c.cells)
         .table_valued(sa.column("field", sa.Text), sa.column("cell", sa.LargeBinary))
         .render_derived(name="pair")
     )
-    statement = (
+    return (
         sa.select(
             table.c.record_id,
             table.c.revision,
@@ -73,12 +71,24 @@ def _sealed(
         )
         .join(pair, sa.true())
         .where(
-            table.c.record_id == sa.any_(sa.literal(list(records))),
-            pair.c.field == sa.any_(sa.literal(list(fields))),
+            table.c.record_id == sa.any_(sa.bindparam("records", type_=ARRAY(sa.BigInteger))),
+            pair.c.field == sa.any_(sa.bindparam("fields", type_=ARRAY(sa.Text))),
         )
     )
+
+
+_STATEMENTS: Final = {table.name: _statement(table) for table in (contact, sensitive)}
+
+
+def _sealed(
+    connection: sa.Connection, table: sa.Table, records: Sequence[int], fields: Sequence[str]
+) -> dict[int, Sealed]:
+    """Fetch the cells of these fields and the wrapped keys; a record without a key has none."""
+    asked = {"records": list(records), "fields": list(fields)}
     found: dict[int, Sealed] = {}
-    for number, revision, version, wrapped, field, cell in connection.execute(statement):
+    for number, revision, version, wrapped, field, cell in connection.execute(
+        _STATEMENTS[table.name], asked
+    ):
         one = found.setdefault(number, Sealed(revision, WrappedKey(version, bytes(wrapped)), {}))
         one.cells[field] = bytes(cell)
     return found

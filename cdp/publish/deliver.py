@@ -14,8 +14,8 @@ Invariants, each named by a test in ``tests/integration/test_publish.py``:
    the process dies between the two, the log says more than was done, never less.
 2. Once each in effect: a message that may have arrived is sent again with the same id as
    long as it says the same, and the receiver drops what it has seen (``webhook-id``). As
-   soon as it would say something else it has another id. A receiver that keeps ids for as
-   long as `Pace.lease` and handles each once has every state once.
+   soon as it would say something else it gets a new id, so that nothing newer is dropped.
+   A message tells the whole state, so even a receiver that forgot the id ends up right.
 3. In order: a profile has one undelivered message at most (`cdp.publish.plan`), a batch is
    settled before the next is taken, and the second publisher of a destination is refused
    (`cdp.publish.run`). So nothing about a profile overtakes anything about it.

@@ -7,7 +7,7 @@ that is being sent belongs to its sender for the time of a lease.
 
 import datetime as dt
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Final
 
 import sqlalchemy as sa
@@ -17,8 +17,8 @@ from cdp.access.trail import Attempt
 from cdp.audit import log
 from cdp.profiles import reader
 from cdp.publish.contract import Contract
-from cdp.publish.plan import IN_DOUBT, REMOVED, UPDATED, digests
-from cdp.publish.render import Rendered, Renderer
+from cdp.publish.plan import IN_DOUBT, REMOVED, UPDATED, digests, fresh_message_id
+from cdp.publish.render import Renderer
 from cdp.publish.retry import Pace
 from cdp.storage.schema import outbox, published
 from connectors.base import Message
@@ -29,7 +29,6 @@ REMOVED_EVENT: Final = "kith.profile.removed.v1"
 PUBLISH_ACTION: Final = "profile.publish"
 WITHDRAW_ACTION: Final = "profile.withdraw"
 IN_FLIGHT: Final = "in_flight"
-_DIGEST_CHARACTERS: Final = 16
 
 _O, _P = outbox.c, published.c
 _Row = sa.Row[int, str, str, int, dt.datetime]  # id, profile_id, message_id, attempts, at
@@ -99,23 +98,26 @@ def take(
     ids = [row.profile_id for row in rows]
     rendered = renderer.render(connection, ids)
     held = digests(connection, contract, ids)
-    taken: list[Taken] = []
+    said: list[_Said] = []
     dropped: list[int] = []
     for row in rows:
         one, known = rendered.get(row.profile_id), held.get(row.profile_id)
         if one is None and known is None:
             dropped.append(row.id)  # not included, and never heard of
         elif one is None:
-            taken.append(_removal(connection, renderer, row))
+            said.append(_removal(connection, renderer, row))
         elif one.digest == known:
             dropped.append(row.id)  # known as they are
         else:
-            taken.append(_update(row, one))
+            said.append(_Said(row, UPDATED, one.digest, one.shown, one.data))
     if dropped:
         connection.execute(sa.delete(outbox).where(_O.id == sa.any_(_ids(dropped))))
+    renewed = _renew(connection, [one.row.id for one in said if _says_else(one, held)])
+    taken = [one.taken(renewed.get(one.row.id, one.row.message_id)) for one in said]
     _record(connection, contract, taken, now)
     _lease(connection, taken, now + dt.timedelta(seconds=limits.lease))
-    know(connection, contract, {one.profile_id: IN_DOUBT for one in taken}, now)
+    doubted = {one.profile_id: IN_DOUBT + one.digest for one in taken}
+    know(connection, contract, doubted, now)
     return taken
 
 
@@ -189,40 +191,57 @@ def _is_update(taken: Taken) -> bool:
     return taken.kind == UPDATED
 
 
-def _update(row: _Row, one: Rendered) -> Taken:
-    message = Message(
-        id=_message_id(row.message_id, one.digest),
-        type=UPDATED_EVENT,
-        subject=one.profile_id,
-        time=row.at,
-        data=one.data,
-    )
-    return Taken(row.id, one.profile_id, row.attempts + 1, UPDATED, one.digest, one.shown, message)
+@dataclass(frozen=True, slots=True)
+class _Said:
+    """What a message says now; it has no id yet."""
+
+    row: _Row
+    kind: str
+    digest: bytes
+    shown: tuple[str, ...]
+    data: Mapping[str, object] = field(repr=False)
+
+    def taken(self, message_id: str) -> Taken:
+        message = Message(
+            id=message_id,
+            type=UPDATED_EVENT if self.kind == UPDATED else REMOVED_EVENT,
+            subject=self.row.profile_id,
+            time=self.row.at,
+            data=self.data,
+        )
+        attempt = self.row.attempts + 1
+        return Taken(
+            self.row.id, self.row.profile_id, attempt, self.kind, self.digest, self.shown, message
+        )
 
 
-def _removal(connection: sa.Connection, renderer: Renderer, row: _Row) -> Taken:
+def _removal(connection: sa.Connection, renderer: Renderer, row: _Row) -> _Said:
     """Tell the destination to forget, and into whom the profile was merged if it may know that."""
     now_id = reader.current_id(connection, row.profile_id)
     merged = None
     if now_id is not None and now_id != row.profile_id and renderer.render(connection, [now_id]):
         merged = now_id
     data = {FieldClass.PROFILE_ID.value: row.profile_id, "redirect_to": merged}
-    digest = renderer.digest(data)
-    message = Message(
-        id=_message_id(row.message_id, digest),
-        type=REMOVED_EVENT,
-        subject=row.profile_id,
-        time=row.at,
-        data=data,
+    return _Said(row, REMOVED, renderer.digest(data), (FieldClass.PROFILE_ID.value,), data)
+
+
+def _says_else(one: _Said, held: Mapping[str, bytes]) -> bool:
+    """Say whether something else may have been sent about this profile, under this id perhaps."""
+    known = held.get(one.row.profile_id, b"")
+    return known.startswith(IN_DOUBT) and known != IN_DOUBT + one.digest
+
+
+def _renew(connection: sa.Connection, rows: Sequence[int]) -> dict[int, str]:
+    """Give messages a new id: under the old one a receiver would drop the newer content as seen."""
+    if not rows:
+        return {}
+    statement = (
+        sa.update(outbox)
+        .where(_O.id == sa.any_(_ids(rows)))
+        .values(message_id=fresh_message_id())
+        .returning(_O.id, _O.message_id)
     )
-    shown = (FieldClass.PROFILE_ID.value,)
-    return Taken(row.id, row.profile_id, row.attempts + 1, REMOVED, digest, shown, message)
-
-
-def _message_id(queued: str, digest: bytes) -> str:
-    # The same content keeps its id in every attempt; other content must not share it, or
-    # a receiver that saw the first attempt would throw the newer content away.
-    return f"{queued}-{digest.hex()[:_DIGEST_CHARACTERS]}"
+    return {row.id: row.message_id for row in connection.execute(statement)}
 
 
 def _record(

@@ -35,8 +35,8 @@ from cdp.workspace import Workspace
 
 UPDATED: Final = "profile.updated"
 REMOVED: Final = "profile.removed"
-IN_DOUBT: Final = b""
-"""The digest while something may have been sent and nobody knows whether it arrived."""
+IN_DOUBT: Final = b"?"
+"""Before a digest: this may have been sent, and nobody knows whether it arrived."""
 KEPT: Final = dt.timedelta(days=7)  # delivered messages, for whoever looks after a fault
 
 _O, _P = outbox.c, published.c
@@ -208,14 +208,11 @@ class _Planner:
         listed = unnested.table_valued(
             "profile_id", with_ordinality="place", name="listed"
         ).render_derived()
-        message = sa.func.concat(
-            "msg_", sa.func.replace(sa.cast(sa.func.gen_random_uuid(), sa.Text), "-", "")
-        )
         rows = sa.select(
             sa.literal(self._contract.destination),
             listed.c.profile_id,
             sa.literal(kind),
-            message,
+            fresh_message_id(),
             sa.literal(0),
             sa.literal(self._now),
             sa.literal(self._now),
@@ -234,6 +231,12 @@ class _Planner:
     def _drop(self, ids: Sequence[int]) -> None:
         if ids:
             self._connection.execute(sa.delete(outbox).where(_O.id == sa.any_(_ids(ids))))
+
+
+def fresh_message_id() -> sa.ColumnElement[str]:
+    """A message id that was never used: ``msg_`` and 32 hex digits, drawn by the database."""
+    drawn = sa.func.replace(sa.cast(sa.func.gen_random_uuid(), sa.Text), "-", "")
+    return sa.func.concat("msg_", drawn)
 
 
 def revive(connection: sa.Connection, ids: Sequence[int], now: dt.datetime) -> None:

@@ -92,20 +92,22 @@ class SpreadsheetSource(FileSource):
         return self._mapper.map(position, cells, text)
 
     def _filled(self, opened: _Opened) -> Iterator[tuple[int, list[Cell]]]:
-        """Rows that are not empty, with their number from 0."""
+        """Rows that hold more than white space, with their number from 0."""
         left = (opened.sheet.start or (0, 0))[1]
         faulty = {row for row, _ in opened.faults}
         # the sheet ends, for calamine, before rows that hold nothing but uncalculated formulas
         end = opened.sheet.end[0] if opened.sheet.end else -1
-        behind = [(row, [""] * opened.sheet.width) for row in sorted(faulty) if row > end]
-        for number, values in itertools.chain(enumerate(opened.sheet.iter_rows()), behind):
+        empty: list[Value] = [""] * opened.sheet.width
+        behind = [(row, empty) for row in sorted(faulty) if row > end]
+        rows: Iterable[tuple[int, list[Value]]] = enumerate(opened.sheet.iter_rows())
+        for number, values in itertools.chain(rows, behind):
             cells = [cell_of(value) for value in values]
             if number in faulty:
                 for column in range(len(cells)):
                     rule = opened.faults.get((number, left + column))
                     if rule:
                         cells[column] = BadCell(rule, _FAULT_STEPS[rule], Sensitive(""))
-            if any(cell is not None for cell in cells):
+            if any(trim(cell) if isinstance(cell, str) else cell for cell in cells):
                 yield number, cells
 
     def _heading(self, rows: Iterator[tuple[int, list[Cell]]]) -> tuple[int, list[str]]:

@@ -137,7 +137,7 @@ def twelve(engine: sa.Engine) -> Iterator[sa.Connection]:
 
 
 @settings(
-    max_examples=600,
+    max_examples=60,
     deadline=None,
     suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
 )

@@ -6,7 +6,7 @@ import os
 import stat
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from connectors.base import TableDestination
@@ -138,6 +138,7 @@ def test_invariant_3_a_field_outside_the_contract_is_refused(tmp_path):
         max_size=5,
     )
 )
+@settings(deadline=None)
 def test_invariant_4_no_cell_is_evaluated(folder, cities):
     """Read back, each cell is the value, or the value behind a quote when it could be evaluated."""
     destination(folder).write({"profile_id": "p", "city": city} for city in cities)

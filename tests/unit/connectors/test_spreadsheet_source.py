@@ -118,6 +118,7 @@ def test_cells_become_text(value, text):
 
 
 @given(st.integers(-(10**15) + 1, 10**15 - 1))
+@settings(deadline=None)
 def test_whole_numbers_keep_every_digit(number):
     """A whole number of up to 15 digits survives as itself."""
     assert cell_of(float(number)) == cell_of(number) == str(number)
@@ -336,7 +337,7 @@ def test_resuming_gives_the_tail(folder, rows, after):
     source = source_of(folder, [HEAD, *rows])
     whole = list(source.read())
     assert all(isinstance(row, Record | Rejection) for row in whole)
-    filled = [n for n, row in enumerate(rows, start=1) if any(cell is not None for cell in row)]
+    filled = [n for n, row in enumerate(rows, start=1) if set(row) - {None, " "}]
     assert [row.position for row in whole] == filled
     tail = [contents(row) for row in whole if row.position > after]
     assert [contents(row) for row in source.read(after)] == tail

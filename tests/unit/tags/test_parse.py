@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -111,7 +112,7 @@ def test_several_operators_beside_one_operand_must_all_hold():
     ],
 )
 def test_anything_else_is_refused_with_its_path(when, rule, at):
-    """A refusal names the rule, the path and the next step, and never quotes a constant."""
+    """AST 1: A refusal names rule, path and next step, and never quotes a constant."""
     with pytest.raises(RulesWrong) as caught:
         condition(when)
     assert caught.value.rule == rule
@@ -252,3 +253,11 @@ def test_whatever_is_written_is_read_or_refused(when):
     except RulesWrong as error:
         refused = error
     assert refused is None or refused.where["at"]
+
+
+def test_the_example_of_the_manual_is_read():
+    """The file that docs/howto/write-a-tag.md shows is a file that Kith takes."""
+    page = Path(__file__).parents[3] / "docs" / "howto" / "write-a-tag.md"
+    example = page.read_text("utf-8").split("```yaml\n")[1].split("```")[0]
+    (tag,) = parse(yaml.safe_load(example)).tags
+    assert (tag.name, tag.values) == ("care", ("call", "write", "leave"))

@@ -1,0 +1,57 @@
+"""``cdp publish``: hand profiles to downstream systems."""
+
+from dataclasses import asdict
+from typing import Annotated
+
+import typer
+
+from cdp.cli import output, session
+from cdp.publish.run import PublishReport
+from cdp.publish.run import run as run_publish
+
+app = typer.Typer(help="Publish profiles by contract and consent.", no_args_is_help=True)
+
+
+@app.command()
+def run(
+    names: Annotated[
+        list[str] | None, typer.Argument(help="Destinations of cdp.yaml; default: all.")
+    ] = None,
+    as_json: session.Json = False,
+) -> None:
+    """Send what changed since the last time; only contracted fields, only consented people."""
+    reports = run_publish(session.workspace(), names)
+    if as_json:
+        output.as_json([asdict(report) for report in reports])
+    else:
+        show_publish(reports)
+    for report in reports:
+        if report.stopped:
+            output.say(f"[bold red]refused or failed:[/] {output.plain(report.stopped)}")
+    if any(report.stopped for report in reports):
+        raise typer.Exit(1)
+
+
+def show_publish(reports: list[PublishReport]) -> None:
+    """Print what publishing did."""
+    output.table(
+        "Published",
+        ("destination", "fields", "delivered", "unchanged", "no consent", "parked", "left"),
+        [
+            (
+                r.destination,
+                ", ".join(r.fields),
+                r.delivered,
+                r.planned.unchanged,
+                r.planned.not_consented,
+                r.parked,
+                r.left,
+            )
+            for r in reports
+        ],
+    )
+
+
+@app.callback()
+def _group() -> None:
+    """Keep ``run`` a command of its own."""

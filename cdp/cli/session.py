@@ -1,0 +1,23 @@
+"""What every command shares: the settings and the workspace."""
+
+import os
+from typing import Annotated
+
+import typer
+
+from cdp.settings import Settings
+from cdp.workspace import Workspace, open_workspace
+
+Json = Annotated[bool, typer.Option("--json", help="Print one JSON document instead of tables.")]
+As = Annotated[str, typer.Option("--as", help="A principal of cdp.yaml: who is asking.")]
+Purpose = Annotated[str, typer.Option(help="What for: service, marketing, analysis, fraud, legal.")]
+
+
+def settings() -> Settings:
+    """The settings of this process."""
+    return Settings.from_environment(os.environ)
+
+
+def workspace() -> Workspace:
+    """The workspace of this process, opened."""
+    return open_workspace(settings())

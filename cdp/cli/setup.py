@@ -1,0 +1,59 @@
+"""``cdp init`` and ``cdp serve``."""
+
+import os
+import sys
+from typing import Annotated
+
+import typer
+
+from cdp.access.principals import sync_principals
+from cdp.cli import output, session
+from cdp.workspace import create
+
+STARTER = """\
+# What Kith is wired to. docs/howto/first-source.md explains every line.
+version: 1
+organisation:
+  - {id: brand, kind: brand, name: My brand}
+  - {id: store01, kind: store, parent: brand, name: First store}
+sources: {}
+destinations: {}
+principals:
+  - {id: headquarters, role: headquarters, node: brand}
+"""
+
+
+def init(as_json: session.Json = False) -> None:
+    """Make a workspace: key ring, database and schema. Safe to run again."""
+    settings = session.settings()
+    workspace = create(settings)
+    if not settings.declaration.exists():
+        settings.declaration.write_text(STARTER, encoding="utf-8")
+    with workspace.engine.begin() as connection:
+        sync_principals(connection, workspace.declaration, workspace.now())
+    facts = {
+        "workspace": str(workspace.id),
+        "home": str(settings.home),
+        "declaration": str(settings.declaration),
+        "database": "external" if settings.database_url else "embedded",
+    }
+    if as_json:
+        output.as_json(facts)
+        return
+    output.table("Workspace", ("what", "where"), facts.items())
+    output.say(
+        "Keep a copy of the key ring apart from the database: without it nothing opens.\n"
+        "Next: describe a source in cdp.yaml, then run: cdp source check"
+    )
+
+
+def serve(
+    host: Annotated[str, typer.Option(help="Address to listen on.")] = "127.0.0.1",
+    port: Annotated[int, typer.Option(help="Port to listen on.")] = 8000,
+) -> None:
+    """Serve the HTTP API of this workspace until interrupted."""
+    session.workspace().engine.dispose()  # what is wrong is said here, not by the server
+    # The API is a layer above this one, so it is a process of its own.
+    os.execv(  # noqa: S606 - our own interpreter, our own module
+        sys.executable, [sys.executable, "-m", "api", "--host", host, "--port", str(port)]
+    )

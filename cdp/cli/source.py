@@ -1,0 +1,162 @@
+"""``cdp source``: check, preview, sync, rejects."""
+
+from dataclasses import asdict
+from typing import Annotated
+
+import typer
+
+from cdp.cli import output, session
+from cdp.ingest import rejects as kept
+from cdp.ingest.preview import preview as read_preview
+from cdp.ingest.sync import SyncReport
+from cdp.ingest.sync import sync as run_sync
+from cdp.ingest.values import Reading
+from cdp.workspace import Workspace
+from connectors.base import Level
+from connectors.errors import ConnectorError
+from connectors.registry import open_source
+
+app = typer.Typer(help="Wire a source, look at it, bring it in.", no_args_is_help=True)
+Name = Annotated[str, typer.Argument(help="A source of cdp.yaml.")]
+Names = Annotated[list[str] | None, typer.Argument(help="Sources of cdp.yaml; default: all.")]
+
+
+def _chosen(workspace: Workspace, names: list[str] | None) -> list[str]:
+    declared = workspace.declaration
+    return [declared.source(name).name for name in names] if names else list(declared.sources)
+
+
+@app.command()
+def check(names: Names = None, as_json: session.Json = False) -> None:
+    """Open each source and compare it with its mapping. Reads little, stores nothing."""
+    workspace = session.workspace()
+    declared = workspace.declaration
+    found = [
+        {"source": name, **asdict(finding)}
+        for name in _chosen(workspace, names)
+        for finding in open_source(declared.sources[name], declared.folder).check()
+    ]
+    if as_json:
+        output.as_json(found)
+    elif found:
+        keys = ("source", "level", "rule", "subject", "next_step")
+        output.table("Findings", keys, [[one[key] for key in keys] for one in found])
+    else:
+        output.say("Every source can be read as declared. Next: cdp source preview NAME")
+    if any(one["level"] == Level.ERROR for one in found):
+        raise typer.Exit(1)
+
+
+@app.command()
+def preview(
+    name: Name,
+    rows: Annotated[int, typer.Option(help="How many rows.", min=1, max=100)] = 10,
+    as_json: session.Json = False,
+) -> None:
+    """Show the first rows before and after reading, masked. Stores nothing."""
+    workspace = session.workspace()
+    declared = workspace.declaration
+    source = open_source(declared.source(name), declared.folder)
+    stores = tuple(node.name for node in declared.organisation.nodes.values())
+    reading = Reading(workspace.now().date(), labels=stores)
+    shown = read_preview(source, reading, workspace.policy.mask, rows)
+    if as_json:
+        output.as_json([asdict(row) for row in shown])
+        return
+    lines = [
+        (
+            row.position,
+            "\n".join(f"{field}: {text}" for field, text in row.delivered.items()),
+            "\n".join(f"{field}: {text}" for field, text in row.read.items()),
+            "\n".join(row.problems),
+        )
+        for row in shown
+    ]
+    output.table(f"{name}, masked", ("row", "delivered", "read", "rejected or set aside"), lines)
+
+
+@app.command()
+def sync(names: Names = None, as_json: session.Json = False) -> None:
+    """Bring sources in. Goes on where a broken-off sync ended; a second sync changes nothing."""
+    workspace = session.workspace()
+    reports: list[SyncReport] = []
+    failed: list[ConnectorError] = []
+    with output.steps() as steps:
+        for name in _chosen(workspace, names):
+            try:
+                report = run_sync(
+                    workspace, name, lambda done, all_, name=name: steps.rows(name, done, all_)
+                )
+            except ConnectorError as error:  # one bad source does not keep the others back
+                failed.append(error)
+            else:
+                reports.append(report)
+    if as_json:
+        output.as_json([report.to_dict() for report in reports])
+    else:
+        show_sync(reports)
+        _say_what_next(reports)
+    for error in failed:
+        output.say(f"[bold red]refused or failed:[/] {output.plain(str(error))}")
+    if failed:
+        raise typer.Exit(1)
+
+
+def show_sync(reports: list[SyncReport]) -> None:
+    """Print what syncs did."""
+    header = ("source", "read", "added", "changed", "unchanged", "rejected", "values set aside")
+    output.table(
+        "Synced",
+        header,
+        [
+            (r.source, r.read, r.added, r.changed, r.unchanged, r.rejected, r.set_aside)
+            for r in reports
+        ],
+    )
+
+
+def _say_what_next(reports: list[SyncReport]) -> None:
+    if reports and all(report.nothing_new for report in reports):
+        output.say("Nothing changed: every row was known already.")
+        return
+    if any(report.rejected or report.set_aside for report in reports):
+        output.say("What was not taken in: cdp source rejects")
+    output.say("Next: cdp identity resolve")
+
+
+@app.command()
+def rejects(
+    name: Annotated[str | None, typer.Argument(help="A source of cdp.yaml.")] = None,
+    rule: Annotated[str | None, typer.Option(help="Only this rule, row by row.")] = None,
+    limit: Annotated[int, typer.Option(help="Rows at the most.", min=1)] = 100,
+    as_json: session.Json = False,
+) -> None:
+    """List what was not taken in: whole rows, and single values set aside. Never the value."""
+    workspace = session.workspace()
+    if name:
+        workspace.declaration.source(name)
+    with workspace.engine.connect() as connection:
+        counts = kept.count_rejects(connection, name)
+        rows = kept.list_rejects(connection, name, rule, limit) if rule or as_json else []
+    if as_json:
+        output.as_json(
+            {"counts": [c.to_dict() for c in counts], "rows": [r.to_dict() for r in rows]}
+        )
+    elif rule:
+        output.table(
+            f"Rows under the rule {rule}",
+            ("source", "row", "field", "next step"),
+            [(r.source, r.position, r.field or "(row)", r.next_step) for r in rows],
+        )
+    else:
+        show_rejects(counts)
+
+
+def show_rejects(counts: list[kept.RejectCount]) -> None:
+    """Print rejects, counted by rule."""
+    header = ("source", "field", "rule", "rows", "first row", "next step")
+    output.table(
+        "Rejected rows and values set aside",
+        header,
+        [(c.source, c.field or "(row)", c.rule, c.count, c.first, c.next_step) for c in counts],
+    )

@@ -1,0 +1,50 @@
+"""Ten rows of a source, before and after, masked: enough to see whether a mapping is right."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from itertools import islice
+
+from cdp.ingest.values import Reading, read_record
+from connectors.base import Source
+from connectors.record import Record, Rejection
+
+REASON = "preview, masked"
+Mask = Callable[[str, str], str]  # (field, text) to masked text
+
+
+@dataclass(frozen=True, slots=True)
+class PreviewRow:
+    """One row: what was delivered and what was read, both masked, and what went wrong.
+
+    Attributes:
+        position: the row in the source.
+        delivered: field to masked text as delivered.
+        read: field to masked canonical text.
+        problems: "field: rule; next step", or the rule that rejects the row.
+    """
+
+    position: int
+    delivered: dict[str, str]
+    read: dict[str, str]
+    problems: list[str]
+
+
+def preview(source: Source, reading: Reading, mask: Mask, rows: int = 10) -> list[PreviewRow]:
+    """Read the first rows of a source and store nothing."""
+    return [_row(row, reading, mask) for row in islice(source.read(), rows)]
+
+
+def _row(row: Record | Rejection, reading: Reading, mask: Mask) -> PreviewRow:
+    if isinstance(row, Rejection):
+        return PreviewRow(row.position, {}, {}, [f"row: {row.rule}; {row.next_step}"])
+    values = read_record(row, reading)
+    delivered = {
+        name: ", ".join(mask(name, one.value.reveal(reason=REASON)) for one in given)
+        for name, given in row.fields.items()
+    }
+    read = {
+        name: ", ".join(mask(name, text) for text, _ in cell)
+        for name, cell in values.cells().items()
+    }
+    problems = [f"{p.field}: {p.rule}; {p.next_step}" for p in values.problems]
+    return PreviewRow(row.position, delivered, read, problems)
