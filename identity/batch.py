@@ -106,15 +106,14 @@ def _scored(connection: duckdb.DuckDBPyConnection, table: str, model: Model) -> 
 def as_pairs(scored: pa.Table) -> Pairs:
     """The columns of ``splink_engine.score`` as arrays."""
     places = range(len(COMPARISONS))
-    rows = scored.num_rows
     levels = [scored[f"level_{place}"].to_numpy() for place in places]
     bits = [scored[f"bits_{place}"].to_numpy() for place in places]
     return Pairs(
         scored["low"].to_numpy().astype(np.int64),
         scored["high"].to_numpy().astype(np.int64),
         scored["weight"].to_numpy().astype(np.float64),
-        np.stack(levels, axis=1).astype(np.int8).reshape(rows, -1),
-        np.stack(bits, axis=1).astype(np.float64).reshape(rows, -1),
+        np.stack(levels, axis=1).astype(np.int8),
+        np.stack(bits, axis=1).astype(np.float64),
     )
 
 

@@ -170,6 +170,8 @@ def _by_component(found: Mapping[int, int], pairs: Pairs) -> Iterator[tuple[list
     home = np.fromiter((found.get(a, -1) for a in pairs.low.tolist()), np.int64, len(pairs))
     away = np.fromiter((found.get(b, -2) for b in pairs.high.tolist()), np.int64, len(pairs))
     rows = np.flatnonzero(home == away)
+    if not len(rows):
+        return
     rows = rows[np.lexsort((pairs.high[rows], pairs.low[rows], home[rows]))]
     ordered = pairs.take(rows)
     starts = np.flatnonzero(np.r_[True, np.diff(home[rows]) != 0])

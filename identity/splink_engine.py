@@ -18,6 +18,7 @@ from identity.model import Model, Weights
 # Splink reports progress and advice through logging; ours is in the product's own words.
 logging.getLogger("splink").setLevel(logging.ERROR)  # noqa: TID251 - not a logger of ours
 
+ITERATIONS = (25, 8, 3)  # of EM, at most; the later ones only if the first underflows
 NOTHING_LEARNT = 1e-4  # m of a level that no true pair showed
 
 
@@ -44,20 +45,42 @@ def learn_m(
     learnt: dict[str, list[tuple[float, ...]]] = {comparison.name: [] for comparison in comparisons}
     names = {_column(comparison): comparison.name for comparison in comparisons}
     for rule in training_rules:
-        linker = _linker(connection, table, comparisons, model, training=True)
-        session = linker.training.estimate_parameters_using_expectation_maximisation(
-            rule,
-            estimate_without_term_frequencies=True,
-            fix_u_probabilities=True,
-            max_pairs=None,
-            record_sample_proportion=1.0,
-        )
+        session = _trained(connection, table, comparisons, model, rule)
         for estimated in session.core_model_settings.comparisons:
             levels = [level for level in estimated.comparison_levels if not level.is_null_level]
             learnt[names[estimated.output_column_name]].append(
                 tuple(_known(level.m_probability) for level in levels)
             )
     return learnt
+
+
+def _trained(
+    connection: duckdb.DuckDBPyConnection,
+    table: str,
+    comparisons: Sequence[Comparison],
+    model: Model,
+    rule: str,
+) -> Any:
+    """Run EM under one rule; returns Splink's session.
+
+    Where some level never happens among matches, its m falls towards zero until Splink
+    refuses the number. Fewer iterations then give the same answer, only less extreme,
+    and what is smaller than a thousandth is raised to a floor later anyway.
+    """
+    for iterations in ITERATIONS:
+        linker = _linker(connection, table, comparisons, model, iterations)
+        try:
+            return linker.training.estimate_parameters_using_expectation_maximisation(
+                rule,
+                estimate_without_term_frequencies=True,
+                fix_u_probabilities=True,
+                max_pairs=None,
+                record_sample_proportion=1.0,
+            )
+        except ValueError:
+            if iterations == ITERATIONS[-1]:
+                raise
+    raise AssertionError  # pragma: no cover - the loop returns or raises
 
 
 def score(
@@ -74,7 +97,7 @@ def score(
         ``level_<i>`` (int8) and ``bits_<i>`` (float64, frequency adjustment included),
         ordered by ``low``, ``high``.
     """
-    linker = _linker(connection, table, comparisons, model, training=False)
+    linker = _linker(connection, table, comparisons, model)
     blocked = connection.sql(
         f"SELECT '0' AS match_key, low AS join_key_l, high AS join_key_r FROM {pairs}"
     )
@@ -104,9 +127,9 @@ def _linker(
     table: str,
     comparisons: Sequence[Comparison],
     model: Model,
-    *,
-    training: bool,
+    iterations: int = 0,
 ) -> Linker:
+    """A linker over ``table``; for training if ``iterations`` are given, else for scoring."""
     api = DuckDBAPI(connection)
     settings = {
         "link_type": "dedupe_only",
@@ -117,14 +140,14 @@ def _linker(
         ],
         "blocking_rules_to_generate_predictions": [],
         # Splink gives the level numbers only together with the compared columns.
-        "retain_matching_columns": not training,
+        "retain_matching_columns": not iterations,
         "retain_intermediate_calculation_columns": True,
-        "em_convergence": 1e-5,
-        "max_iterations": 60,
+        "em_convergence": 1e-4,
+        "max_iterations": max(1, iterations),
         "linker_uid": "kith",
     }
     linker = Linker(api.register(table), settings, log_level=None, validate_settings=False)
-    if not training:
+    if not iterations:
         for feature, frequencies in model.frequencies.items():
             rows = _frequency_table(connection, table, feature, frequencies)
             linker.table_management.register_term_frequency_lookup(api.register(rows), feature)

@@ -96,7 +96,9 @@ def train(
         model = _calibrated(model, wrong)
         scored = splink_engine.score(connection, table, "candidate", COMPARISONS, model)
         p = 1 / (1 + np.exp2(-scored["weight"].to_numpy()))
-        model = replace(model, prior=(float(p.sum()) + SMOOTHING) / (count * (count - 1) / 2))
+        # Smoothed on both sides: where every pair matches, some other pair still might not.
+        matches, all_pairs = float(p.sum()) + SMOOTHING, count * (count - 1) / 2 + 2 * SMOOTHING
+        model = replace(model, prior=matches / all_pairs)
     connection.execute("DROP TABLE candidate")
     return _rounded(_calibrated(model, wrong))
 

@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 
 from cdp.cli import output, session
-from cdp.demo.journey import Journey
+from cdp.cli.journey import Journey
 
 
 class WorldName(StrEnum):

@@ -51,7 +51,8 @@ def principals(brand: str, store: str, other_store: str) -> list[dict[str, str]]
         {"id": f"manager.{store.lower()}", "role": "manager", "node": store},
         {"id": "headquarters", "role": "headquarters", "node": brand},
         {"id": "compliance", "role": "compliance", "node": brand},
-        {"id": "service", "role": "service", "node": brand},
+        # The CRM serves one store, so it learns of that store's members and of no others.
+        {"id": "crm", "role": "service", "node": store, "destination": "crm"},
     ]
 
 

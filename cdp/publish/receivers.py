@@ -4,7 +4,7 @@ from dataclasses import replace
 
 from cdp.errors import Stop
 from cdp.publish.contract import Contract
-from cdp.workspace import Workspace
+from cdp.workspace import Workspace, utc_now
 from connectors.base import Destination
 from connectors.declaration import DestinationDeclaration
 from connectors.destinations.csv_file import CsvFileDestination
@@ -27,7 +27,7 @@ def open_destination(
         return WebhookDestination(
             declared,
             [signing_secret(workspace, declared.name)],
-            clock=workspace.now,
+            clock=utc_now,  # receivers refuse an old timestamp by their own clock
             origin=f"/kith/{workspace.id}",
         )
     if declared.connector == "csv_file":

@@ -1,6 +1,7 @@
 """Many rows at once: COPY in, server-side cursor out."""
 
 import io
+import re
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
@@ -36,6 +37,7 @@ def stream(
     yield from result.partitions(size)
 
 
+_SPECIAL = re.compile(r'[\\\\\t\n\r"]')
 _ESCAPES = str.maketrans({"\\": "\\\\", "\t": "\\t", "\n": "\\n", "\r": "\\r"})
 _QUOTES = str.maketrans({"\\": "\\\\", '"': '\\"'})
 
@@ -47,18 +49,20 @@ def _text(value: Any) -> str:
     if isinstance(value, bytes):
         return "\\\\x" + value.hex()
     if isinstance(value, str):
-        return value.translate(_ESCAPES)
+        return value.translate(_ESCAPES) if _SPECIAL.search(value) else value
     if isinstance(value, bool):
         return "t" if value else "f"
     if isinstance(value, list | tuple):
-        return ("{" + ",".join(map(_element, value)) + "}").translate(_ESCAPES)
+        return "{" + ",".join(map(_element, value)) + "}"
     return str(value)
 
 
 def _element(value: Any) -> str:
-    """One element of an array literal, before COPY's own escapes."""
+    """One element of an array literal, with COPY's own escapes over those of the literal."""
     if isinstance(value, bytes):
-        return '"\\\\x' + value.hex() + '"'
+        return '"\\\\\\\\x' + value.hex() + '"'
     if isinstance(value, str):
-        return '"' + value.translate(_QUOTES) + '"'
+        if not _SPECIAL.search(value):
+            return '"' + value + '"'
+        return '"' + value.translate(_QUOTES).translate(_ESCAPES) + '"'
     return str(value)

@@ -8,11 +8,12 @@ import json
 from collections.abc import Iterable
 
 Values = list[tuple[str, str | None]]
+_ENCODER = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"))
 
 
 def encode(values: Iterable[tuple[str, str | None]]) -> bytes:
     """Write canonical values, each with its scope, as the bytes to seal."""
-    return json.dumps(list(values), ensure_ascii=False, separators=(",", ":")).encode()
+    return _ENCODER.encode(list(values)).encode()
 
 
 def decode(text: str) -> Values:

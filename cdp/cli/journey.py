@@ -37,6 +37,7 @@ from cdp.tags import run as tags
 from cdp.vault.keyed import RecordKeys
 from cdp.workspace import Workspace, create, discard_demo
 from connectors.record import Sensitive
+from identity.comparisons import NAME
 from identity.evaluate import Evaluation, evaluate
 
 REASON = "member at the counter asks which number we hold, ticket D-17"
@@ -165,13 +166,15 @@ class Journey:
         """Two records of one person whose link shows the most kinds of evidence."""
         edge, member = schema.edge, schema.membership
         low, high = member.alias("low"), member.alias("high")
+        # A name that only sounds the same tells more than one that is equal.
+        differing_name = edge.c.levels[1] == NAME.level_number(1)
         told = sa.func.cardinality(sa.func.array_remove(edge.c.levels, -1))
         statement = (
             sa.select(low.c.record_id, high.c.record_id, low.c.profile_id)
             .join_from(edge, low, low.c.record_id == edge.c.low_id)
             .join(high, high.c.record_id == edge.c.high_id)
             .where(low.c.profile_id == high.c.profile_id)
-            .order_by(told.desc(), edge.c.weight, edge.c.low_id)
+            .order_by(differing_name.desc(), told.desc(), edge.c.weight, edge.c.low_id)
             .limit(1)
         )
         with self.workspace.engine.connect() as connection:
