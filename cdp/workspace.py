@@ -20,6 +20,7 @@ from cdp.settings import Settings
 from cdp.storage import migrate
 from cdp.storage.engine import open_engine
 from cdp.storage.schema import workspace as workspace_table
+from cdp.vault.errors import KeyRingExists
 from cdp.vault.keyring import KeyRing
 from cdp.vault.vault import Vault
 from identity import features
@@ -82,10 +83,7 @@ def create(settings: Settings, now: Clock = utc_now, *, demo: bool = False) -> W
         stored = connection.execute(sa.select(workspace_table)).one_or_none()
         if stored is not None:
             return Workspace(settings, engine, _ring_of(settings.key_ring, stored), now)
-        if settings.key_ring.exists():
-            keyring = KeyRing.open(settings.key_ring)
-        else:
-            keyring = KeyRing.create(settings.key_ring, uuid4())
+        keyring = _new_ring(settings.key_ring)
         connection.execute(
             workspace_table.insert().values(
                 id=keyring.workspace,
@@ -125,6 +123,14 @@ def open_workspace(settings: Settings, now: Clock = utc_now) -> Workspace:
     if stored.feature_version != features.VERSION:
         raise Stop("features_of_another_version", "sync every source again from the start")
     return Workspace(settings, engine, _ring_of(settings.key_ring, stored), now)
+
+
+def _new_ring(path: Path) -> KeyRing:
+    """Draw a ring, or take the one that a broken-off or simultaneous ``init`` drew."""
+    try:
+        return KeyRing.create(path, uuid4())
+    except KeyRingExists:
+        return KeyRing.open(path)
 
 
 def _ring_of(path: Path, stored: sa.Row[tuple[object, ...]]) -> KeyRing:

@@ -101,6 +101,7 @@ class FieldClass(StrEnum):
     REGION = "region"
     NOTE = "note"
     LOYALTY_CARD = "loyalty_card"
+    TAX_NUMBER = "tax_number"
     BUYER_ID = "buyer_id"
     OPENID = "openid"
     UNIONID = "unionid"

@@ -5,6 +5,7 @@ from typing import Annotated
 
 import typer
 
+from cdp.errors import Stop
 from cdp.settings import Settings
 from cdp.workspace import Workspace, open_workspace
 
@@ -15,7 +16,10 @@ Purpose = Annotated[str, typer.Option(help="What for: service, marketing, analys
 
 def settings() -> Settings:
     """The settings of this process."""
-    return Settings.from_environment(os.environ)
+    try:
+        return Settings.from_environment(os.environ)
+    except ValueError as error:
+        raise Stop("setting_wrong", str(error)) from error
 
 
 def workspace() -> Workspace:

@@ -6,6 +6,7 @@ from typing import Annotated
 import typer
 
 from cdp.cli import output, session
+from cdp.errors import KithError
 from cdp.ingest import rejects as kept
 from cdp.ingest.preview import preview as read_preview
 from cdp.ingest.sync import SyncReport
@@ -80,14 +81,17 @@ def sync(names: Names = None, as_json: session.Json = False) -> None:
     """Bring sources in. Goes on where a broken-off sync ended; a second sync changes nothing."""
     workspace = session.workspace()
     reports: list[SyncReport] = []
-    failed: list[ConnectorError] = []
+    failed: list[ConnectorError | KithError] = []
     with output.steps() as steps:
         for name in _chosen(workspace, names):
             try:
                 report = run_sync(
                     workspace, name, lambda done, all_, name=name: steps.rows(name, done, all_)
                 )
-            except ConnectorError as error:  # one bad source does not keep the others back
+            except (
+                ConnectorError,
+                KithError,
+            ) as error:  # one bad source does not keep the others back
                 failed.append(error)
             else:
                 reports.append(report)

@@ -22,6 +22,8 @@ from cdp.ingest.values import Reading
 from cdp.ingest.writing import (
     Incoming,
     SetAside,
+    by_field,
+    forget_rejected_rows,
     known_records,
     new_ids,
     write_records,
@@ -136,23 +138,23 @@ class _Sync:
         run = sync_run
         mapping = self._declaration.digest()
         with self._workspace.engine.begin() as connection:
-            broken_off = connection.execute(
+            # Only the newest run can be gone on with: what another content changed since an
+            # older one broke off has to be read again from its first row.
+            newest = connection.execute(
                 sa.select(run)
-                .where(run.c.source == self._declaration.name, run.c.finished_at.is_(None))
+                .where(run.c.source == self._declaration.name)
                 .order_by(run.c.id.desc())
                 .limit(1)
             ).one_or_none()
-            same = broken_off and (broken_off.fingerprint, broken_off.declaration) == (
-                self._fingerprint,
-                mapping,
-            )
-            if broken_off and same:
+            this = (self._fingerprint, mapping, None)
+            if newest and (newest.fingerprint, newest.declaration, newest.finished_at) == this:
                 self._report = replace(
                     self._report,
-                    **{name: getattr(broken_off, name) for name in _COUNTS},
-                    resumed_at=broken_off.position,
+                    **{name: getattr(newest, name) for name in _COUNTS},
+                    resumed_at=newest.position,
                 )
-                return broken_off.id, broken_off.position
+                return newest.id, newest.position
+            forget_rejected_rows(connection, self._declaration.name, self._fingerprint, mapping)
             run_id = connection.scalar(
                 run.insert()
                 .values(
@@ -202,7 +204,7 @@ class _Sync:
         fields = [
             SetAside(one.record.position, p.field, p.rule, p.next_step, p.raw, one.id)
             for one in incoming
-            for p in one.prepared.problems
+            for p in by_field(one.prepared.problems)
         ]
         write_set_aside(
             connection,

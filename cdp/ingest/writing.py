@@ -10,7 +10,7 @@ Invariants:
 import datetime as dt
 import json
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import sqlalchemy as sa
@@ -22,8 +22,10 @@ from cdp.storage.bulk import copy_in
 from cdp.vault.rejects import RejectPlace
 from cdp.vault.vault import CONTACT, SENSITIVE, Vault
 from connectors.declaration import SourceDeclaration
-from connectors.record import Record, Sensitive
+from connectors.record import FieldProblem, Record, Sensitive
 from identity import features
+
+REASON = "keep what was set aside, sealed"
 
 
 @dataclass(frozen=True, slots=True)
@@ -198,6 +200,42 @@ def _update(
         .where(record.c.id == sa.bindparam("b_id"))
         .values({name: sa.bindparam(name) for name in rows[0] if name != "b_id"}),
         rows,
+    )
+
+
+def by_field(problems: Sequence[FieldProblem]) -> list[FieldProblem]:
+    """One problem a field: where several values of one are bad, all are kept together."""
+    found: dict[str, list[FieldProblem]] = {}
+    for problem in problems:
+        found.setdefault(problem.field, []).append(problem)
+    return [several[0] if len(several) == 1 else _together(several) for several in found.values()]
+
+
+def _together(several: Sequence[FieldProblem]) -> FieldProblem:
+    raw = [problem.raw.reveal(reason=REASON) for problem in several]
+    first = several[0]
+    return replace(first, raw=Sensitive(json.dumps(raw, ensure_ascii=False)))
+
+
+def forget_rejected_rows(
+    connection: sa.Connection, source: str, fingerprint: str, mapping: str
+) -> None:
+    """Forget which rows of this content another mapping rejected: they are judged anew."""
+    run, kept = schema.sync_run, schema.reject
+    last = (
+        sa.select(run.c.declaration)
+        .where(run.c.source == source, run.c.fingerprint == fingerprint)
+        .order_by(run.c.id.desc())
+        .limit(1)
+        .scalar_subquery()
+    )
+    connection.execute(
+        sa.delete(kept).where(
+            kept.c.source == source,
+            kept.c.fingerprint == fingerprint,
+            kept.c.record_id.is_(None),
+            last != mapping,
+        )
     )
 
 

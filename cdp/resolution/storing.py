@@ -11,7 +11,7 @@ Invariants:
 """
 
 import datetime as dt
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 import sqlalchemy as sa
@@ -62,9 +62,10 @@ def store(
     split = connection.execute(_SPLIT, when).rowcount
     merged = connection.execute(_MERGED, when).rowcount
     connection.execute(_REDIRECT, when)
-    connection.execute(_FOLLOW)
     connection.execute(_REVIVED)
-    touched = set(connection.scalars(_MOVED))
+    moved = connection.execute(_MOVED).all()
+    _follow(connection, {keys.profile_id(bytes(row.key)): row.now_in for row in moved})
+    touched = {row.was_in for row in moved}
     touched |= set(connection.scalars(_MEMBERS))
     touched |= set(connection.scalars(_REFRESHED))
     touched -= set(connection.scalars(_VANISHED))
@@ -93,6 +94,13 @@ def _add_profiles(connection: sa.Connection, keys: RecordKeys, now: dt.datetime)
     )
 
 
+def _follow(connection: sa.Connection, moved: Mapping[str, str]) -> None:
+    """Lead the id that each moved record would give, where it once was one, to its profile."""
+    if moved:
+        where = [{"own": own, "now_in": now_in} for own, now_in in moved.items()]
+        connection.execute(_FOLLOW, where)
+
+
 def _store_edges(connection: sa.Connection, resolution: Resolution, epoch: str) -> None:
     pairs = resolution.edges
     connection.execute(
@@ -105,7 +113,8 @@ def _store_edges(connection: sa.Connection, resolution: Resolution, epoch: str) 
     connection.execute(
         sa.text(
             "DELETE FROM kith.edge e WHERE NOT EXISTS (SELECT FROM fresh f "
-            "WHERE f.low_id = e.low_id AND f.high_id = e.high_id AND f.weight = e.weight AND f.epoch = e.epoch)"
+            "WHERE f.low_id = e.low_id AND f.high_id = e.high_id AND f.weight = e.weight "
+            "AND f.levels = e.levels AND f.weights = e.weights AND f.epoch = e.epoch)"
         )
     )
     if len(pairs):
@@ -160,9 +169,9 @@ _REDIRECT = sa.text(
     ON CONFLICT (old_id) DO UPDATE SET new_id = excluded.new_id, at = excluded.at
     """
 )
-# An older redirect to a profile that is gone now leads on to where it went.
+# An old id leads to wherever the record is that it was made from.
 _FOLLOW = sa.text(
-    "UPDATE kith.redirect r SET new_id = d.new_id FROM kith.redirect d WHERE r.new_id = d.old_id"
+    "UPDATE kith.redirect SET new_id = :now_in WHERE old_id = :own AND new_id <> :now_in"
 )
 _REVIVED = sa.text(
     """
@@ -173,8 +182,10 @@ _REVIVED = sa.text(
 # The profiles that records leave, and after that the profiles that they join.
 _MOVED = sa.text(
     """
-    SELECT DISTINCT m.profile_id FROM kith.membership m JOIN resolved s USING (record_id)
-    JOIN kith.profile p ON p.anchor_id = s.anchor_id WHERE p.id <> m.profile_id
+    SELECT r.key, m.profile_id AS was_in, p.id AS now_in
+    FROM kith.membership m JOIN resolved s USING (record_id)
+    JOIN kith.profile p ON p.anchor_id = s.anchor_id
+    JOIN kith.record r ON r.id = m.record_id WHERE p.id <> m.profile_id
     """
 )
 _MEMBERS = sa.text(

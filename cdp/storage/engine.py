@@ -31,7 +31,14 @@ def open_engine(database_url: str | None, folder: Path) -> sa.Engine:
 
 
 def _with_driver(database_url: str) -> sa.URL:
-    url = make_url(database_url)
+    try:
+        url = make_url(database_url)
+    except (sa.exc.ArgumentError, ValueError):
+        # Without its cause: the message quotes the address, and that may hold a password.
+        raise Stop(
+            "database_address_unreadable",
+            "set CDP_DATABASE_URL to postgresql://user:password@host:port/name",
+        ) from None
     if url.get_backend_name() != "postgresql":
         raise Stop("database_not_postgresql", "set CDP_DATABASE_URL to a postgresql:// address")
     return url.set(drivername="postgresql+psycopg2")

@@ -1,0 +1,240 @@
+"""How two records are compared; invariants of `identity/comparisons.py`."""
+
+import itertools
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from identity import features
+from identity.comparisons import COMPARISONS, MISSING, Comparison, level_sql
+from tests.unit.identity.tables import BY_NAME, DATES, LISTS, connect, sides
+
+COLUMNS = (*features.SINGLE, *sorted(LISTS))
+EMPTY = {name: [] if name in LISTS else None for name in COLUMNS}
+
+
+@pytest.fixture(scope="module")
+def database():
+    connection = connect()
+    yield connection
+    connection.close()
+
+
+def levels_of(database, pairs, comparisons=COMPARISONS):
+    """The level of every pair under every comparison, a list of rows."""
+    columns = [f"{name} BIGINT{'[]' if name in LISTS else ''}" for name in COLUMNS]
+    database.execute(f"CREATE OR REPLACE TEMP TABLE side (place INT, {', '.join(columns)})")
+    marks = ", ".join("?" * (len(COLUMNS) + 1))
+    rows = [
+        [place, *({**EMPTY, **side}[name] for name in COLUMNS)]
+        for place, side in enumerate(itertools.chain.from_iterable(pairs))
+    ]
+    database.executemany(f"INSERT INTO side VALUES ({marks})", rows)
+    both = ", ".join(f"{side}.{name} AS {name}_{side}" for side in "lr" for name in COLUMNS)
+    levels = ", ".join(level_sql(comparison) for comparison in comparisons)
+    return database.execute(
+        f"SELECT {levels} FROM (SELECT l.place, {both} FROM side l JOIN side r "
+        "ON l.place % 2 = 0 AND r.place = l.place + 1) ORDER BY place"
+    ).fetchall()
+
+
+def level(database, comparison, left, right):
+    """The level of one pair, the same from both sides."""
+    there, back = levels_of(database, [(left, right), (right, left)], [comparison])
+    assert there == back
+    return there[0]
+
+
+@settings(max_examples=25, deadline=None)
+@given(pairs=st.lists(st.tuples(sides(), sides()), min_size=1, max_size=15))
+def test_exchanging_left_and_right_changes_no_level(database, pairs):
+    """Invariant 1: every comparison is symmetric."""
+    back = [(right, left) for left, right in pairs]
+    assert levels_of(database, pairs) == levels_of(database, back)
+
+
+@settings(max_examples=25, deadline=None)
+@given(pairs=st.lists(st.tuples(sides(), sides()), min_size=1, max_size=10))
+def test_the_first_level_that_holds_wins(database, pairs):
+    """Invariant 2: a pair has the best of its levels, and -1 wherever one side says nothing."""
+    conditions = []
+    for comparison in COMPARISONS:
+        conditions.append(comparison.missing)
+        conditions += [level.condition or "TRUE" for level in comparison.levels]
+    single = [_truth(comparison) for comparison in COMPARISONS]
+    expected = levels_of(database, pairs)
+    for place, comparison in enumerate(COMPARISONS):
+        for row, held in zip(expected, levels_of(database, pairs, single[place]), strict=True):
+            missing, *holds = [value == 1 for value in held]
+            best = comparison.level_number(holds.index(True))
+            assert row[place] == (MISSING if missing else best)
+
+
+def _truth(comparison):
+    """One comparison per condition, that is 1 where the condition holds and 0 elsewhere."""
+
+    def alone(condition):
+        return Comparison("one", (), "FALSE", (_Condition(condition), _Condition("")))
+
+    return [
+        alone(comparison.missing),
+        *(alone(level.condition or "TRUE") for level in comparison.levels),
+    ]
+
+
+class _Condition:
+    """A level that is nothing but its condition."""
+
+    def __init__(self, condition):
+        self.condition = condition
+
+
+def name(number, surname=1, given=None, **more):
+    """A complete name, unlike every other."""
+    given = number if given is None else given
+    near = more.pop("near", [100 * number])
+    return {
+        "name": number, "sound": number, "surname": surname, "given": given,
+        "given_end": given, "name_near": near, "surname_near": [surname],
+        "given_near": [given], **more,
+    }  # fmt: skip
+
+
+def date(place, near=0):
+    """One of the dates; ``near`` is a slip it shares."""
+    names = ("birth", "birth_swapped", "birth_year", "birth_day")
+    return dict(zip(names, DATES[place], strict=True)) | {"birth_near": [near or 900 + place]}
+
+
+MASKED = {"surname": 1}
+SHARED = {"phones_shared": [5]}
+HOUSE = {"street": 1, "street_number": 2, "district": 3, "postcode": 4, "street_near": [1]}
+NUMBERS = {
+    f"{comparison}: {label}": (comparison, label, left, right)
+    for comparison, feature in (("ID number", "national_id"), ("tax number", "tax_number"))
+    for label, left, right in (
+        ("equal", {feature: 1}, {feature: 1}),
+        ("one slip apart", {feature: 1, f"{feature}_near": [7]},
+         {feature: 2, f"{feature}_near": [7]}),
+        ("differs", {feature: 1}, {feature: 2}),
+        ("not given", {feature: 1}, {}),
+    )
+}  # fmt: skip
+# Comparison, expected level, left, right. One pair at least for every level there is.
+BY_HAND = [
+    ("name", "equal", name(1), name(1)),
+    ("name", "sounds the same", name(1), name(2, sound=1)),
+    ("name", "one slip apart", name(1, near=[5]), name(2, near=[5])),
+    ("name", "same given name, surname one slip apart or other way round",
+     name(1, 1, 9), name(2, 2, 9)),
+    ("name", "same given name, surname one slip apart or other way round",
+     name(1, 3, 4), name(2, 4, 3)),
+    ("name", "what is visible agrees", MASKED, name(1)),
+    ("name", "what is visible agrees", {**MASKED, "given_end": 8}, MASKED),
+    ("name", "what is visible agrees", {"given_end": 1}, name(1)),
+    ("name", "same surname only", name(1), name(2)),
+    ("name", "differs", name(1, 1), name(2, 2)),
+    ("name", "differs", MASKED, name(2, 2)),
+    ("name", "not given", name(1), {}),
+    ("name", "not given", MASKED, {"given_end": 1}),
+    ("phone", "same number, of one person", {"phones_own": [5]}, {"phones_own": [5, 6]}),
+    ("phone", "same number, used by several people", SHARED, SHARED),
+    ("phone", "same number, used by several people",
+     SHARED | name(1), SHARED | name(2, sound=1)),
+    ("phone", "one slip apart",
+     {"phones_own": [5], "phones_near": [50]}, {"phones_own": [6], "phones_near": [50]}),
+    ("phone", "same number under another name",
+     {**SHARED, "phones_near": [5]} | name(1), {**SHARED, "phones_near": [5]} | name(2)),
+    ("phone", "same number under another name", SHARED | MASKED, SHARED | name(2, 2)),
+    ("phone", "differs", {"phones_own": [5]}, {"phones_shared": [6]}),
+    ("phone", "not given", {"phones_own": [5]}, {}),
+    ("birth date", "equal", date(1), date(1)),
+    ("birth date", "day and month exchanged", date(2), date(3)),
+    ("birth date", "one slip apart", date(1, 7), date(4, 7)),
+    ("birth date", "same day, other year", date(1), date(4)),
+    ("birth date", "same year only", date(1), date(2)),
+    ("birth date", "differs", date(2), date(4)),
+    ("birth date", "not given", date(1), {}),
+    ("unionid", "equal", {"unionid": 1}, {"unionid": 1}),
+    ("unionid", "differs", {"unionid": 1}, {"unionid": 2}),
+    ("unionid", "not given", {"unionid": 1}, {}),
+    ("e-mail", "equal", {"email": 1}, {"email": 1}),
+    ("e-mail", "same name at another provider",
+     {"email": 1, "email_local": 3}, {"email": 2, "email_local": 3}),
+    ("e-mail", "differs", {"email": 1, "email_local": 3}, {"email": 2}),
+    ("e-mail", "not given", {"email": 1}, {}),
+    *NUMBERS.values(),
+    ("account", "same card or account", {"accounts": [1, 2]}, {"accounts": [2, 3]}),
+    ("account", "not given", {"accounts": [1]}, {"accounts": [2]}),
+    ("gender", "equal", {"gender": 1}, {"gender": 1}),
+    ("gender", "differs", {"gender": 1}, {"gender": 2}),
+    ("gender", "not given", {"gender": 1}, {}),
+    ("city", "equal", {"city": 1}, {"city": 1}),
+    ("city", "differs", {"city": 1}, {"city": 2}),
+    ("city", "not given", {}, {"city": 2}),
+    ("address", "same house", HOUSE, HOUSE),
+    ("address", "same house but for a slip",
+     HOUSE, {**HOUSE, "street": 9, "street_near": [9]}),
+    ("address", "same street or same district and postcode",
+     HOUSE, {**HOUSE, "street_number": 9}),
+    ("address", "same district or postcode", HOUSE, {"district": 3}),
+    ("address", "differs", HOUSE, {"district": 9, "postcode": 9}),
+    ("address", "not given", HOUSE, {"city": 1}),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("comparison", "label", "left", "right"), BY_HAND)
+def test_each_level_is_what_its_label_says(database, comparison, label, left, right):
+    """A pair made by hand for each level has that level, from both sides."""
+    compared = BY_NAME[comparison]
+    assert compared.label(level(database, compared, left, right)) == label
+
+
+def test_no_level_is_out_of_reach():
+    """Every level of every comparison is shown by a pair above, but what cannot contradict."""
+    shown = {(comparison, label) for comparison, label, _, _ in BY_HAND}
+    wanted = {(c.name, level.label) for c in COMPARISONS for level in c.levels}
+    wanted |= {(c.name, "not given") for c in COMPARISONS}
+    assert wanted - shown == {(c.name, "differs") for c in COMPARISONS if not c.contradicts}
+
+
+def test_nothing_given_says_nothing(database):
+    """Absence of evidence is not evidence: two empty records are "not given" throughout."""
+    (row,) = levels_of(database, [({}, {})])
+    assert set(row) == {MISSING}
+
+
+@pytest.mark.parametrize("comparison", COMPARISONS, ids=lambda comparison: comparison.name)
+def test_a_comparison_reads_features_that_exist(database, comparison):
+    """Its declared columns exist and are all that its conditions read."""
+    assert set(comparison.features) <= set(COLUMNS)
+    types = {name: f"NULL::BIGINT{'[]' if name in LISTS else ''}" for name in comparison.features}
+    both = ", ".join(f"{kind} AS {name}_{side}" for name, kind in types.items() for side in "lr")
+    found = database.execute(f"SELECT {level_sql(comparison)} FROM (SELECT {both})").fetchall()
+    assert len(found) == 1
+
+
+@pytest.mark.parametrize("comparison", COMPARISONS, ids=lambda comparison: comparison.name)
+def test_levels_are_numbered_from_the_best_down_to_zero(comparison):
+    """Invariant 2: the last level has no condition, is 0 and is called "differs"."""
+    numbers = [comparison.level_number(place) for place in range(len(comparison.levels))]
+    assert numbers == list(range(len(comparison.levels)))[::-1]
+    *others, last = comparison.levels
+    assert (last.label, last.condition) == ("differs", "")
+    assert all(level.condition for level in others)
+    labels = [comparison.label(number) for number in numbers]
+    assert labels == [level.label for level in comparison.levels]
+    assert len(set(labels)) == len(labels)
+    assert comparison.label(MISSING) == "not given"
+
+
+def test_no_feature_speaks_in_two_comparisons():
+    """Invariant 3: a feature stands in one comparison, but for the names that judge a phone."""
+    owner = {}
+    for comparison in COMPARISONS:
+        for feature in comparison.features:
+            owner.setdefault(feature, set()).add(comparison.name)
+    twice = {feature: names for feature, names in owner.items() if len(names) > 1}
+    assert all(names == {"name", "phone"} for names in twice.values())
+    assert set(twice) == {"name", "sound", "surname", "name_near"}
