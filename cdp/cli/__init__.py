@@ -2,9 +2,11 @@
 
 import sys
 
+from sqlalchemy.exc import DBAPIError
+
 from cdp.cli import output
 from cdp.cli.app import app
-from cdp.errors import KithError
+from cdp.errors import KithError, Stop
 from connectors.errors import ConnectorError
 from identity.errors import IdentityError
 from policies.errors import PoliciesError
@@ -15,5 +17,18 @@ def main() -> None:
     try:
         app(prog_name="cdp")
     except (KithError, ConnectorError, IdentityError, PoliciesError) as error:
-        output.say(f"[bold red]refused or failed:[/] {output.plain(str(error))}")
-        sys.exit(1)
+        _fail(error)
+    except OSError as error:
+        # A path that the person named, or a disk; no content is ever part of its text.
+        step = f"put this right and run the command again: {error.strerror or 'see the path'}"
+        _fail(Stop("file_or_network_failed", step, path=error.filename))
+    except DBAPIError as error:
+        # Not its text: a server's message may quote what was stored.
+        code = getattr(error.orig, "pgcode", None)
+        step = "look at the server's log, then run the same command again"
+        _fail(Stop("database_failed", step, sqlstate=code or "connection lost"))
+
+
+def _fail(error: Exception) -> None:
+    output.say(f"[bold red]refused or failed:[/] {output.plain(str(error))}")
+    sys.exit(1)

@@ -40,7 +40,7 @@ from connectors.record import Sensitive
 from identity.comparisons import NAME
 from identity.evaluate import Evaluation, evaluate
 
-REASON = "member at the counter asks which number we hold, ticket D-17"
+REASON = "member at the counter asks what we hold, ticket D-17"
 
 
 @dataclass
@@ -105,6 +105,11 @@ class Journey:
         started = time.perf_counter()
         yield
         self.took[step] = self.took.get(step, 0) + time.perf_counter() - started
+
+    @property
+    def telling_field(self) -> str:
+        """The field that is revealed: FEBRL has no phones."""
+        return "address" if self.name == "febrl4" else "phone"
 
     # ── the steps, in the order they are printed ────────────────────────────
 
@@ -190,17 +195,12 @@ class Journey:
         profile = schema.profile
         statement = (
             sa.select(profile.c.id)
-            .where(profile.c.stores == [own.node], profile.c.golden.has_key("phone"))
+            .where(profile.c.stores == [own.node], profile.c.golden.has_key(self.telling_field))
             .order_by(profile.c.size.desc(), profile.c.id)
             .limit(1)
         )
         with self.workspace.engine.connect() as connection:
             profile_id = connection.scalar(statement)
-        if profile_id is None:  # FEBRL knows no stores
-            with self.workspace.engine.connect() as connection:
-                profile_id = connection.scalar(
-                    sa.select(profile.c.id).order_by(profile.c.size.desc(), profile.c.id).limit(1)
-                )
         return str(profile_id), [own.id, other.id, manager, "headquarters"]
 
     def _look(self, show: Callable[..., None]) -> None:
@@ -233,7 +233,7 @@ class Journey:
                 with self.workspace.engine.begin() as connection:
                     subject = subject_of(self.workspace, viewer)
                     answer = gate.reveal(
-                        connection, subject, profile_id, "phone", "service", REASON
+                        connection, subject, profile_id, self.telling_field, "service", REASON
                     )
                 if isinstance(answer, Denial):
                     rows.append((viewer, "refused", f"{answer.reason}: {answer.sentence}"))

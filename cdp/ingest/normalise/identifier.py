@@ -54,7 +54,7 @@ _SHAPES = {
     IdentifierKind.EXTERNAL_USERID: _OPAQUE,
     IdentifierKind.BUYER_ID: re.compile(r"[^\s*]{2,128}"),
     IdentifierKind.LOYALTY_CARD: re.compile(r"[0-9A-Z]{2,40}"),
-    IdentifierKind.TAX_NUMBER: re.compile(r"[0-9A-Z]{8,20}"),
+    IdentifierKind.TAX_NUMBER: re.compile(r"[0-9A-Z]{6,20}"),
     IdentifierKind.BANK_CARD: re.compile(r"[0-9]{12,19}"),
     IdentifierKind.POSTCODE: re.compile(r"[0-9A-Z]{3,10}"),
 }

@@ -2,16 +2,22 @@
 
 import itertools
 
+import pyarrow as pa
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from identity import features
-from identity.comparisons import COMPARISONS, MISSING, Comparison, level_sql
+from identity.comparisons import COMPARISONS, MISSING, level_sql
 from tests.unit.identity.tables import BY_NAME, DATES, LISTS, connect, sides
 
 COLUMNS = (*features.SINGLE, *sorted(LISTS))
 EMPTY = {name: [] if name in LISTS else None for name in COLUMNS}
+SCHEMA = pa.schema(
+    [("place", pa.int32())]
+    + [(name, pa.list_(pa.int64()) if name in LISTS else pa.int64()) for name in COLUMNS]
+)
+LEVELS = [level_sql(comparison) for comparison in COMPARISONS]
 
 
 @pytest.fixture(scope="module")
@@ -21,27 +27,23 @@ def database():
     connection.close()
 
 
-def levels_of(database, pairs, comparisons=COMPARISONS):
-    """The level of every pair under every comparison, a list of rows."""
-    columns = [f"{name} BIGINT{'[]' if name in LISTS else ''}" for name in COLUMNS]
-    database.execute(f"CREATE OR REPLACE TEMP TABLE side (place INT, {', '.join(columns)})")
-    marks = ", ".join("?" * (len(COLUMNS) + 1))
+def told(database, pairs, expressions):
+    """What SQL expressions over a pair say of every pair, a list of rows."""
     rows = [
-        [place, *({**EMPTY, **side}[name] for name in COLUMNS)]
+        {**EMPTY, **side, "place": place}
         for place, side in enumerate(itertools.chain.from_iterable(pairs))
     ]
-    database.executemany(f"INSERT INTO side VALUES ({marks})", rows)
+    database.register("side", pa.Table.from_pylist(rows, SCHEMA))
     both = ", ".join(f"{side}.{name} AS {name}_{side}" for side in "lr" for name in COLUMNS)
-    levels = ", ".join(level_sql(comparison) for comparison in comparisons)
     return database.execute(
-        f"SELECT {levels} FROM (SELECT l.place, {both} FROM side l JOIN side r "
+        f"SELECT {', '.join(expressions)} FROM (SELECT l.place, {both} FROM side l JOIN side r "
         "ON l.place % 2 = 0 AND r.place = l.place + 1) ORDER BY place"
     ).fetchall()
 
 
 def level(database, comparison, left, right):
     """The level of one pair, the same from both sides."""
-    there, back = levels_of(database, [(left, right), (right, left)], [comparison])
+    there, back = told(database, [(left, right), (right, left)], [level_sql(comparison)])
     assert there == back
     return there[0]
 
@@ -51,43 +53,23 @@ def level(database, comparison, left, right):
 def test_exchanging_left_and_right_changes_no_level(database, pairs):
     """Invariant 1: every comparison is symmetric."""
     back = [(right, left) for left, right in pairs]
-    assert levels_of(database, pairs) == levels_of(database, back)
+    assert told(database, pairs, LEVELS) == told(database, back, LEVELS)
 
 
 @settings(max_examples=25, deadline=None)
 @given(pairs=st.lists(st.tuples(sides(), sides()), min_size=1, max_size=10))
 def test_the_first_level_that_holds_wins(database, pairs):
     """Invariant 2: a pair has the best of its levels, and -1 wherever one side says nothing."""
-    conditions = []
-    for comparison in COMPARISONS:
-        conditions.append(comparison.missing)
-        conditions += [level.condition or "TRUE" for level in comparison.levels]
-    single = [_truth(comparison) for comparison in COMPARISONS]
-    expected = levels_of(database, pairs)
-    for place, comparison in enumerate(COMPARISONS):
-        for row, held in zip(expected, levels_of(database, pairs, single[place]), strict=True):
-            missing, *holds = [value == 1 for value in held]
-            best = comparison.level_number(holds.index(True))
-            assert row[place] == (MISSING if missing else best)
-
-
-def _truth(comparison):
-    """One comparison per condition, that is 1 where the condition holds and 0 elsewhere."""
-
-    def alone(condition):
-        return Comparison("one", (), "FALSE", (_Condition(condition), _Condition("")))
-
-    return [
-        alone(comparison.missing),
-        *(alone(level.condition or "TRUE") for level in comparison.levels),
+    conditions = [
+        f"coalesce(({condition}), FALSE)"
+        for c in COMPARISONS
+        for condition in (c.missing, *(level.condition or "TRUE" for level in c.levels))
     ]
-
-
-class _Condition:
-    """A level that is nothing but its condition."""
-
-    def __init__(self, condition):
-        self.condition = condition
+    for row in told(database, pairs, [*LEVELS, *conditions]):
+        held = iter(row[len(LEVELS) :])
+        for found, comparison in zip(row, COMPARISONS, strict=False):
+            missing, *holds = itertools.islice(held, len(comparison.levels) + 1)
+            assert found == (MISSING if missing else comparison.level_number(holds.index(True)))
 
 
 def name(number, surname=1, given=None, **more):
@@ -201,7 +183,7 @@ def test_no_level_is_out_of_reach():
 
 def test_nothing_given_says_nothing(database):
     """Absence of evidence is not evidence: two empty records are "not given" throughout."""
-    (row,) = levels_of(database, [({}, {})])
+    (row,) = told(database, [({}, {})], LEVELS)
     assert set(row) == {MISSING}
 
 

@@ -151,7 +151,10 @@ def test_one_slip_in_a_given_name_is_near(surname, given_name, data):
 def test_another_surname_is_never_one_slip(surname, other_surname, given_name):
     """张三 and 李三 are two people's names, not one name with a slip."""
     assume(surname != other_surname)
-    one, other = features_of(name=surname + given_name), features_of(name=other_surname + given_name)
+    one, other = (
+        features_of(name=surname + given_name),
+        features_of(name=other_surname + given_name),
+    )
     assert not share("name_near", one, other)
     assert one["given"] == other["given"]
 

@@ -1,0 +1,195 @@
+"""How many people use a number; invariants of `identity/sharing.py`."""
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from identity import sharing
+from tests.unit.identity.tables import connect, prepared
+
+small = st.none() | st.integers(1, 4)
+
+
+@st.composite
+def names(draw):
+    """A name as `count_people` takes it: whole, or masked (no name, no given name)."""
+    near = draw(st.none() | st.lists(st.integers(1, 4), max_size=2))
+    if draw(st.booleans()):
+        return (draw(st.integers(1, 6)), draw(small), draw(st.integers(1, 3)), draw(small), near)
+    return (None, None, draw(small), None, None)
+
+
+def whole(number, surname=1, sound=None, given=None, near=None):
+    return (number, sound or number, surname, given or number, near or [number])
+
+
+def masked(surname):
+    return (None, None, surname, None, None)
+
+
+@settings(max_examples=200, deadline=None)
+@given(st.lists(names(), max_size=7).flatmap(lambda n: st.tuples(st.just(n), st.permutations(n))))
+def test_the_order_of_names_does_not_count(both):
+    """Invariant 2: the same records give the same number of people in any order."""
+    one, other = both
+    assert sharing.count_people(one) == sharing.count_people(other)
+
+
+@settings(max_examples=200, deadline=None)
+@given(names(), names())
+def test_being_compatible_is_mutual(one, other):
+    """If one name can be the other's person, so can the other."""
+    assert sharing.compatible(one, other) == sharing.compatible(other, one)
+
+
+@settings(max_examples=200, deadline=None)
+@given(st.lists(names(), max_size=7), st.integers(1, 4))
+def test_a_masked_name_never_joins_two_people(others, surname):
+    """A masked name may be anybody of its surname, so people are never fewer for it."""
+    before = sharing.count_people(others)
+    assert before <= sharing.count_people([*others, masked(surname)]) <= before + 1
+
+
+@settings(max_examples=200, deadline=None)
+@given(st.lists(names(), max_size=7), names())
+def test_there_are_never_more_people_than_names(others, one):
+    """At least one person uses a number, and at most as many as there are names on it."""
+    assert 1 <= sharing.count_people(others) <= max(1, len(others))
+    assert sharing.count_people([one, one]) == 1
+
+
+@pytest.mark.parametrize(
+    ("people", "found"),
+    [
+        (1, []),
+        (1, [masked(None)]),
+        (1, [whole(1), whole(1)]),
+        (1, [whole(1), whole(2, sound=1)]),
+        (1, [whole(1, near=[9]), whole(2, near=[9, 8])]),
+        (1, [whole(1, 3, given=4), whole(2, 4, given=3)]),
+        (1, [whole(1), masked(1)]),
+        (1, [masked(1), masked(1)]),
+        (2, [whole(1), whole(2)]),
+        (2, [whole(1), masked(2)]),
+        (2, [masked(1), masked(2)]),
+        (2, [whole(1), masked(1), whole(2)]),
+        (1, [whole(1, near=[7]), whole(2, near=[7, 8]), whole(3, near=[8])]),
+    ],
+    ids=[
+        "nobody", "nothing visible", "equal", "homophone", "one slip", "turned round",
+        "masked of that surname", "two masked alike", "two names", "masked of another surname",
+        "two masked", "masked between two", "a chain of slips",
+    ],
+)  # fmt: skip
+def test_people_are_counted_as_names_are_compared(people, found):
+    """Equal, sounding alike, one slip apart or masked is one person; anything else is two."""
+    assert sharing.count_people(found) == people
+
+
+# ── tables ──────────────────────────────────────────────────────────────────
+
+
+def row(number, phones, surname=None, **more):
+    """A record with a whole name that is like no other."""
+    return {
+        "name": number, "sound": number, "surname": surname or number, "given": number,
+        "name_near": [number], "phones": phones, "phones_near": [p + 500 for p in phones],
+        **more,
+    }  # fmt: skip
+
+
+def use(rows, most_people=4):
+    """What `prepare` makes of the phones of every record."""
+    with connect() as connection:
+        table = prepared(connection, rows, most_people)
+        found = connection.execute(
+            f"SELECT phones_own, phones_shared, phones_near FROM {table} ORDER BY id"
+        ).fetchall()
+        assert "phones" not in [c[0] for c in connection.execute(f"DESCRIBE {table}").fetchall()]
+        return found
+
+
+def test_a_number_with_one_name_is_that_persons_own():
+    """Alone, or on two records of one name, a number is strong evidence."""
+    assert use([row(1, [5]), row(1, [5]), row(2, [6])]) == [
+        ([5], [], [505]), ([5], [], [505]), ([6], [], [506]),
+    ]  # fmt: skip
+
+
+def test_a_familys_number_is_shared_by_all_who_have_it():
+    """Two names make a number shared, for the records without a name as well."""
+    found = use([row(1, [5, 6]), row(2, [5]), {"phones": [5], "phones_near": [505]}])
+    assert found == [([6], [5], [505, 506]), ([], [5], [505]), ([], [5], [505])]
+
+
+def test_a_clerks_number_names_nobody():
+    """Invariant 1: with more people than the limit it is no phone, and no slip of one."""
+    rows = [row(number, [5]) for number in range(1, 6)] + [row(9, [5, 7]), row(9, [7])]
+    found = use(rows)
+    assert found[:5] == [([], [], [])] * 5
+    assert found[5] == ([7], [], [])
+    assert found[6] == ([7], [], [507])
+
+
+def test_the_limit_itself_is_still_a_family():
+    """Invariant 1: as many people as the limit share a number; one more and it names nobody."""
+    assert {shared for _, (shared,), _ in use([row(n, [5]) for n in range(1, 5)])} == {5}
+    assert use([row(n, [5]) for n in range(1, 4)], most_people=2) == [([], [], [])] * 3
+
+
+def test_many_wechat_accounts_on_a_number_are_many_people():
+    """Two unionids are one person with two accounts; three are two people without a name."""
+    two = [{"phones": [5], "unionid": number} for number in (1, 2)]
+    assert use(two) == [([5], [], [])] * 2
+    assert use([*two, {"phones": [5], "unionid": 3}]) == [([], [5], [])] * 3
+
+
+def test_a_record_without_phone_keeps_its_row():
+    """Nothing is lost: no phone gives empty lists, and every other feature stays."""
+    with connect() as connection:
+        prepared(connection, [{"name": 3, "accounts": [4]}, row(1, [5])])
+        found = connection.execute(
+            "SELECT id, name, accounts, phones_own, phones_shared, phones_near FROM person"
+        ).fetchall()
+    assert found == [(1, 3, [4], [], [], []), (2, 1, [], [5], [], [505])]
+
+
+def test_no_records_make_an_empty_table():
+    """Before the first record there is nothing to count, and no error."""
+    assert use([]) == []
+
+
+# ── measured shares ─────────────────────────────────────────────────────────
+
+
+def shares(rows, most_people=4):
+    with connect() as connection:
+        return sharing.wrong_shares(connection, prepared(connection, rows, most_people), 4)
+
+
+def test_without_numbers_both_shares_are_a_half():
+    """Nothing measured: one wrong and one right answer, and no division by nothing."""
+    assert shares([]) == (0.5, 0.5)
+    assert shares([row(1, [5])]) == (0.5, 0.5)
+
+
+def test_a_number_of_one_person_lowers_the_share_of_wrong_answers():
+    """Ten pairs that agree: of 2 + 20 answers one is wrong, the one that was added."""
+    rows = [row(number, [number]) for number in range(1, 11) for _ in range(2)]
+    assert shares(rows) == (1 / 22, 0.5)
+
+
+def test_a_number_of_two_people_counts_against_own_numbers():
+    """With one of two names hidden, the number looks like one person's and is another's."""
+    assert shares([row(1, [5]), row(2, [5])]) == (3 / 4, 0.5)
+
+
+phones = st.lists(st.integers(1, 3), max_size=2, unique=True)
+
+
+@settings(max_examples=25, deadline=None)
+@given(st.lists(st.tuples(st.integers(1, 6), phones), max_size=8))
+def test_shares_are_never_certain(records):
+    """Whatever the data, both shares lie strictly between 0 and 1."""
+    found = shares([row(number, held, surname=number % 3 + 1) for number, held in records])
+    assert all(0 < share < 1 for share in found)
