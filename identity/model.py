@@ -95,18 +95,18 @@ class Model:
             )
         try:
             return cls(
-                prior=stored["prior"],
+                prior=_number(stored["prior"], 0, 1),
                 weights={
                     comparison.name: _weights(comparison, stored["comparisons"][comparison.name])
                     for comparison in COMPARISONS
                 },
                 frequencies={
-                    feature: {int(key): share for key, share in shares.items()}
+                    feature: _frequencies(shares)
                     for feature, shares in stored["frequencies"].items()
                 },
-                join_bits=stored["join_bits"],
-                suggest_bits=stored["suggest_bits"],
-                most_people=stored["most_people"],
+                join_bits=_number(stored["join_bits"]),
+                suggest_bits=_number(stored["suggest_bits"]),
+                most_people=int(_number(stored["most_people"], 0)),
             )
         except (KeyError, TypeError, ValueError, AttributeError) as error:
             raise ModelVersionError(
@@ -125,4 +125,18 @@ UNTRAINED = Model(
 def _weights(comparison: Any, stored: list[dict[str, Any]]) -> Weights:
     if [level["level"] for level in stored] != [level.label for level in comparison.levels]:
         raise ValueError("levels differ")
-    return tuple((level["m"], level["u"]) for level in stored)
+    return tuple((_number(level["m"], 0), _number(level["u"], 0)) for level in stored)
+
+
+def _frequencies(stored: Mapping[str, Any]) -> dict[int, float]:
+    shares = {int(key): _number(share, 0) for key, share in stored.items()}
+    if 0 not in shares:
+        raise ValueError("no share for rarer values")
+    return shares
+
+
+def _number(stored: Any, above: float = -math.inf, below: float = math.inf) -> float:
+    """A number between the bounds, as it stands: what JSON gave is not to be rounded."""
+    if not isinstance(stored, int | float) or not above < stored < below:
+        raise ValueError("no such number")
+    return stored

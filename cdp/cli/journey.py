@@ -4,7 +4,7 @@ import dataclasses
 import datetime as dt
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Hashable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -117,10 +117,7 @@ class Journey:
         reports: list[SyncReport] = []
         with self._timed("read and seal the sources"), _progress() as steps:
             for name in self.workspace.declaration.sources:
-                report = sync(
-                    self.workspace, name, lambda done, all_, name=name: steps.rows(name, done, all_)
-                )
-                reports.append(report)
+                reports.append(sync(self.workspace, name, steps.of(name)))
         with self.workspace.engine.connect() as connection:
             counts = count_rejects(connection)
         show(show_sync, reports)
@@ -152,7 +149,7 @@ class Journey:
             measured = {"kith": evaluate_against(connection, keys, truth)}
         if self.name == "retail":
             people, groups = read_truth(truth, keys)
-            predicted = {
+            predicted: dict[Hashable, Hashable] = {
                 keys.record_key(*record): cluster
                 for record, cluster in rule.rule_clusters(self.folder).items()
             }

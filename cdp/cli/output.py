@@ -1,7 +1,7 @@
 """What a command prints: results to stdout, words to stderr, tables for people, JSON for tools."""
 
 import json
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -78,6 +78,10 @@ class Steps:
     def rows(self, name: str, done: int, expected: int | None) -> None:
         """Report ``done`` of ``expected`` rows of ``name``."""
         self._progress.update(self._task, description=name, completed=done, total=expected)
+
+    def of(self, name: str) -> Callable[[int, int | None], None]:
+        """A reporter for the rows of ``name``."""
+        return lambda done, expected: self.rows(name, done, expected)
 
     def step(self, name: str) -> None:
         """Report that ``name`` began."""

@@ -85,9 +85,7 @@ def sync(names: Names = None, as_json: session.Json = False) -> None:
     with output.steps() as steps:
         for name in _chosen(workspace, names):
             try:
-                report = run_sync(
-                    workspace, name, lambda done, all_, name=name: steps.rows(name, done, all_)
-                )
+                report = run_sync(workspace, name, steps.of(name))
             # One bad source does not keep the others back.
             except (ConnectorError, KithError) as error:
                 failed.append(error)

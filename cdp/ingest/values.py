@@ -122,7 +122,8 @@ def _judge(name: str, result: Canonical | Problem) -> tuple[str, Canonical | Pro
             return name, PRESET
         case Email(placeholder=True):
             return name, FILLER_MAIL
-    return name, result
+        case _:
+            return name, result
 
 
 def _join_name_parts(values: Values) -> None:

@@ -11,7 +11,8 @@ def strongest_way(links: Sequence[Link], start: int, end: int) -> list[Link]:
 
     Args:
         links: the links inside one profile.
-        start, end: record ids.
+        start: a record id.
+        end: another record id.
 
     Returns:
         The links from ``start`` to ``end``, one if they were compared directly and

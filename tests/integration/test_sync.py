@@ -1,7 +1,7 @@
 """Syncing: what a row becomes, and what stays as it was."""
 
-import itertools
 import signal
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -110,7 +110,7 @@ def test_a_changed_record_gets_a_new_revision_and_leaves_nothing_of_the_old(shop
 def test_going_back_to_the_old_content_is_a_third_revision(shop: Opener) -> None:
     """A revision number never goes back, so a cell of an old revision never opens again."""
     workspace = shop()
-    for phone in ("13912345678", "13800001111", "13912345678"):
+    for phone in ("13957140286", "13800001111", "13957140286"):
         deliver(workspace, member("C1", phone=phone))
     assert one_record(workspace).revision == 3
 
@@ -122,7 +122,7 @@ def test_a_row_fixed_at_the_source_is_taken_in_and_no_longer_listed(shop: Opener
     with workspace.engine.connect() as connection:
         assert {(c.field, c.rule) for c in count_rejects(connection)} == {
             ("", "record_id_missing"),
-            ("phone", "invalid"),
+            ("phone", "too_short"),
         }
     report = deliver(workspace, member("C1", name="李静"), member("C2", phone="13700000002"))
     assert (report.added, report.changed, report.rejected, report.set_aside) == (1, 1, 0, 0)
@@ -161,7 +161,7 @@ def test_values_set_aside_are_kept_and_listed_and_the_row_goes_on(shop: Opener) 
 def test_two_bad_values_of_one_field_are_both_kept(shop: Opener) -> None:
     """Every delivered value is read, kept or set aside; none is lost (cdp.ingest.values, 1)."""
     workspace = shop()
-    row = {"openid": "o1", "name": "张敏", "phones": ["12", "13912345678", "345"]}
+    row = {"openid": "oApp1", "name": "张敏", "phones": ["12", "13957140286", "345"]}
     write_app(folder_of(workspace), [row])
     report = sync(workspace, "app")
     state = contents(workspace)
@@ -169,7 +169,7 @@ def test_two_bad_values_of_one_field_are_both_kept(shop: Opener) -> None:
     assert "12" in reject[7]
     assert "345" in reject[7]
     assert report.set_aside == 1
-    assert "13912345678" in state["cells"][state["order"][0], "contact.phone"]
+    assert "13957140286" in state["cells"][state["order"][0], "contact.phone"]
 
 
 def test_consent_and_opt_out_are_stored_with_the_record(shop: Opener) -> None:
@@ -203,8 +203,8 @@ def test_odd_characters_come_through_or_are_set_aside(shop: Opener, odd: str) ->
     """No character of a delivered text breaks a sync."""
     workspace = shop()
     rows = [
-        {"openid": f"o1{odd}", "name": f"张{odd}", "phones": [odd], "unionid": odd},
-        {"openid": "o2", "name": "李静", "phones": "13912345678"},
+        {"openid": f"oApp1{odd}", "name": f"张{odd}", "phones": [odd], "unionid": odd},
+        {"openid": "oApp2", "name": "李静", "phones": "13957140286"},
     ]
     write_app(folder_of(workspace), rows)
     report = sync(workspace, "app")
@@ -246,7 +246,7 @@ def test_the_second_row_of_a_record_id_is_rejected_wherever_a_batch_ends(shop: O
         (7, "the record id stands on an earlier row with other content"),
     ]
     first = states[0]["order"][0]
-    assert "13912345678" in states[0]["cells"][first, "contact.phone"], "the first row counts"
+    assert "13957140286" in states[0]["cells"][first, "contact.phone"], "the first row counts"
 
 
 def test_every_row_is_counted_once(shop: Opener) -> None:
@@ -300,7 +300,7 @@ def test_a_file_that_came_back_is_read_again_from_its_first_row(shop: Opener) ->
     report = deliver(workspace, *old)
     state = contents(workspace)
     assert report.resumed_at == 0
-    assert "13912345678" in state["cells"][state["order"][0], "contact.phone"]
+    assert "13957140286" in state["cells"][state["order"][0], "contact.phone"]
 
 
 def test_another_mapping_starts_from_the_first_row(shop: Opener) -> None:
@@ -323,8 +323,8 @@ def test_another_mapping_starts_from_the_first_row(shop: Opener) -> None:
 
 # ── kill -9 ─────────────────────────────────────────────────────────────────
 
-ROWS = 2500
-MOMENTS = (140, 1130, 2210)  # committed rows at which the process is killed
+ROWS = 900
+MOMENTS = (60, 410, 830)  # committed rows at which the process is killed
 
 
 def test_killed_at_any_moment_it_ends_as_if_it_had_run_through(shop: Opener) -> None:
@@ -336,7 +336,7 @@ def test_killed_at_any_moment_it_ends_as_if_it_had_run_through(shop: Opener) -> 
     expected = sync(whole, "till")
     shell = Shell(folder_of(killed), killed.settings.database_url, killed.settings.home)
     for moment in MOMENTS:
-        process = shell.start("source", "sync", "till", CDP_BATCH_ROWS="20")
+        process = shell.start("source", "sync", "till", CDP_BATCH_ROWS="10")
         wait_for_rows(killed.engine, process, moment)
         process.send_signal(signal.SIGKILL)
         shell.finish(process)
@@ -354,10 +354,11 @@ def wait_for_rows(engine: sa.Engine, process: object, wanted: int) -> None:
     """Wait until a running sync has committed so many rows."""
     newest = sa.select(sa.func.coalesce(sa.func.max(schema.sync_run.c.position), 0))
     with engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
-        for _ in itertools.count():
+        while True:
             assert process.poll() is None, "it ended before it could be killed"  # type: ignore[attr-defined]
             if int(connection.scalar(newest) or 0) >= wanted:
                 return
+            time.sleep(0.01)
 
 
 # ── two at once ─────────────────────────────────────────────────────────────
@@ -367,11 +368,11 @@ def test_two_syncs_of_one_source_never_run_at_once(shop: Opener) -> None:
     """A second sync of the same source is refused, others are not (invariant 5)."""
     workspace = shop()
     deliver(workspace, member("C1"))
-    write_app(folder_of(workspace), [])
+    write_app(folder_of(workspace), [{"openid": "oApp1", "name": "张敏"}])
     with only_one(workspace.engine, "sync till", "wait"):
         with pytest.raises(Refused) as refused:
             sync(workspace, "till")
-        assert sync(workspace, "app").read == 0
+        assert sync(workspace, "app").added == 1
     assert "already_running" in str(refused.value)
     assert sync(workspace, "till").nothing_new
 
@@ -380,7 +381,7 @@ def test_a_locked_source_does_not_keep_the_others_back(shop: Opener) -> None:
     """`cdp source sync` of all sources does what it can, says what it could not, and exits 1."""
     workspace = shop()
     write_till(folder_of(workspace), [member("C1")])
-    write_app(folder_of(workspace), [{"openid": "o1", "name": "张敏", "phones": "13912345678"}])
+    write_app(folder_of(workspace), [{"openid": "oApp1", "name": "张敏", "phones": "13957140286"}])
     shell = Shell(folder_of(workspace), workspace.settings.database_url, workspace.settings.home)
     with only_one(workspace.engine, "sync till", "wait"):
         outcome = shell.run("source", "sync", "--json", code=1)
@@ -391,10 +392,10 @@ def test_a_locked_source_does_not_keep_the_others_back(shop: Opener) -> None:
 def test_rejects_are_listed_by_row_and_rule_and_never_show_a_value(shop: Opener) -> None:
     """The list names source, row, field, rule and next step."""
     workspace = shop()
-    deliver(workspace, member("C1", phone="1234567"), member("C2", phone="7654321"))
+    deliver(workspace, member("C1", phone="12"), member("C2", phone="34"))
     with workspace.engine.connect() as connection:
-        rows = list_rejects(connection, "till", "invalid", 1)
+        rows = list_rejects(connection, "till", "too_short", 1)
         counts = count_rejects(connection, "till")
     assert [(r.source, r.position, r.field) for r in rows] == [("till", 1, "phone")]
     assert counts[0].count == 2
-    assert "1234567" not in str(rows) + str(counts)
+    assert not {"12", "34"} & {value for c in counts for value in c.to_dict().values()}

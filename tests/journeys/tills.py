@@ -69,7 +69,7 @@ def declaration(**more: Any) -> dict[str, Any]:
 
 def member(card: str, **values: str) -> dict[str, str]:
     """One line of the till."""
-    usual = {"name": "张敏", "phone": "13912345678", "store": "BJ01", "spent": "10.00"}
+    usual = {"name": "张敏", "phone": "13957140286", "store": "BJ01", "spent": "10.00"}
     return dict.fromkeys(HEADER, "") | usual | {"card": card} | values
 
 

@@ -1,12 +1,14 @@
 """Tables of made-up features. Numbers stand for values: nothing here was ever a person."""
 
+from functools import cache
+
 import duckdb
 from hypothesis import strategies as st
 
-from identity import features, sharing
+from identity import batch, features, sharing
 from identity.comparisons import COMPARISONS
 
-LIMITS_MB = 512
+LIMITS = batch.Limits(memory_mb=512, threads=1)
 BY_NAME = {comparison.name: comparison for comparison in COMPARISONS}
 # What `prepare` makes of phones, and the columns that are lists after it.
 LISTS = {"phones_own", "phones_shared", "phones_near"} | set(features.MULTIPLE) - {"phones"}
@@ -28,15 +30,16 @@ def delivered(rows, first=1):
     )
 
 
-def connect():
-    """A DuckDB in memory."""
-    return duckdb.connect(":memory:", config={"threads": 1, "memory_limit": f"{LIMITS_MB}MB"})
+@cache
+def database():
+    """One DuckDB in memory for all tests: tables are made anew, connections cost time."""
+    return duckdb.connect(":memory:", config={"threads": 1, "memory_limit": "512MB"})
 
 
-def prepared(connection, rows, most_people=4, table="person"):
+def prepared(rows, most_people=4, table="person"):
     """Make ``table`` of the rows, as a run does."""
-    connection.register("delivered", delivered(rows))
-    sharing.prepare(connection, "delivered", table, most_people)
+    database().register("delivered", delivered(rows))
+    sharing.prepare(database(), "delivered", table, most_people)
     return table
 
 

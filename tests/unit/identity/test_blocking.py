@@ -7,15 +7,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from identity.blocking import MOST, RULES, candidates_sql
-from tests.unit.identity.tables import connect, prepared
+from tests.unit.identity.tables import database, prepared
 
 EXACT = ("unionid", "email", "national_id", "tax_number")
 
 
 def candidates(rows, most_people=4):
-    with connect() as connection:
-        table = prepared(connection, rows, most_people)
-        return connection.execute(candidates_sql(table)).fetchall()
+    return database().execute(candidates_sql(prepared(rows, most_people))).fetchall()
 
 
 records = st.fixed_dictionaries(

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from identity import features
 from identity.comparisons import COMPARISONS, MISSING, level_sql
-from tests.unit.identity.tables import BY_NAME, DATES, LISTS, connect, sides
+from tests.unit.identity.tables import BY_NAME, DATES, LISTS, database, sides
 
 COLUMNS = (*features.SINGLE, *sorted(LISTS))
 EMPTY = {name: [] if name in LISTS else None for name in COLUMNS}
@@ -20,52 +20,49 @@ SCHEMA = pa.schema(
 LEVELS = [level_sql(comparison) for comparison in COMPARISONS]
 
 
-@pytest.fixture(scope="module")
-def database():
-    connection = connect()
-    yield connection
-    connection.close()
-
-
-def told(database, pairs, expressions):
+def told(pairs, expressions):
     """What SQL expressions over a pair say of every pair, a list of rows."""
     rows = [
         {**EMPTY, **side, "place": place}
         for place, side in enumerate(itertools.chain.from_iterable(pairs))
     ]
-    database.register("side", pa.Table.from_pylist(rows, SCHEMA))
+    database().register("side", pa.Table.from_pylist(rows, SCHEMA))
     both = ", ".join(f"{side}.{name} AS {name}_{side}" for side in "lr" for name in COLUMNS)
-    return database.execute(
-        f"SELECT {', '.join(expressions)} FROM (SELECT l.place, {both} FROM side l JOIN side r "
-        "ON l.place % 2 = 0 AND r.place = l.place + 1) ORDER BY place"
-    ).fetchall()
+    return (
+        database()
+        .execute(
+            f"SELECT {', '.join(expressions)} FROM (SELECT l.place, {both} FROM side l JOIN side r "
+            "ON l.place % 2 = 0 AND r.place = l.place + 1) ORDER BY place"
+        )
+        .fetchall()
+    )
 
 
-def level(database, comparison, left, right):
+def level(comparison, left, right):
     """The level of one pair, the same from both sides."""
-    there, back = told(database, [(left, right), (right, left)], [level_sql(comparison)])
+    there, back = told([(left, right), (right, left)], [level_sql(comparison)])
     assert there == back
     return there[0]
 
 
-@settings(max_examples=25, deadline=None)
-@given(pairs=st.lists(st.tuples(sides(), sides()), min_size=1, max_size=15))
-def test_exchanging_left_and_right_changes_no_level(database, pairs):
+@settings(max_examples=12, deadline=None)
+@given(pairs=st.lists(st.tuples(sides(), sides()), min_size=1, max_size=8))
+def test_exchanging_left_and_right_changes_no_level(pairs):
     """Invariant 1: every comparison is symmetric."""
     back = [(right, left) for left, right in pairs]
-    assert told(database, pairs, LEVELS) == told(database, back, LEVELS)
+    assert told(pairs, LEVELS) == told(back, LEVELS)
 
 
-@settings(max_examples=25, deadline=None)
-@given(pairs=st.lists(st.tuples(sides(), sides()), min_size=1, max_size=10))
-def test_the_first_level_that_holds_wins(database, pairs):
+@settings(max_examples=12, deadline=None)
+@given(pairs=st.lists(st.tuples(sides(), sides()), min_size=1, max_size=8))
+def test_the_first_level_that_holds_wins(pairs):
     """Invariant 2: a pair has the best of its levels, and -1 wherever one side says nothing."""
     conditions = [
         f"coalesce(({condition}), FALSE)"
         for c in COMPARISONS
         for condition in (c.missing, *(level.condition or "TRUE" for level in c.levels))
     ]
-    for row in told(database, pairs, [*LEVELS, *conditions]):
+    for row in told(pairs, [*LEVELS, *conditions]):
         held = iter(row[len(LEVELS) :])
         for found, comparison in zip(row, COMPARISONS, strict=False):
             missing, *holds = itertools.islice(held, len(comparison.levels) + 1)
@@ -167,10 +164,10 @@ BY_HAND = [
 
 
 @pytest.mark.parametrize(("comparison", "label", "left", "right"), BY_HAND)
-def test_each_level_is_what_its_label_says(database, comparison, label, left, right):
+def test_each_level_is_what_its_label_says(comparison, label, left, right):
     """A pair made by hand for each level has that level, from both sides."""
     compared = BY_NAME[comparison]
-    assert compared.label(level(database, compared, left, right)) == label
+    assert compared.label(level(compared, left, right)) == label
 
 
 def test_no_level_is_out_of_reach():
@@ -181,19 +178,19 @@ def test_no_level_is_out_of_reach():
     assert wanted - shown == {(c.name, "differs") for c in COMPARISONS if not c.contradicts}
 
 
-def test_nothing_given_says_nothing(database):
+def test_nothing_given_says_nothing():
     """Absence of evidence is not evidence: two empty records are "not given" throughout."""
-    (row,) = told(database, [({}, {})], LEVELS)
+    (row,) = told([({}, {})], LEVELS)
     assert set(row) == {MISSING}
 
 
 @pytest.mark.parametrize("comparison", COMPARISONS, ids=lambda comparison: comparison.name)
-def test_a_comparison_reads_features_that_exist(database, comparison):
+def test_a_comparison_reads_features_that_exist(comparison):
     """Its declared columns exist and are all that its conditions read."""
     assert set(comparison.features) <= set(COLUMNS)
     types = {name: f"NULL::BIGINT{'[]' if name in LISTS else ''}" for name in comparison.features}
     both = ", ".join(f"{kind} AS {name}_{side}" for name, kind in types.items() for side in "lr")
-    found = database.execute(f"SELECT {level_sql(comparison)} FROM (SELECT {both})").fetchall()
+    found = database().execute(f"SELECT {level_sql(comparison)} FROM (SELECT {both})").fetchall()
     assert len(found) == 1
 
 

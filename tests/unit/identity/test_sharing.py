@@ -5,7 +5,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from identity import sharing
-from tests.unit.identity.tables import connect, prepared
+from tests.unit.identity.tables import database, prepared
 
 small = st.none() | st.integers(1, 4)
 
@@ -27,7 +27,7 @@ def masked(surname):
     return (None, None, surname, None, None)
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=100, deadline=None)
 @given(st.lists(names(), max_size=7).flatmap(lambda n: st.tuples(st.just(n), st.permutations(n))))
 def test_the_order_of_names_does_not_count(both):
     """Invariant 2: the same records give the same number of people in any order."""
@@ -35,14 +35,14 @@ def test_the_order_of_names_does_not_count(both):
     assert sharing.count_people(one) == sharing.count_people(other)
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=100, deadline=None)
 @given(names(), names())
 def test_being_compatible_is_mutual(one, other):
     """If one name can be the other's person, so can the other."""
     assert sharing.compatible(one, other) == sharing.compatible(other, one)
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=100, deadline=None)
 @given(st.lists(names(), max_size=7), st.integers(1, 4))
 def test_a_masked_name_never_joins_two_people(others, surname):
     """A masked name may be anybody of its surname, so people are never fewer for it."""
@@ -50,7 +50,7 @@ def test_a_masked_name_never_joins_two_people(others, surname):
     assert before <= sharing.count_people([*others, masked(surname)]) <= before + 1
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=100, deadline=None)
 @given(st.lists(names(), max_size=7), names())
 def test_there_are_never_more_people_than_names(others, one):
     """At least one person uses a number, and at most as many as there are names on it."""
@@ -100,13 +100,10 @@ def row(number, phones, surname=None, **more):
 
 def use(rows, most_people=4):
     """What `prepare` makes of the phones of every record."""
-    with connect() as connection:
-        table = prepared(connection, rows, most_people)
-        found = connection.execute(
-            f"SELECT phones_own, phones_shared, phones_near FROM {table} ORDER BY id"
-        ).fetchall()
-        assert "phones" not in [c[0] for c in connection.execute(f"DESCRIBE {table}").fetchall()]
-        return found
+    table = prepared(rows, most_people)
+    found = database().table(table)
+    assert "phones" not in found.columns
+    return found.order("id").project("phones_own, phones_shared, phones_near").fetchall()
 
 
 def test_a_number_with_one_name_is_that_persons_own():
@@ -146,11 +143,9 @@ def test_many_wechat_accounts_on_a_number_are_many_people():
 
 def test_a_record_without_phone_keeps_its_row():
     """Nothing is lost: no phone gives empty lists, and every other feature stays."""
-    with connect() as connection:
-        prepared(connection, [{"name": 3, "accounts": [4]}, row(1, [5])])
-        found = connection.execute(
-            "SELECT id, name, accounts, phones_own, phones_shared, phones_near FROM person"
-        ).fetchall()
+    table = prepared([{"name": 3, "accounts": [4]}, row(1, [5])])
+    columns = "id, name, accounts, phones_own, phones_shared, phones_near"
+    found = database().table(table).project(columns).fetchall()
     assert found == [(1, 3, [4], [], [], []), (2, 1, [], [5], [], [505])]
 
 
@@ -163,8 +158,7 @@ def test_no_records_make_an_empty_table():
 
 
 def shares(rows, most_people=4):
-    with connect() as connection:
-        return sharing.wrong_shares(connection, prepared(connection, rows, most_people), 4)
+    return sharing.wrong_shares(database(), prepared(rows, most_people), 4)
 
 
 def test_without_numbers_both_shares_are_a_half():
