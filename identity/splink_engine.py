@@ -18,7 +18,7 @@ from identity.model import Model, Weights
 # Splink reports progress and advice through logging; ours is in the product's own words.
 logging.getLogger("splink").setLevel(logging.ERROR)  # noqa: TID251 - not a logger of ours
 
-ITERATIONS = (25, 8, 3)  # of EM, at most; the later ones only if the first underflows
+ITERATIONS = (12, 8, 3)  # of EM, at most; the later ones only if the first underflows
 NOTHING_LEARNT = 1e-4  # m of a level that no true pair showed
 
 

@@ -27,7 +27,7 @@ from cdp.demo import febrl, rule, world
 from cdp.demo.people import TODAY
 from cdp.demo.receiver import Receiver, count_verified
 from cdp.ingest.rejects import count_rejects
-from cdp.ingest.sync import SyncReport, sync
+from cdp.ingest.sync import sync
 from cdp.publish import run as publishing
 from cdp.resolution.membership import evaluate_against, read_truth
 from cdp.resolution.run import resolve
@@ -114,10 +114,9 @@ class Journey:
     # ── the steps, in the order they are printed ────────────────────────────
 
     def _sync(self, show: Callable[..., None]) -> None:
-        reports: list[SyncReport] = []
         with self._timed("read and seal the sources"), _progress() as steps:
-            for name in self.workspace.declaration.sources:
-                reports.append(sync(self.workspace, name, steps.of(name)))
+            names = self.workspace.declaration.sources
+            reports = [sync(self.workspace, name, steps.of(name)) for name in names]
         with self.workspace.engine.connect() as connection:
             counts = count_rejects(connection)
         show(show_sync, reports)

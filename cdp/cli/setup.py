@@ -2,6 +2,8 @@
 
 import os
 import sys
+import tempfile
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -27,8 +29,7 @@ def init(as_json: session.Json = False) -> None:
     """Make a workspace: key ring, database and schema. Safe to run again."""
     settings = session.settings()
     workspace = create(settings)
-    if not settings.declaration.exists():
-        settings.declaration.write_text(STARTER, encoding="utf-8")
+    write_starter(settings.declaration)
     with workspace.engine.begin() as connection:
         sync_principals(connection, workspace.declaration, workspace.now())
     facts = {
@@ -45,6 +46,22 @@ def init(as_json: session.Json = False) -> None:
         "Keep a copy of the key ring apart from the database: without it nothing opens.\n"
         "Next: describe a source in cdp.yaml, then run: cdp source check"
     )
+
+
+def write_starter(path: Path) -> None:
+    """Write a first ``cdp.yaml``, whole or not at all; one that is there stays as it is."""
+    if path.exists():
+        return
+    handle, name = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
+    with os.fdopen(handle, "w", encoding="utf-8") as file:
+        file.write(STARTER)
+    try:
+        # Linking fails where another init was faster; moving would replace its file.
+        os.link(name, path)
+    except FileExistsError:
+        pass
+    finally:
+        Path(name).unlink()
 
 
 def serve(

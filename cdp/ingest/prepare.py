@@ -67,8 +67,11 @@ class Preparer:
         self._records = RecordKeys(keyring)
         self._indexer = BlindIndexer(keyring)
         self._keyer = FeatureKeyer(keyring)
-        # Read again whatever was read in another way: a new mapping, new features.
-        self._read_as = f"{source.digest()}/{features.VERSION}".encode()
+        # Read again whatever was read in another way: a new mapping, new features, another
+        # country, and, where remarks name stores, another store.
+        labels = reading.labels if "remark" in source.fields else ()
+        how = [source.digest(), features.VERSION, reading.region, *labels]
+        self._read_as = json.dumps(how).encode()
 
     def recognise(self, record: Record) -> Recognised:
         """Name the record and its content without reading the values."""

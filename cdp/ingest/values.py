@@ -4,7 +4,8 @@ Pure. A value that cannot be read is set aside with its rule and the record goes
 without it: one bad phone must not cost a person their birthday.
 
 Invariants:
-    1. Every delivered value is either read, kept as it is, or set aside. None is lost.
+    1. Every delivered value is either read, kept as it is, or set aside, unless it says
+       nothing (an empty cell, a gender that is not stated). None is lost.
     2. A filler (13800138000, a preset birthday) never becomes evidence.
 """
 

@@ -79,7 +79,7 @@ def test_a_run_leaves_nothing_on_disk(small, found, tmp_path, monkeypatch):
     assert list(tmp_path.iterdir()) == []
     with batch.open_memory(LIMITS) as connection:
         setting = "SELECT value FROM duckdb_settings() WHERE name = 'temp_directory'"
-        assert connection.execute(setting).fetchone() == ("",)
+        assert connection.execute(setting).fetchall() == [("",)]
 
 
 def test_a_run_names_its_steps(small, found):

@@ -77,7 +77,7 @@ def test_candidates_of_a_retailer_score_alike(person, found):
 
 def test_random_pairs_score_alike(person, found):
     """Pairs drawn at random, which differ in nearly everything, agree as well."""
-    count = database().table(person).count("*").fetchone()[0]
+    count = database().table(person).count("*").fetchall()[0][0]
     drawn = np.random.default_rng(5).integers(1, count + 1, (600, 2))
     drawn = np.unique(np.sort(drawn[drawn[:, 0] != drawn[:, 1]], axis=1), axis=0)
     database().register("pairs", pa.table({"low": drawn[:, 0], "high": drawn[:, 1]}))
