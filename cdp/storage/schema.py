@@ -271,6 +271,14 @@ outbox = sa.Table(
     sa.Index(
         "ix_outbox_due", "destination", "id", postgresql_where=sa.text("delivered_at IS NULL")
     ),
+    # One undelivered message for a profile and destination: nothing can overtake anything.
+    sa.Index(
+        "uq_outbox_open",
+        "destination",
+        "profile_id",
+        unique=True,
+        postgresql_where=sa.text("delivered_at IS NULL"),
+    ),
     schema=MAIN,
 )
 

@@ -164,7 +164,7 @@ def test_an_id_that_merged_twice_leads_to_where_its_record_is(shop: Opener) -> N
 
 
 def test_a_revived_id_takes_in_another_in_the_same_run(shop: Opener) -> None:
-    """Where one run splits a profile and merges a third into it, no id leads to the wrong person."""
+    """Where one run splits a profile and merges a third into it, every id leads home."""
     workspace = shop()
     settle(workspace, ANNA, BELLA, CARLA)
     settle(workspace, ANNA, like(BELLA, ANNA), CARLA)
@@ -276,7 +276,7 @@ def test_killed_at_any_moment_it_ends_as_if_it_had_run_through(town: Town, tmp_p
     settings = town.workspace.settings
     shell = Shell(settings.declaration.parent, town.unresolved, settings.home)
     engine = sa.create_engine(town.unresolved)
-    for moment in (learning(0.3), learning(1.7), storing):
+    for moment in (learning(0.2), learning(1.5), storing):
         process = shell.start("identity", "resolve")
         with engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
             while not moment(connection):

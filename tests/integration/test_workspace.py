@@ -253,10 +253,11 @@ CANARY = "13957149999"
         (None, ("file_missing", "till.csv")),
         (b"", ("empty_file",)),
         ("\ufeffcard,name\nC1,张敏\n".encode("utf-16-le"), ("till",)),
-        (f"card,name,{CANARY}\nC1,张敏,{CANARY}\n".encode(), ("column", "phone")),
+        (f"C1,张敏,{CANARY}\nC2,李静,{CANARY}\n".encode(), ("column_missing", "heading")),
+        (b"card,name\nC1,x\n", ("column_missing", "phone")),
         (b"PK\x03\x04" + bytes(100), ("till",)),
     ],
-    ids=["missing", "empty", "utf-16", "columns", "a zip"],
+    ids=["missing", "empty", "utf-16", "no heading", "columns", "a zip"],
 )
 def test_a_file_that_cannot_be_read_is_named(
     cdp: Cdp, folder: Path, content: bytes | None, words: tuple[str, ...], command: str

@@ -42,7 +42,7 @@ def small(tmp_path_factory):
     declared = yaml.safe_load((folder / "cdp.yaml").read_text(encoding="utf-8"))
     stores = tuple(node["name"] for node in declared["organisation"])
     reading = Reading(READING.today, labels=stores)
-    who = {(one.source, one.record_id): one.person.number for one in world.delivered}
+    who = {(one.source, one.record_id): one.person.key for one in world.delivered}
     blobs, people = [], {}
     for name, entry in declared["sources"].items():
         for row in open_source(parse_source(name, entry), folder).read():

@@ -25,7 +25,7 @@ def by_ourselves(table, model):
     """Levels by `level_sql`, bits by `log2(m/u)` and the frozen frequencies, in Python."""
     sides = ", ".join(f"{side}.{name} AS {name}_{side}" for side in "lr" for name in COLUMNS)
     levels = ", ".join(f"{level_sql(c)} AS level_{at}" for at, c in enumerate(COMPARISONS))
-    rows = database().execute(
+    rows = database().sql(
         f"SELECT *, {levels} FROM (SELECT p.low, p.high, {sides} FROM pairs p "
         f"JOIN {table} l ON l.id = p.low JOIN {table} r ON r.id = p.high) ORDER BY low, high"
     )

@@ -94,13 +94,10 @@ def test_too_few_records_are_refused(rows):
     ("rows", "anchors"),
     [
         ([ONE, ONE], [1, 1]),
-        ([ONE, ONE, ONE], [1, 1, 1]),
-        ([ONE, OTHER], [1, 2]),
-        ([ONE, OTHER, ONE, OTHER], [1, 2, 1, 2]),
         ([{}, {}], [1, 2]),
-        ([ONE, {}, {"gender": 1}], [1, 2, 3]),
+        ([ONE, OTHER, {}], [1, 2, 3]),
     ],
-    ids=["twice", "three times", "two people", "two and two", "empty", "nothing in common"],
+    ids=["twice", "empty", "nothing in common"],
 )
 def test_a_handful_of_records_is_enough(rows, anchors):
     """The first file may be tiny, all of one person, or without a single pair."""
