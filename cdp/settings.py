@@ -8,6 +8,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from cdp.errors import Stop
+
 
 @dataclass(frozen=True, slots=True)
 class Settings:
@@ -54,5 +56,5 @@ class Settings:
 def _positive(environment: Mapping[str, str], name: str, default: int) -> int:
     text = environment.get(name) or str(default)
     if not text.isdecimal() or int(text) < 1:
-        raise ValueError(f"{name} must be a whole number of at least 1.")
+        raise Stop("not_a_whole_number", "set it to a whole number of at least 1", setting=name)
     return int(text)

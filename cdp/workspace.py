@@ -23,7 +23,6 @@ from cdp.storage.schema import workspace as workspace_table
 from cdp.vault.errors import KeyRingExists
 from cdp.vault.keyring import KeyRing
 from cdp.vault.vault import Vault
-from identity import features
 from policies.decision import Policy
 from policies.enforcer import load_policy
 
@@ -89,7 +88,6 @@ def create(settings: Settings, now: Clock = utc_now, *, demo: bool = False) -> W
                 id=keyring.workspace,
                 only=True,
                 key_check=keyring.key_check(keyring.workspace),
-                feature_version=features.VERSION,
                 demo=demo,
                 at=now(),
             )
@@ -120,8 +118,6 @@ def open_workspace(settings: Settings, now: Clock = utc_now) -> Workspace:
         stored = connection.execute(sa.select(workspace_table)).one_or_none()
     if stored is None:
         raise Stop("database_empty", "run: cdp init")
-    if stored.feature_version != features.VERSION:
-        raise Stop("features_of_another_version", "sync every source again from the start")
     return Workspace(settings, engine, _ring_of(settings.key_ring, stored), now)
 
 

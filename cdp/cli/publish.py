@@ -6,6 +6,8 @@ from typing import Annotated
 import typer
 
 from cdp.cli import output, session
+from cdp.publish.plan import retry_parked
+from cdp.publish.receivers import signing_secret
 from cdp.publish.run import PublishReport
 from cdp.publish.run import run as run_publish
 
@@ -52,6 +54,23 @@ def show_publish(reports: list[PublishReport]) -> None:
     )
 
 
-@app.callback()
-def _group() -> None:
-    """Keep ``run`` a command of its own."""
+@app.command()
+def secret(
+    name: Annotated[str, typer.Argument(help="A signed destination of cdp.yaml.")],
+    as_json: session.Json = False,
+) -> None:
+    """Show what the receiver needs to verify signatures. Give it to nobody else."""
+    shown = signing_secret(session.workspace(), name).reveal(reason="configure the receiver")
+    if as_json:
+        output.as_json({"destination": name, "secret": shown})
+    else:
+        output.table("Signing secret", ("destination", "secret"), [(name, shown)])
+
+
+@app.command()
+def retry(name: Annotated[str, typer.Argument(help="A destination of cdp.yaml.")]) -> None:
+    """Take up messages again that were given up, at the next ``cdp publish run``."""
+    workspace = session.workspace()
+    with workspace.engine.begin() as connection:
+        count = retry_parked(connection, name, workspace.now())
+    output.say(f"{count:,} messages are queued again. Next: cdp publish run {output.plain(name)}")

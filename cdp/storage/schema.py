@@ -39,7 +39,6 @@ workspace = sa.Table(
     sa.Column("id", sa.Uuid, primary_key=True),
     sa.Column("only", sa.Boolean, sa.CheckConstraint("only", name="only"), unique=True),
     sa.Column("key_check", BYTEA, nullable=False),
-    sa.Column("feature_version", sa.SmallInteger, nullable=False),
     # A made-up workspace may be thrown away by the next demo; a real one never.
     sa.Column("demo", sa.Boolean, nullable=False),
     _now(),

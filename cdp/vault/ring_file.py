@@ -109,7 +109,7 @@ def _open(path: Path) -> int:
         raise _exposed(path, "it is a symbolic link") from None
     raise KeyRingMissing(
         "there is no key ring here",
-        "restore it from your own copy, or run `cdp init` for a new workspace",
+        "restore it from your own copy: without it nothing in this database opens",
         key_ring=path,
     )
 

@@ -84,7 +84,6 @@ class Retailer:
                 "key_check": keyring.key_check(keyring.workspace),
                 "demo": False,
                 "at": NOW,
-                "feature_version": 1,
             }
             known = schema.workspace.c.keys()
             connection.execute(

@@ -75,6 +75,13 @@ class Shell:
         self.history.append(outcome)
         return outcome
 
+    def run_all(self, *commands: tuple[str, ...]) -> list[Outcome]:
+        """Run commands that only read side by side; none may show a traceback."""
+        started = [(self.start(*arguments), arguments) for arguments in commands]
+        outcomes = [self.finish(process, *arguments) for process, arguments in started]
+        assert not [one for one in outcomes if "Traceback" in one.err], str(outcomes)
+        return outcomes
+
     def run(self, *arguments: str, code: int = 0, **more: str) -> Outcome:
         """Run a command; its exit code must be ``code``, and it never shows a traceback."""
         outcome = self.finish(self.start(*arguments, **more), *arguments)

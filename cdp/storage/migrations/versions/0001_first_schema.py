@@ -188,7 +188,6 @@ def upgrade() -> None:
         sa.Column("id", sa.Uuid(), nullable=False),
         sa.Column("only", sa.Boolean(), nullable=True),
         sa.Column("key_check", postgresql.BYTEA(), nullable=False),
-        sa.Column("feature_version", sa.SmallInteger(), nullable=False),
         sa.Column("demo", sa.Boolean(), nullable=False),
         sa.Column("at", sa.DateTime(timezone=True), nullable=False),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_workspace")),
@@ -390,6 +389,4 @@ def upgrade() -> None:
 
 
 def downgrade() -> None:
-    op.execute(
-        "DROP SCHEMA kith_keys CASCADE; DROP SCHEMA kith_vault CASCADE; DROP SCHEMA kith CASCADE"
-    )
+    raise RuntimeError("There is no schema before the first: drop the database instead.")

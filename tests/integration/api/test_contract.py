@@ -1,0 +1,106 @@
+"""The HTTP API: health, the published contract, and a real server."""
+
+import threading
+import time
+
+import httpx
+import pytest
+import sqlalchemy as sa
+
+from api import edge, forms
+from api.errors import MEDIA_TYPE
+from api.serve import server as make_server
+from cdp.storage import schema
+from tests.integration.api.site import (
+    CANARY_PHONE,
+    Site,
+    assert_problem,
+)
+
+pytestmark = pytest.mark.integration
+
+
+def test_health_needs_no_key_and_readiness_says_what_is_missing(
+    site: Site, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Live while the process answers; ready with database, schema and key ring."""
+    assert site.client.get("/healthz").json() == {"status": "live"}
+    ready = site.client.get("/readyz")
+    assert ready.json() == {"status": "ready"}
+    assert ready.headers["cache-control"] == "no-store"
+    with site.retailer.engine.begin() as connection:
+        connection.execute(sa.update(schema.workspace).values(key_check=b"x" * 34))
+    assert_problem(site.client.get("/readyz"), 503, "key_ring_of_another_workspace")
+    with site.retailer.engine.begin() as connection:
+        connection.execute(sa.delete(schema.workspace))
+    assert_problem(site.client.get("/readyz"), 503, "database_empty")
+    with site.retailer.engine.begin() as connection:
+        connection.execute(sa.text("UPDATE kith.alembic_version SET version_num = 'older'"))
+    assert_problem(site.client.get("/readyz"), 503, "schema_not_current")
+
+    def gone(*_: object) -> None:
+        raise sa.exc.OperationalError("SELECT", None, Exception(CANARY_PHONE))
+
+    monkeypatch.setattr("cdp.storage.migrate.is_current", gone)
+    assert_problem(site.client.get("/readyz"), 503, "database_unavailable")
+
+
+def test_the_contract_is_published_with_examples(site: Site) -> None:
+    """OpenAPI names every route, its problems and an example of each body; no page with scripts."""
+    contract = site.client.get("/openapi.json").json()
+    assert set(contract["paths"]) == {
+        "/healthz",
+        "/readyz",
+        "/v1/profiles",
+        "/v1/profiles/{profile_id}",
+        "/v1/profiles/lookup",
+        "/v1/profiles/{profile_id}/reveal",
+        "/v1/profiles/{profile_id}/evidence",
+    }
+    for path, methods in contract["paths"].items():
+        for operation in methods.values():
+            if path.startswith("/v1"):
+                for status in ("400", "401", "403", "404", "422"):
+                    assert MEDIA_TYPE in operation["responses"][status]["content"], (path, status)
+                assert operation["security"] == [{"apiKey": []}]
+    schemas = contract["components"]["schemas"]
+    assert "ProblemForm" in schemas
+    assert "HTTPValidationError" not in schemas
+    assert schemas["Lookup"]["examples"]
+    assert schemas["Reveal"]["examples"]
+    assert_problem(site.client.get("/docs"), 404)
+
+
+def test_a_real_server_answers_on_loopback(site: Site) -> None:
+    """Uvicorn serves the same answers, without naming itself."""
+    running = make_server(site.retailer.workspace, port=0)
+    thread = threading.Thread(target=running.run, daemon=True)
+    thread.start()
+    try:
+        deadline = time.monotonic() + 20
+        while not running.started and time.monotonic() < deadline:
+            time.sleep(0.02)
+        port = running.servers[0].sockets[0].getsockname()[1]
+        with httpx.Client(base_url=f"http://127.0.0.1:{port}", timeout=20) as client:
+            assert client.get("/readyz").json() == {"status": "ready"}
+            answer = client.get(
+                f"/v1/profiles/{site.ada}?purpose=service", headers=site.key("clerk.bj01")
+            )
+            assert answer.json()["fields"]["phone"]["value"] == "139****6789"
+            assert "server" not in answer.headers
+            large = client.post("/v1/profiles/lookup", content=b"x" * (edge.BODY_LIMIT + 1))
+            assert_problem(large, 413, "body_too_large")
+            assert_problem(client.get("/nothing"), 404)
+    finally:
+        running.should_exit = True
+        thread.join(timeout=20)
+    assert not thread.is_alive()
+
+
+def test_a_lookup_form_hides_its_value() -> None:
+    """What was typed is wrapped as soon as it is read, and its errors do not repeat it."""
+    form = forms.Lookup.model_validate({"field": "phone", "value": "canary", "purpose": "service"})
+    assert "canary" not in f"{form!r} {form} {form.model_dump_json()}"
+    with pytest.raises(ValueError, match="purpose") as caught:
+        forms.Lookup.model_validate({"field": "phone", "value": "canary", "purpose": "canary"})
+    assert "canary" not in str(caught.value)
