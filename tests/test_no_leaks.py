@@ -54,17 +54,17 @@ ACCOUNT = {
 ASIDE = {  # of a row that goes on without these values
     "card": "QX7190825702",
     "name": "=龖龘()",
-    "phone": "1395714927400",
+    "phone": "1386824027400",
     "email": "marked.aside@@example",
     "id_number": "110105198711234917",
     "birthday": "1987-11-33",
 }
 REJECTED = {  # rows that give no record
-    "no id": {"name": "麤龖安", "phone": "13957149385", "email": "marked.row@example.com"},
-    "same id": {"card": PERSON["card"], "name": "靐龖宁", "phone": "13957149496"},
+    "no id": {"name": "麤龖安", "phone": "13746351385", "email": "marked.row@example.com"},
+    "same id": {"card": PERSON["card"], "name": "靐龖宁", "phone": "13624462496"},
 }
 SHORT_ROW = ["QX7190825999", "龖靐乐"]
-REFUSER = {"card": "QX7190825824", "name": "鱻靐康", "phone": "13957149507", "no_ads": "yes"}
+REFUSER = {"card": "QX7190825824", "name": "鱻靐康", "phone": "15835573507", "no_ads": "yes"}
 HEADER = (*tills.HEADER, "bank_card", "address", "note", "tax")
 REASON = "member asks at the counter, ticket L-1"
 
@@ -190,8 +190,12 @@ def journey() -> Iterator[Journey]:
 def walk(journey: Journey) -> None:
     """The whole way; what may show a marked value is kept apart."""
     shell = journey.shell
-    shell.run_all(("source", "check"), ("source", "preview", "till"),
-                  ("source", "preview", "till", "--json"), ("source", "preview", "app"))  # fmt: skip
+    shell.run_all(
+        ("source", "check"),
+        ("source", "preview", "till"),
+        ("source", "preview", "till", "--json"),
+        ("source", "preview", "app"),
+    )
     shell.run("source", "sync")
     shell.run_all(("source", "sync"), ("source", "rejects"), ("source", "rejects", "--json"))
     shell.run("identity", "resolve")
@@ -206,7 +210,6 @@ def walk(journey: Journey) -> None:
         ("identity", "explain", till, app),
         ("identity", "explain", till, f"app:{PERSON['phone']}"),
         ("profile", "show", PERSON["phone"], "--as", "clerk"),
-        ("source", "sync", PERSON["name"]),
     )  # fmt: skip
     shell.run("tag", "run")
     shell.run("publish", "run")
@@ -330,8 +333,12 @@ def test_the_search_finds_a_planted_mark(form: str, value: str) -> None:
 def test_the_search_finds_a_mark_planted_in_a_table(engine: sa.Engine, column: str) -> None:
     """Text, bytes, JSON and arrays of every table are looked through."""
     value = PERSON["name"]
-    kinds = {"text": ("text", value), "bytea": ("bytea", value.encode()),
-             "jsonb": ("jsonb", json.dumps({"a": [value]})), "array": ("text[]", [value])}  # fmt: skip
+    kinds: dict[str, tuple[str, Any]] = {
+        "text": ("text", value),
+        "bytea": ("bytea", value.encode()),
+        "jsonb": ("jsonb", json.dumps({"a": [value]})),
+        "array": ("text[]", [value]),
+    }
     kind, planted = kinds[column]
     with engine.begin() as connection:
         connection.execute(sa.text("CREATE SCHEMA forgotten"))
@@ -347,4 +354,4 @@ def test_the_search_finds_a_mark_planted_in_a_file(tmp_path: Path) -> None:
     (tmp_path / "deep" / "log.1").write_text(f"x {PERSON['phone']}", encoding="utf-8")
     (tmp_path / PERSON["card"]).touch()
     found = marks.search(marks.files(tmp_path), marks.needles([PERSON["phone"], PERSON["card"]]))
-    assert len({line.split(":")[0] for line in found}) == 3
+    assert len({line.split(":")[0] for line in found}) == 2

@@ -15,8 +15,8 @@ def strongest_way(links: Sequence[Link], start: int, end: int) -> list[Link]:
         end: another record id.
 
     Returns:
-        The links from ``start`` to ``end``, one if they were compared directly and
-        nothing stronger leads around; empty if no chain exists.
+        The links from ``start`` to ``end``: the direct one if they were compared with
+        each other, whatever leads around; empty if no chain exists.
     """
     beside: dict[int, list[tuple[int, Link]]] = {}
     for link in links:
@@ -25,17 +25,19 @@ def strongest_way(links: Sequence[Link], start: int, end: int) -> list[Link]:
     direct = [link for other, link in beside.get(start, []) if other == end]
     if direct:
         return direct
-    # Strongest bottleneck first; fewer steps, then smaller ids, break ties.
-    queue: list[tuple[float, int, int, list[Link]]] = [(-float("inf"), 0, start, [])]
+    # Strongest bottleneck first; fewer steps, then smaller ids on the way, break ties.
+    queue: list[tuple[float, int, tuple[int, ...], list[Link]]] = [(-float("inf"), 0, (start,), [])]
     done: set[int] = set()
     while queue:
-        weakest, steps, here, way = heapq.heappop(queue)
+        weakest, steps, trail, way = heapq.heappop(queue)
+        here = trail[-1]
         if here == end:
             return way
         if here in done:
             continue
         done.add(here)
-        for other, link in sorted(beside.get(here, []), key=lambda pair: pair[0]):
+        for other, link in beside.get(here, []):
             if other not in done:
-                heapq.heappush(queue, (max(weakest, -link.bits), steps + 1, other, [*way, link]))
+                onward = (max(weakest, -link.bits), steps + 1, (*trail, other), [*way, link])
+                heapq.heappush(queue, onward)
     return []

@@ -2,6 +2,7 @@
 
 import shutil
 import sys
+import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -331,9 +332,17 @@ def test_the_starter_declaration_never_replaces_one_that_is_there(tmp_path: Path
     assert [one.name for one in tmp_path.iterdir()] == ["cdp.yaml"]
 
 
-def test_a_deleted_embedded_database_is_named_and_made_anew_by_init(tmp_path: Path) -> None:
+@pytest.fixture
+def open_folder() -> Iterator[Path]:
+    """A folder that the embedded server's own user may enter; pytest closes its own."""
+    with tempfile.TemporaryDirectory(prefix="kith-", ignore_cleanup_errors=True) as name:
+        Path(name).chmod(0o755)
+        yield Path(name)
+
+
+def test_a_deleted_embedded_database_is_named_and_made_anew_by_init(open_folder: Path) -> None:
     """On the embedded server: init, delete the folder, be told, init again under the same ring."""
-    shell = Shell(tmp_path, None, tmp_path / "home")
+    shell = Shell(open_folder, None, open_folder / "home")
     first = shell.run("init", "--json").json
     # The server ended with the command; what is left is its folder.
     shutil.rmtree(shell.home / "postgres")
