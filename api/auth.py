@@ -1,6 +1,6 @@
 """From a bearer key to a subject, inside the transaction that answers the request.
 
-Invariants, each named by a test in ``tests/integration/test_api.py``:
+Invariants, each named by a test in ``tests/integration/api``:
 
 1. Without a valid key nothing is looked up but the key.
 2. One transaction holds the check of the key, the decision, the audit event and the

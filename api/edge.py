@@ -1,6 +1,6 @@
 """What happens to every request, whatever its route.
 
-Invariants, each named by a test in ``tests/integration/test_api.py``:
+Invariants, each named by a test in ``tests/integration/api``:
 
 1. Every answer carries the security headers and a request id that we made.
 2. A body beyond the limit is refused before it is read further; nothing parses it.

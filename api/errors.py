@@ -1,6 +1,6 @@
 """Every error of the API as RFC 9457 problem details. HTTP codes live here and nowhere else.
 
-Invariants, each named by a test in ``tests/integration/test_api.py``:
+Invariants, each named by a test in ``tests/integration/api``:
 
 1. Every error, ours or the framework's, is ``application/problem+json`` of one shape.
 2. A problem never repeats what was sent: not a value, a key, a path or a header.

@@ -1,6 +1,6 @@
 """The one road out: nobody sees a person but through here.
 
-Invariants, each named by a test in ``tests/integration/test_access.py``:
+Invariants, each named by a test in ``tests/integration/access``:
 
 1. Every view of a person is decided by policy: row by row and field by field.
 2. The audit event is appended in the same transaction, before anything is opened.

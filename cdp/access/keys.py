@@ -3,7 +3,7 @@
 A key reads ``kith_<id>_<secret>``. The id is public and finds the row; the secret has 256
 random bits, so a plain keyed hash of it is enough (see ``RecordKeys.api_key_digest``).
 
-Invariants, each named by a test in ``tests/integration/test_access.py``:
+Invariants, each named by a test in ``tests/integration/access``:
 
 1. The secret half is stored nowhere and shown once.
 2. Unknown, garbled, wrong, expired and revoked keys give one answer, and each costs one

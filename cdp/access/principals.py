@@ -2,7 +2,7 @@
 
 ``cdp.yaml`` says who they are; the table keeps their ids for keys and the audit log.
 
-Invariants, each named by a test in ``tests/integration/test_access.py``:
+Invariants, each named by a test in ``tests/integration/access``:
 
 1. Whoever is no longer in ``cdp.yaml`` has no subject, and their API keys are revoked.
 2. A service gets the fields and the purpose of its destination's contract; without a

@@ -1,6 +1,6 @@
 """The audit log: append, seal, verify, and who saw whom.
 
-Invariants, each named by a test in ``tests/integration/test_audit.py``:
+Invariants, each named by a test in ``tests/integration/audit``:
 
 1. An event is written in the same transaction as, and before, what it describes: either
    both are kept or neither is.

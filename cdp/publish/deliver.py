@@ -8,7 +8,7 @@ For each batch, in this order:
 2. *send*: nothing is locked and no transaction is open while the network is slow.
 3. *settle*, one transaction: delivered, or when to try again; what the receiver has now.
 
-Invariants, each named by a test in ``tests/integration/test_publish.py``:
+Invariants, each named by a test in ``tests/integration/publish``:
 
 1. No audit, no send: the event of a message is committed before its first byte leaves. If
    the process dies between the two, the log says more than was done, never less.

@@ -1,6 +1,6 @@
 """Find what a destination does not have yet, and queue it.
 
-Invariants, each named by a test in ``tests/integration/test_publish.py``:
+Invariants, each named by a test in ``tests/integration/publish``:
 
 1. The outbox names profiles and never holds a value: bodies are compared by keyed digest.
 2. A profile has at most one undelivered message for a destination, so that no message can

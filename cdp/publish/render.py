@@ -1,6 +1,6 @@
 """From profiles to what a destination gets of them, in memory and many at a time.
 
-Invariants, each named by a test in ``tests/integration/test_publish.py``:
+Invariants, each named by a test in ``tests/integration/publish``:
 
 1. The data of a person has exactly the fields of the contract; what is not known is null.
 2. Values, numbers and stores come only from records whose own consent covers the purpose.

@@ -1,6 +1,6 @@
 """Publish to the declared destinations: the command behind ``cdp publish run``.
 
-Invariants, each named by a test in ``tests/integration/test_publish.py``:
+Invariants, each named by a test in ``tests/integration/publish``:
 
 1. One publisher for a destination at a time; a second one is refused.
 2. A bad destination does not stop or slow another: each has its own thread, connections

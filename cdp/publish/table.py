@@ -1,6 +1,6 @@
 """Publish to a destination that takes a whole table at a time, such as a file.
 
-Invariants, each named by a test in ``tests/integration/test_publish.py``:
+Invariants, each named by a test in ``tests/integration/publish``:
 
 1. No audit, no export: the events, one for each person and one for the table, are
    committed after the last row is written and before the table appears.

@@ -81,6 +81,7 @@ def _resolve(workspace: Workspace, *, retrain: bool, progress: Progress) -> Reso
         resolution, model = batch.resolve(loaded.table, known, UNTRAINED, limits, progress)
     except TooFewRecordsError as error:
         raise Stop("too_few_records", "sync a source first: cdp source sync") from error
+    resolution = loaded.translated(resolution)
     progress("storing people")
     now = workspace.now()
     with workspace.engine.begin() as connection:

@@ -1,5 +1,7 @@
 """The embedded PostgreSQL: a server of the workspace's own, for a machine that has none."""
 
+import atexit
+import os
 import subprocess
 import warnings
 from pathlib import Path
@@ -41,6 +43,9 @@ def stop(folder: Path) -> None:
     server = _started(_package()).pop(folder.resolve(), None)
     if server is not None:
         server.stop()
+        # The package would look for the server once more when the process ends, and complain.
+        atexit.unregister(server._cleanup)  # noqa: SLF001 - what the package registers
+        server.global_process_id_list.get_and_remove(os.getpid())
 
 
 def _package() -> Any:
