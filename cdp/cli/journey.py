@@ -27,7 +27,7 @@ from cdp.demo import febrl, rule, world
 from cdp.demo.people import TODAY
 from cdp.demo.receiver import Receiver, count_verified
 from cdp.ingest.rejects import count_rejects
-from cdp.ingest.sync import sync
+from cdp.ingest.side_by_side import sync_all
 from cdp.publish import run as publishing
 from cdp.resolution.membership import evaluate_against, read_truth
 from cdp.resolution.run import resolve
@@ -115,8 +115,10 @@ class Journey:
 
     def _sync(self, show: Callable[..., None]) -> None:
         with self._timed("read and seal the sources"), _progress() as steps:
-            names = self.workspace.declaration.sources
-            reports = [sync(self.workspace, name, steps.of(name)) for name in names]
+            names = list(self.workspace.declaration.sources)
+            reports, failed = sync_all(self.workspace, names, steps.of("rows"))
+        for error in failed:
+            raise error
         with self.workspace.engine.connect() as connection:
             counts = count_rejects(connection)
         show(show_sync, reports)

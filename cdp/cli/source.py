@@ -6,15 +6,13 @@ from typing import Annotated
 import typer
 
 from cdp.cli import output, session
-from cdp.errors import KithError
 from cdp.ingest import rejects as kept
 from cdp.ingest.preview import preview as read_preview
+from cdp.ingest.side_by_side import sync_all
 from cdp.ingest.sync import SyncReport
-from cdp.ingest.sync import sync as run_sync
 from cdp.ingest.values import Reading
 from cdp.workspace import Workspace
 from connectors.base import Level
-from connectors.errors import ConnectorError
 from connectors.registry import open_source
 
 app = typer.Typer(help="Wire a source, look at it, bring it in.", no_args_is_help=True)
@@ -80,17 +78,8 @@ def preview(
 def sync(names: Names = None, as_json: session.Json = False) -> None:
     """Bring sources in. Goes on where a broken-off sync ended; a second sync changes nothing."""
     workspace = session.workspace()
-    reports: list[SyncReport] = []
-    failed: list[ConnectorError | KithError] = []
     with output.steps() as steps:
-        for name in _chosen(workspace, names):
-            try:
-                report = run_sync(workspace, name, steps.of(name))
-            # One bad source does not keep the others back.
-            except (ConnectorError, KithError) as error:
-                failed.append(error)
-            else:
-                reports.append(report)
+        reports, failed = sync_all(workspace, _chosen(workspace, names), steps.of("rows"))
     if as_json:
         output.as_json([report.to_dict() for report in reports])
     else:
