@@ -26,6 +26,7 @@ from cdp.vault.vault import Vault
 from policies.decision import Policy
 from policies.enforcer import load_policy
 
+DEMO_MARK = "made-by-demo"  # a file that says: this folder may be thrown away
 Clock = Callable[[], dt.datetime]
 
 
@@ -75,6 +76,8 @@ def create(settings: Settings, now: Clock = utc_now, *, demo: bool = False) -> W
     """
     settings.home.mkdir(parents=True, exist_ok=True, mode=0o700)
     settings.exports.mkdir(exist_ok=True, mode=0o700)
+    if demo:
+        (settings.home / DEMO_MARK).touch()
     engine = open_engine(settings.database_url, settings.database_folder)
     migrate.upgrade(engine)
     with engine.begin() as connection:
@@ -141,9 +144,15 @@ def discard_demo(settings: Settings) -> None:
     Raises:
         Stop: what is there was not made by a demo.
     """
+    if not settings.home.exists():
+        return
+    if not (settings.home / DEMO_MARK).exists() and any(settings.home.iterdir()):
+        raise Stop(
+            "not_a_demo_workspace", "move it away, or name another CDP_HOME", path=settings.home
+        )
     embedded = settings.database_folder / "PG_VERSION"
     if settings.database_url is None and not embedded.exists():
-        _remove_folder(settings.home)
+        shutil.rmtree(settings.home)
         return
     engine = open_engine(settings.database_url, settings.database_folder)
     inspector = sa.inspect(engine)
@@ -159,8 +168,3 @@ def discard_demo(settings: Settings) -> None:
     engine.dispose()
     if settings.key_ring.exists():
         settings.key_ring.unlink()
-
-
-def _remove_folder(home: Path) -> None:
-    if (home / "keyring.json").exists() or not home.exists():
-        shutil.rmtree(home, ignore_errors=True)

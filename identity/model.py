@@ -33,6 +33,7 @@ class Model:
         join_bits: records join one profile from this many bits of evidence on.
         suggest_bits: pairs between this and ``join_bits`` are for a person to judge.
         most_people: a phone with more people than this names nobody.
+        learnt_from: how many records the epoch was learnt from.
     """
 
     prior: float
@@ -41,6 +42,7 @@ class Model:
     join_bits: float
     suggest_bits: float
     most_people: int
+    learnt_from: int = 0  # records
 
     @property
     def prior_bits(self) -> float:
@@ -58,6 +60,7 @@ class Model:
         return {
             "version": VERSION,
             "feature_version": features.VERSION,
+            "learnt_from": self.learnt_from,
             "prior": self.prior,
             "join_bits": self.join_bits,
             "suggest_bits": self.suggest_bits,
@@ -107,6 +110,7 @@ class Model:
                 join_bits=_number(stored["join_bits"]),
                 suggest_bits=_number(stored["suggest_bits"]),
                 most_people=int(_number(stored["most_people"], 0)),
+                learnt_from=int(_number(stored["learnt_from"], -1)),
             )
         except (KeyError, TypeError, ValueError, AttributeError) as error:
             raise ModelVersionError(

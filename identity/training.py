@@ -80,6 +80,7 @@ def train(
     drawn = _levels_of_random_pairs(connection, table)
     model = replace(
         start,
+        learnt_from=count,
         prior=1 / count,
         weights={c.name: _start(c, drawn[c.name]) for c in COMPARISONS},
         frequencies=_frequencies(connection, table, count),

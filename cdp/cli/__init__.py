@@ -1,6 +1,8 @@
 """The ``cdp`` command. Exit 0: done. 1: refused or failed. 2: misuse."""
 
 import sys
+import traceback
+from pathlib import Path
 
 from sqlalchemy.exc import DBAPIError
 
@@ -27,6 +29,11 @@ def main() -> None:
         code = getattr(error.orig, "pgcode", None)
         step = "look at the server's log, then run the same command again"
         _fail(Stop("database_failed", step, sqlstate=code or "connection lost"))
+    except Exception as error:  # noqa: BLE001 - the last resort: its text may quote a value
+        last = traceback.extract_tb(error.__traceback__)[-1]
+        place = f"{Path(last.filename).name}, line {last.lineno}"
+        step = "report this place, without data, as docs/SECURITY.md says"
+        _fail(Stop("unforeseen", step, error=type(error).__name__, place=place))
 
 
 def _fail(error: Exception) -> None:

@@ -10,6 +10,7 @@ from cdp.audit import log
 from cdp.audit.checkpoint import Checkpoint
 from cdp.audit.findings import Report
 from cdp.cli import output, session
+from cdp.profiles import reader
 from cdp.workspace import Workspace
 
 app = typer.Typer(
@@ -96,10 +97,11 @@ def who(
     profile_id: Annotated[str, typer.Argument(help="A profile id.")],
     as_json: session.Json = False,
 ) -> None:
-    """List who saw a person, when, what of them, and why."""
+    """List who saw a person, under this id and every earlier one: when, what, and why."""
     workspace = session.workspace()
     with workspace.engine.connect() as connection:
-        seen = log.who_saw(connection, profile_id)
+        current, former = reader.ids_of(connection, profile_id)
+        seen = log.who_saw(connection, current, *former)
     rows = [
         (s.event.at.isoformat(timespec="seconds"), s.event.actor, s.event.action, s.event.decision,
          s.event.purpose, ", ".join(s.event.fields), s.event.detail or "")

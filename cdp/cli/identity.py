@@ -89,6 +89,9 @@ def export(
             at=workspace.now(),
         )
         log.append(connection, event)
+    # Committed before the file appears: a kill in between leaves an event too many, never
+    # a file too many.
+    with workspace.engine.connect() as connection:
         count = membership.export(connection, workspace.vault, out)
     if as_json:
         output.as_json({"records": count, "out": str(out)})

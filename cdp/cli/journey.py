@@ -95,9 +95,8 @@ class Journey:
         self.result["steps"] = {name: round(seconds, 2) for name, seconds in self.took.items()}
         rows = list(self.result["steps"].items())
         show(output.table, "How long each step took", ("step", "seconds"), rows)
-        show(
-            output.say, f"Go on in this workspace with: [bold]CDP_HOME={self.folder} cdp --help[/]"
-        )
+        where = f"CDP_HOME={self.folder} CDP_CONFIG={self.folder / 'cdp.yaml'}"
+        show(output.say, f"Go on in this workspace with: [bold]{where} cdp --help[/]")
         return self.result
 
     @contextmanager

@@ -6,6 +6,7 @@ from typing import Annotated
 import typer
 
 from cdp.cli import output, session
+from cdp.errors import Stop
 from cdp.publish.plan import retry_parked
 from cdp.publish.receivers import signing_secret
 from cdp.publish.run import PublishReport
@@ -71,6 +72,9 @@ def secret(
 def retry(name: Annotated[str, typer.Argument(help="A destination of cdp.yaml.")]) -> None:
     """Take up messages again that were given up, at the next ``cdp publish run``."""
     workspace = session.workspace()
+    if name not in workspace.declaration.destinations:
+        known = ", ".join(workspace.declaration.destinations) or "none yet"
+        raise Stop("no_such_destination", f"name one of: {known}", destination=name)
     with workspace.engine.begin() as connection:
         count = retry_parked(connection, name, workspace.now())
     output.say(f"{count:,} messages are queued again. Next: cdp publish run {output.plain(name)}")

@@ -66,11 +66,15 @@ def write_starter(path: Path) -> None:
 
 def serve(
     host: Annotated[str, typer.Option(help="Address to listen on.")] = "127.0.0.1",
-    port: Annotated[int, typer.Option(help="Port to listen on.")] = 8000,
+    port: Annotated[int, typer.Option(help="Port to listen on.", min=0, max=65535)] = 8000,
 ) -> None:
     """Serve the HTTP API of this workspace until interrupted."""
-    session.workspace().engine.dispose()  # what is wrong is said here, not by the server
+    workspace = session.workspace()
+    _ = workspace.policy  # what is wrong with cdp.yaml is said here, not by the server
+    workspace.engine.dispose()
     # The API is a layer above this one, so it is a process of its own.
     os.execv(  # noqa: S606 - our own interpreter, our own module
-        sys.executable, [sys.executable, "-m", "api", "--host", host, "--port", str(port)]
+        # -P: an "api" in the current folder is not ours.
+        sys.executable,
+        [sys.executable, "-P", "-m", "api", "--host", host, "--port", str(port)],
     )

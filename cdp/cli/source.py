@@ -6,11 +6,11 @@ from typing import Annotated
 import typer
 
 from cdp.cli import output, session
+from cdp.errors import Stop
 from cdp.ingest import rejects as kept
 from cdp.ingest.preview import preview as read_preview
 from cdp.ingest.side_by_side import sync_all
-from cdp.ingest.sync import SyncReport
-from cdp.ingest.values import Reading
+from cdp.ingest.sync import SyncReport, reading_of
 from cdp.workspace import Workspace
 from connectors.base import Level
 from connectors.registry import open_source
@@ -22,6 +22,10 @@ Names = Annotated[list[str] | None, typer.Argument(help="Sources of cdp.yaml; de
 
 def _chosen(workspace: Workspace, names: list[str] | None) -> list[str]:
     declared = workspace.declaration
+    if not declared.sources:
+        raise Stop(
+            "no_sources", "describe one under sources in cdp.yaml: docs/howto/first-source.md"
+        )
     return [declared.source(name).name for name in names] if names else list(declared.sources)
 
 
@@ -56,8 +60,7 @@ def preview(
     workspace = session.workspace()
     declared = workspace.declaration
     source = open_source(declared.source(name), declared.folder)
-    stores = tuple(node.name for node in declared.organisation.nodes.values())
-    reading = Reading(workspace.now().date(), labels=stores)
+    reading = reading_of(workspace, workspace.now().date())
     shown = read_preview(source, reading, workspace.policy.mask, rows)
     if as_json:
         output.as_json([asdict(row) for row in shown])
@@ -87,7 +90,7 @@ def sync(names: Names = None, as_json: session.Json = False) -> None:
         _say_what_next(reports)
     for one in failed:
         output.say(f"[bold red]refused or failed:[/] {output.plain(str(one))}")
-    if failed:
+    if failed or any(report.read and report.rejected == report.read for report in reports):
         raise typer.Exit(1)
 
 
@@ -105,12 +108,16 @@ def show_sync(reports: list[SyncReport]) -> None:
 
 
 def _say_what_next(reports: list[SyncReport]) -> None:
-    if reports and all(report.nothing_new for report in reports):
-        output.say("Nothing changed: every row was known already.")
-        return
     if any(report.rejected or report.set_aside for report in reports):
         output.say("What was not taken in: cdp source rejects")
-    output.say("Next: cdp identity resolve")
+    if any(report.read and report.rejected == report.read for report in reports):
+        output.say("[bold red]A source gave no record at all: every row was rejected.[/]")
+    if not any(report.accepted for report in reports):
+        return
+    if all(report.nothing_new for report in reports):
+        output.say("Nothing changed: every row was known already.")
+    else:
+        output.say("Next: cdp identity resolve")
 
 
 @app.command()

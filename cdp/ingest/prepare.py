@@ -9,13 +9,14 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from cdp.ingest.features import derive
-from cdp.ingest.values import Reading, Values, read_record
+from cdp.ingest.values import Reading, Values, is_known_store, read_record
 from cdp.vault import plaintext
 from cdp.vault.blind import INDEXED_FIELDS, BlindIndexer
 from cdp.vault.keyed import FeatureKeyer, RecordKeys
 from cdp.vault.keyring import KeyRing
 from cdp.vault.vault import SealedRecord, Vault
 from connectors.declaration import SourceDeclaration
+from connectors.digests import sha256_hex
 from connectors.record import FieldProblem, Record, Sensitive
 from connectors.vocabulary import SENSITIVE_FIELDS
 from identity import features
@@ -43,6 +44,7 @@ class Prepared:
     sealed: SealedRecord
     indexes: tuple[tuple[str, bytes], ...]  # (field, blind index), each once
     problems: tuple[FieldProblem, ...]
+    store: str | None  # of the organisation
 
 
 def as_text(record: Record) -> Sensitive:
@@ -70,8 +72,14 @@ class Preparer:
         # Read again whatever was read in another way: a new mapping, new features, another
         # country, and, where remarks name stores, another store.
         labels = reading.labels if "remark" in source.fields else ()
-        how = [source.digest(), features.VERSION, reading.region, *labels]
+        stores = sorted(reading.stores or ()) if source.store else []
+        how = [source.digest(), features.VERSION, reading.region, *labels, *stores]
         self._read_as = json.dumps(how).encode()
+
+    @property
+    def read_as(self) -> str:
+        """Names the way of reading: equal only where equal rows give equal records."""
+        return sha256_hex([self._read_as])
 
     def recognise(self, record: Record) -> Recognised:
         """Name the record and its content without reading the values."""
@@ -101,6 +109,7 @@ class Preparer:
             self._vault.seal_record(record_id, revision, contact, sensitive, packed),
             self._indexes(values),
             tuple(values.problems),
+            record.store if is_known_store(record.store, self._reading) else None,
         )
 
     def _cells(

@@ -10,6 +10,7 @@ Invariants:
     5. Two syncs of one source never run at once.
 """
 
+import datetime as dt
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass, replace
 from itertools import islice
@@ -36,6 +37,7 @@ from connectors.base import Source
 from connectors.declaration import SourceDeclaration
 from connectors.record import Record, Rejection
 from connectors.registry import open_source
+from policies.vocabulary import NodeKind
 
 Progress = Callable[[int, int | None], None]  # rows done, rows expected
 
@@ -91,6 +93,16 @@ def sync(workspace: Workspace, name: str, progress: Progress = quiet) -> SyncRep
         return _Sync(workspace, declaration, source, progress).run()
 
 
+def reading_of(workspace: Workspace, today: dt.date) -> Reading:
+    """How the sources of a workspace are read on a day."""
+    nodes = workspace.declaration.organisation.nodes.values()
+    return Reading(
+        today,
+        labels=tuple(node.name for node in nodes),
+        stores=frozenset(node.id for node in nodes if node.kind is NodeKind.STORE),
+    )
+
+
 class _Sync:
     """One run over one source."""
 
@@ -107,8 +119,7 @@ class _Sync:
         self._progress = progress
         self._fingerprint = source.fingerprint()
         self._started = workspace.now()
-        stores = tuple(node.name for node in workspace.declaration.organisation.nodes.values())
-        reading = Reading(self._started.date(), labels=stores)
+        reading = reading_of(workspace, self._started.date())
         self._preparer = Preparer(workspace.keyring, workspace.vault, declaration, reading)
         self._seen: dict[bytes, bytes] = {}  # record key -> content, of this content's rows
         self._report = SyncReport(declaration.name)
@@ -136,7 +147,7 @@ class _Sync:
     def _begin(self) -> tuple[int, int]:
         """Go on with an interrupted run over the same content, or begin a new one."""
         run = sync_run
-        mapping = self._declaration.digest()
+        read_as = self._preparer.read_as
         with self._workspace.engine.begin() as connection:
             # Only the newest run can be gone on with: what another content changed since an
             # older one broke off has to be read again from its first row.
@@ -146,7 +157,7 @@ class _Sync:
                 .order_by(run.c.id.desc())
                 .limit(1)
             ).one_or_none()
-            this = (self._fingerprint, mapping, None)
+            this = (self._fingerprint, read_as, None)
             if newest and (newest.fingerprint, newest.declaration, newest.finished_at) == this:
                 self._report = replace(
                     self._report,
@@ -154,13 +165,13 @@ class _Sync:
                     resumed_at=newest.position,
                 )
                 return newest.id, newest.position
-            forget_rejected_rows(connection, self._declaration.name, self._fingerprint, mapping)
+            forget_rejected_rows(connection, self._declaration.name, self._fingerprint, read_as)
             run_id = connection.scalar(
                 run.insert()
                 .values(
                     source=self._declaration.name,
                     fingerprint=self._fingerprint,
-                    declaration=mapping,
+                    declaration=read_as,
                     position=0,
                     started_at=self._started,
                     **dict.fromkeys(_COUNTS, 0),

@@ -29,7 +29,7 @@ from cdp.ingest.normalise.name_parts import Name, NameKind
 from cdp.ingest.normalise.national_id import normalise_national_id
 from cdp.ingest.normalise.phone import Phone, PhoneKind, normalise_phone
 from cdp.ingest.normalise.result import Canonical, Problem
-from connectors.record import FieldProblem, FieldValue, Record
+from connectors.record import FieldProblem, FieldValue, Record, Sensitive
 
 REASON = "normalise a delivered value"
 # A value that says nothing, or that its source has hidden, is no mistake of anybody's.
@@ -37,6 +37,7 @@ SILENT = frozenset({"empty", "masked", "nickname"})
 KEPT_AS_DELIVERED = frozenset({"nickname", "remark", "note"})
 PRESET = Problem("preset_date", "ask the person: this is the form's own default, nobody's birthday")
 FILLER = Problem("filler_number", "ask the person: this number was typed to get past the form")
+NO_STORE = Problem("unknown_store", "add the store to the organisation in cdp.yaml, or correct it")
 FILLER_MAIL = Problem("filler_address", "ask the person: this address stands for no one")
 
 Scoped = tuple[Canonical, str | None]
@@ -81,6 +82,7 @@ class Reading:
     today: dt.date
     region: str = "CN"  # of phones without a country code, ISO 3166 alpha-2
     labels: tuple[str, ...] = ()  # words that surround names in remarks: the stores' names
+    stores: frozenset[str] | None = None  # node ids of all stores; None: any is taken
 
 
 def read_record(record: Record, reading: Reading) -> Values:
@@ -90,7 +92,17 @@ def read_record(record: Record, reading: Reading) -> Values:
         for one in delivered:
             _read_value(values, name, one, reading)
     _join_name_parts(values)
+    if not is_known_store(record.store, reading):
+        problem = FieldProblem(
+            "store", NO_STORE.rule, NO_STORE.next_step, Sensitive(str(record.store))
+        )
+        values.problems.append(problem)
     return values
+
+
+def is_known_store(store: str | None, reading: Reading) -> bool:
+    """Whether a delivered store is one of the organisation, or none was delivered."""
+    return store is None or reading.stores is None or store in reading.stores
 
 
 def _read_value(values: Values, name: str, delivered: FieldValue, reading: Reading) -> None:

@@ -96,6 +96,7 @@ def write_records(
     if changed:
         _forget_revisions(connection, [one.id for one in changed])
         _update(connection, source, changed, now)
+        connection.execute(_CONSENT, {"ids": [one.id for one in changed], "now": now})
     copy_in(
         connection,
         schema.record,
@@ -136,6 +137,27 @@ def write_records(
     copy_in(connection, schema.data_key, _keys(incoming))
 
 
+# A consent withdrawn in one record counts for the person from the moment it is stored: the
+# same rule as cdp.profiles.survivorship.granted_purposes, without waiting for a resolve.
+_CONSENT = sa.text(
+    """
+    UPDATE kith.profile p
+       SET purposes = c.granted, revision = p.revision + 1, updated_at = :now
+      FROM (
+        SELECT touched.profile_id, ARRAY(
+            SELECT unnest(r.purposes) FROM kith.membership m
+              JOIN kith.record r ON r.id = m.record_id WHERE m.profile_id = touched.profile_id
+            EXCEPT
+            SELECT unnest(r.refused) FROM kith.membership m
+              JOIN kith.record r ON r.id = m.record_id WHERE m.profile_id = touched.profile_id
+            ORDER BY 1) AS granted
+          FROM (SELECT DISTINCT profile_id FROM kith.membership WHERE record_id = ANY(:ids)) touched
+      ) c
+     WHERE p.id = c.profile_id AND p.purposes <> c.granted
+    """
+)
+
+
 def _keys(incoming: Iterable[Incoming]) -> Iterable[tuple[Any, ...]]:
     for one in incoming:
         sealed = one.prepared.sealed
@@ -153,7 +175,7 @@ def _row(source: SourceDeclaration, one: Incoming) -> tuple[Any, ...]:
         one.recognised.key,
         one.recognised.content,
         one.revision,
-        one.record.store,
+        one.prepared.store,
         source.consent.basis if source.consent else "none",
         sorted(granted - one.record.opted_out),
         sorted(one.record.opted_out),
@@ -218,9 +240,9 @@ def _together(several: Sequence[FieldProblem]) -> FieldProblem:
 
 
 def forget_rejected_rows(
-    connection: sa.Connection, source: str, fingerprint: str, mapping: str
+    connection: sa.Connection, source: str, fingerprint: str, read_as: str
 ) -> None:
-    """Forget which rows of this content another mapping rejected: they are judged anew."""
+    """Forget which rows of this content another way of reading rejected: they are judged anew."""
     run, kept = schema.sync_run, schema.reject
     last = (
         sa.select(run.c.declaration)
@@ -234,7 +256,7 @@ def forget_rejected_rows(
             kept.c.source == source,
             kept.c.fingerprint == fingerprint,
             kept.c.record_id.is_(None),
-            last != mapping,
+            last != read_as,
         )
     )
 
@@ -247,7 +269,7 @@ def write_set_aside(
     found: Sequence[SetAside],
     now: dt.datetime,
 ) -> None:
-    """Keep what was not taken in, sealed; what is kept already stays as it is."""
+    """Keep what was not taken in, sealed, as this run judged it."""
     if not found:
         return
     rows = [
@@ -266,4 +288,18 @@ def write_set_aside(
         }
         for one in found
     ]
-    connection.execute(insert(schema.reject).on_conflict_do_nothing(), rows)
+    fresh = insert(schema.reject)
+    renewed = ("rule", "next_step", "sealed", "record_id", "at")
+    connection.execute(
+        fresh.on_conflict_do_update(
+            index_elements=["source", "fingerprint", "position", "field"],
+            set_={name: fresh.excluded[name] for name in renewed},
+            where=sa.or_(
+                *(
+                    schema.reject.c[name].is_distinct_from(fresh.excluded[name])
+                    for name in ("rule", "next_step", "record_id")
+                )
+            ),
+        ),
+        rows,
+    )

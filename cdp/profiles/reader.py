@@ -35,6 +35,7 @@ from cdp.storage.schema import (
     membership,
     profile,
     record,
+    redirect,
     sensitive,
     tag,
 )
@@ -180,6 +181,13 @@ def current_id(connection: sa.Connection, profile_id: str) -> str | None:
     """Return the id of the existing profile that ``profile_id`` is or leads to, or None."""
     found = locate(connection, profile_id)
     return None if found is None else found.id
+
+
+def ids_of(connection: sa.Connection, profile_id: str) -> tuple[str, list[str]]:
+    """Return the current id of a person and every earlier one that leads to it."""
+    current = current_id(connection, profile_id) or profile_id
+    earlier = sa.select(redirect.c.old_id).where(redirect.c.new_id == current)
+    return current, sorted(connection.scalars(earlier))
 
 
 def load(connection: sa.Connection, profile_id: str, trust: Sequence[str]) -> StoredProfile | None:

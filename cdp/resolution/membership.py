@@ -2,7 +2,6 @@
 
 import csv
 import os
-import tempfile
 from collections.abc import Hashable, Iterator
 from pathlib import Path
 
@@ -18,6 +17,7 @@ from cdp.vault.vault import CONTACT, Vault
 from identity.evaluate import Evaluation, evaluate
 
 REASON = "identity export"
+_NEW = os.O_WRONLY | os.O_CREAT | os.O_EXCL
 HEADER = ("source", "record_id", "profile_id")
 
 
@@ -27,10 +27,11 @@ def export(connection: sa.Connection, vault: Vault, out: Path) -> int:
     The file appears whole or not at all, readable by its owner alone.
     """
     out.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.NamedTemporaryFile(
-        "w", dir=out.parent, delete=False, encoding="utf-8", newline=""
-    ) as file:
-        try:
+    # One name for all runs, so that what a killed run leaves is overwritten by the next.
+    part = out.with_name(f".{out.name}.part")
+    part.unlink(missing_ok=True)
+    try:
+        with os.fdopen(os.open(part, _NEW, 0o600), "w", encoding="utf-8", newline="") as file:
             writer = csv.writer(file)
             writer.writerow(HEADER)
             count = 0
@@ -39,10 +40,9 @@ def export(connection: sa.Connection, vault: Vault, out: Path) -> int:
                 count += 1
             file.flush()
             os.fsync(file.fileno())
-            Path(file.name).replace(out)
-        except BaseException:
-            Path(file.name).unlink(missing_ok=True)
-            raise
+        part.replace(out)
+    finally:
+        part.unlink(missing_ok=True)
     return count
 
 
@@ -110,6 +110,13 @@ def read_truth(
                     path=truth,
                 )
             for row in reader:
+                if not (row["source"] and row["record_id"] and row["person_id"]):
+                    raise Stop(
+                        "truth_row_incomplete",
+                        "give every row a source, a record_id and a person_id",
+                        path=truth,
+                        row=reader.line_num,
+                    )
                 key = keys.record_key(row["source"], row["record_id"])
                 people[key] = row["person_id"]
                 if row.get("linkable_id"):

@@ -12,13 +12,14 @@ from cdp.profiles.build import rebuild
 from cdp.resolution import epochs
 from cdp.resolution.loading import load_features
 from cdp.resolution.storing import Outcome, store
+from cdp.storage import schema
 from cdp.storage.locks import only_one
-from cdp.storage.schema import profile
 from cdp.vault.keyed import RecordKeys
 from cdp.workspace import Workspace
+from connectors.digests import sha256_hex
 from identity import batch
 from identity.errors import TooFewRecordsError
-from identity.model import UNTRAINED
+from identity.model import UNTRAINED, Model
 
 Progress = Callable[[str], None]
 
@@ -26,6 +27,19 @@ Progress = Callable[[str], None]
 def quiet(step: str) -> None:
     """Say nothing."""
     del step
+
+
+SETTLED = 5000  # records; an epoch learnt from fewer is provisional
+GROWTH = 2  # times as many records as a provisional epoch was learnt from replace it
+
+
+def is_outgrown(model: Model, records: int) -> bool:
+    """Whether an epoch was learnt from so little that it must not outlive its first days.
+
+    The first source that somebody wires may hold forty rows. Frozen on those, the model
+    would misjudge everything that follows.
+    """
+    return model.learnt_from < SETTLED and records >= GROWTH * model.learnt_from
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,7 +73,8 @@ def resolve(
     """Find the people behind all records and bring profiles up to date.
 
     The first run learns the identity model from the records; later runs use that epoch
-    until ``retrain``. Killed at any moment, it leaves everything as it was.
+    until ``retrain``, or until a provisional one is outgrown.
+    Killed at any moment, it leaves everything as it was.
 
     Raises:
         cdp.errors.Refused: another resolve runs.
@@ -77,10 +92,16 @@ def _resolve(workspace: Workspace, *, retrain: bool, progress: Progress) -> Reso
         loaded = load_features(connection, workspace.vault)
     limits = batch.Limits(workspace.settings.memory_mb, workspace.settings.threads)
     known = chosen[1] if chosen else None
+    if known and is_outgrown(known, len(loaded.revisions)):
+        chosen = known = None
     try:
         resolution, model = batch.resolve(loaded.table, known, UNTRAINED, limits, progress)
     except TooFewRecordsError as error:
-        raise Stop("too_few_records", "sync a source first: cdp source sync") from error
+        raise Stop(
+            "too_few_records",
+            "bring in two records at least: cdp source sync",
+            records=len(loaded.revisions),
+        ) from error
     resolution = loaded.translated(resolution)
     progress("storing people")
     now = workspace.now()
@@ -89,7 +110,7 @@ def _resolve(workspace: Workspace, *, retrain: bool, progress: Progress) -> Reso
         keys = RecordKeys(workspace.keyring)
         outcome = store(connection, keys, loaded, resolution, name, now)
         updated = _build(connection, workspace, outcome, now, progress)
-        profiles = connection.scalar(sa.select(sa.func.count()).select_from(profile))
+        profiles = connection.scalar(sa.select(sa.func.count()).select_from(schema.profile))
     return ResolveReport(
         records=len(loaded.revisions),
         profiles=int(profiles or 0),
@@ -112,4 +133,12 @@ def _build(
     progress: Progress,
 ) -> int:
     progress("building profiles")
-    return rebuild(connection, workspace.declaration.trust, outcome.touched, now)
+    trust = workspace.declaration.trust
+    built_with = sha256_hex([name.encode() + b"\n" for name in trust])
+    table = schema.workspace
+    if connection.scalar(sa.select(table.c.built_with)) == built_with:
+        return rebuild(connection, trust, outcome.touched, now)
+    # Another order of trust may choose other values in any profile.
+    connection.execute(sa.update(table).values(built_with=built_with))
+    everybody = list(connection.scalars(sa.select(schema.profile.c.id)))
+    return rebuild(connection, trust, everybody, now)

@@ -39,6 +39,8 @@ workspace = sa.Table(
     sa.Column("id", sa.Uuid, primary_key=True),
     sa.Column("only", sa.Boolean, sa.CheckConstraint("only", name="only"), unique=True),
     sa.Column("key_check", BYTEA, nullable=False),
+    # The order of trust that all profiles were last built with; null before the first time.
+    sa.Column("built_with", sa.Text),
     # A made-up workspace may be thrown away by the next demo; a real one never.
     sa.Column("demo", sa.Boolean, nullable=False),
     _now(),

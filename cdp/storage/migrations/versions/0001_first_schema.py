@@ -188,6 +188,7 @@ def upgrade() -> None:
         sa.Column("id", sa.Uuid(), nullable=False),
         sa.Column("only", sa.Boolean(), nullable=True),
         sa.Column("key_check", postgresql.BYTEA(), nullable=False),
+        sa.Column("built_with", sa.Text(), nullable=True),
         sa.Column("demo", sa.Boolean(), nullable=False),
         sa.Column("at", sa.DateTime(timezone=True), nullable=False),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_workspace")),
