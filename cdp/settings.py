@@ -20,7 +20,7 @@ class Settings:
     database_url: str | None  # external PostgreSQL; None: the embedded one
     batch_rows: int  # source rows committed together
     memory_mb: int  # for DuckDB while resolving
-    threads: int  # for DuckDB while resolving
+    threads: int  # sources synced at once, and for DuckDB while resolving
 
     @property
     def key_ring(self) -> Path:

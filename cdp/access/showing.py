@@ -9,6 +9,7 @@ Invariants, each named by a test in ``tests/unit/access/test_showing.py``:
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import Final
 
 from cdp.access.answers import Consent, Shown, View
@@ -24,13 +25,23 @@ _PARTS: Final = frozenset(
 REASON: Final = "shown by the gate after an audit event"
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Terms:
     """How values may be seen: for what, how much, and under which masks."""
 
     purpose: str
     treatments: Treatments
     mask: Callable[[str, str], str]
+
+    @cached_property
+    def clear(self) -> frozenset[FieldClass]:
+        """The field classes that are shown as they are; the same for every person."""
+        return frozenset(f for f in DATA_FIELDS if self.treatments.get(f) is Treatment.CLEAR)
+
+    @cached_property
+    def omitted(self) -> tuple[str, ...]:
+        """The field classes that nothing is shown of; the same for every person."""
+        return omitted(self.treatments)
 
 
 def to_open(treatments: Treatments) -> list[str]:
@@ -81,7 +92,7 @@ def view(
         tags: all tags of the person.
         terms: of the subject and purpose.
     """
-    clear = {f for f in DATA_FIELDS if terms.treatments.get(f) is Treatment.CLEAR}
+    clear = terms.clear
     return View(
         profile_id=stored.id,
         redirected_from=None,
@@ -94,7 +105,7 @@ def view(
         tags=dict(tags) if FieldClass.TAGS in clear else {},
         stores=stored.stores_for(terms.purpose) if FieldClass.STORES in clear else (),
         consent=Consent(granted=stored.purposes, refused=stored.refused),
-        omitted=omitted(terms.treatments),
+        omitted=terms.omitted,
     )
 
 
