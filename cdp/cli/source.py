@@ -115,7 +115,8 @@ def _say_what_next(reports: list[SyncReport]) -> None:
     if not any(report.accepted for report in reports):
         return
     if all(report.nothing_new for report in reports):
-        output.say("Nothing changed: every row was known already.")
+        but = " but the rejected ones" if any(report.rejected for report in reports) else ""
+        output.say(f"Nothing changed: every row{but} was known already.")
     else:
         output.say("Next: cdp identity resolve")
 
