@@ -167,16 +167,21 @@ def know(
     """Write down what the destination has of these people."""
     if not bodies:
         return
-    fresh = insert(published)
-    statement = fresh.on_conflict_do_update(
-        index_elements=["destination", "profile_id"],
-        set_={"digest": fresh.excluded.digest, "at": fresh.excluded.at},
+    unnested = sa.func.unnest(
+        sa.literal(list(bodies), ARRAY(sa.Text)),
+        sa.literal(list(bodies.values()), ARRAY(sa.LargeBinary)),
     )
-    rows = [
-        {"destination": contract.destination, "profile_id": one, "digest": digest, "at": now}
-        for one, digest in bodies.items()
-    ]
-    connection.execute(statement, rows)
+    listed = unnested.table_valued("profile_id", "digest", name="listed").render_derived()
+    rows = sa.select(
+        sa.literal(contract.destination), listed.c.profile_id, listed.c.digest, sa.literal(now)
+    )
+    fresh = insert(published).from_select(["destination", "profile_id", "digest", "at"], rows)
+    connection.execute(
+        fresh.on_conflict_do_update(
+            index_elements=["destination", "profile_id"],
+            set_={"digest": fresh.excluded.digest, "at": fresh.excluded.at},
+        )
+    )
 
 
 def _waiting(destination: str) -> tuple[sa.ColumnElement[bool], ...]:

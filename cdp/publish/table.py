@@ -28,6 +28,7 @@ from connectors.base import Row, TableDestination
 from policies.decision import Reason
 
 TABLE_ACTION: Final = "table.publish"
+KEPT: Final = 50_000  # people held in memory between comparing and writing, some 2 kB each
 
 
 @dataclass(slots=True)
@@ -42,6 +43,7 @@ class TableRun:
         default_factory=dict, init=False
     )  # digests of what is written
     _forgotten: list[str] = field(default_factory=list, init=False)
+    _kept: list[list[Rendered]] | None = field(default_factory=list, init=False, repr=False)
 
     def publish(self, *, present: bool) -> tuple[Planned, int]:
         """Write the table if it would differ; return what was found, and the rows written.
@@ -69,14 +71,28 @@ class TableRun:
         for part in compared(connection, self.contract, renderer):
             unchanged += sum(same for _, same in part)
             changed += [one.profile_id for one, same in part if not same]
+            self._keep([one for one, _ in part])
         self._forgotten = to_forget(connection, self.contract)
         missing = count_not_consenting(connection, self.contract)
         return Planned(len(changed), unchanged, missing, len(self._forgotten)), changed
 
+    def _keep(self, people: list[Rendered]) -> None:
+        """Keep what was rendered for writing it; above ``KEPT`` people it is rendered again."""
+        if self._kept is not None:
+            self._kept.append(people)
+            if sum(map(len, self._kept)) > KEPT:
+                self._kept = None
+
+    def _parts(self, connection: sa.Connection, renderer: Renderer) -> Iterator[list[Rendered]]:
+        if self._kept is not None:
+            yield from self._kept
+            return
+        for ids in included_parts(connection, self.contract):
+            yield list(renderer.render(connection, ids).values())
+
     def _rows(self, connection: sa.Connection, renderer: Renderer) -> Iterator[Row]:
         """Yield the rows; the events are committed before the writer learns that it is the end."""
-        for ids in included_parts(connection, self.contract):
-            people = list(renderer.render(connection, ids).values())
+        for people in self._parts(connection, renderer):
             log.append_all(connection, [self._event(one) for one in people])
             for one in people:
                 self._bodies[one.profile_id] = one.digest

@@ -280,7 +280,7 @@ def test_an_altered_audit_log_is_found_and_named(town: Town) -> None:
         victim = connection.execute(
             sa.select(event.c.id, event.c.line).where(event.c.leaf == 0)
         ).one()
-        altered = victim.line.replace('"allow"', '"deny"')
+        altered = victim.line.replace('"decision":"', '"decision":"not ')
         assert altered != victim.line
         connection.execute(sa.update(event).where(event.c.id == victim.id).values(line=altered))
     outcome = town.shell.run("audit", "verify", "--json", code=1)
