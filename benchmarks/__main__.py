@@ -5,9 +5,21 @@ import json
 import sys
 from types import ModuleType
 
-from benchmarks import demo
+from benchmarks import (
+    demo,
+    identity_batch,
+    identity_febrl,
+    identity_historical,
+    identity_online,
+)
 
-BENCHMARKS: dict[str, ModuleType] = {"demo": demo}
+BENCHMARKS: dict[str, ModuleType] = {
+    "demo": demo,
+    "identity.batch": identity_batch,
+    "identity.febrl": identity_febrl,
+    "identity.historical50k": identity_historical,
+    "identity.online": identity_online,
+}
 
 
 def main() -> None:

@@ -1,7 +1,7 @@
 """``cdp.yaml``: what a workspace is wired to, and who works in it."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
@@ -16,12 +16,27 @@ from connectors.declaration import (
     parse_source,
 )
 from connectors.errors import ConnectorError
+from connectors.vocabulary import IDENTITY_FIELDS, PROFILE_FIELDS
+from identity.catalogue import Catalogue, shipped
+from identity.errors import CatalogueError
 from policies.errors import PoliciesError
 from policies.organisation import Organisation, read_organisation
 from policies.vocabulary import Role
 
 VERSION = 1
-_KEYS = frozenset({"version", "organisation", "sources", "destinations", "principals", "trust"})
+_KEYS = frozenset(
+    {
+        "version",
+        "organisation",
+        "identifiers",
+        "sources",
+        "destinations",
+        "principals",
+        "trust",
+    }
+)
+# Names of cells that ingest makes itself; a mapping may not fill them.
+_OWN_CELLS = ("masked_", "raw_", "record_id")
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,6 +60,7 @@ class Declaration:
         principals: by id.
         trust: source names, the most trusted first; where two records of a person give
             the same field, the more trusted source wins.
+        identifiers: the types that ship, and the workspace's own.
     """
 
     folder: Path
@@ -53,6 +69,7 @@ class Declaration:
     destinations: Mapping[str, DestinationDeclaration]
     principals: Mapping[str, PrincipalDeclaration]
     trust: tuple[str, ...]
+    identifiers: Catalogue = field(default_factory=shipped)
 
     def source(self, name: str) -> SourceDeclaration:
         """The source of that name; Stop if the file has none."""
@@ -96,13 +113,19 @@ def parse(content: Any, path: Path) -> Declaration:
             "unknown_key", f"remove it; known are: {', '.join(sorted(_KEYS))}", key=unknown[0]
         )
     try:
-        sources = {n: parse_source(n, e) for n, e in _section(content, "sources", dict).items()}
+        identifiers = _identifiers(_section(content, "identifiers", dict))
+        sources = {
+            n: parse_source(n, e, identifiers.added)
+            for n, e in _section(content, "sources", dict).items()
+        }
         destinations = {
             n: parse_destination(n, e) for n, e in _section(content, "destinations", dict).items()
         }
         organisation = read_organisation(_section(content, "organisation", list))
-    except (ConnectorError, PoliciesError) as error:
+    except (CatalogueError, ConnectorError, PoliciesError) as error:
         raise Stop("declaration_wrong", str(error), path=path) from error
+    for source in sources.values():
+        _require_scopes(source, identifiers)
     trust = tuple(_section(content, "trust", list)) or tuple(sources)
     if set(trust) != set(sources):
         raise Stop("trust_incomplete", "list every source once under trust", path=path)
@@ -120,6 +143,7 @@ def parse(content: Any, path: Path) -> Declaration:
         destinations=MappingProxyType(destinations),
         principals=MappingProxyType(by_id),
         trust=trust,
+        identifiers=identifiers,
     )
 
 
@@ -129,6 +153,29 @@ def _section(content: dict[str, Any], name: str, kind: type) -> Any:
         shape = "a mapping of names" if kind is dict else "a list"
         raise Stop("declaration_wrong", f"write {shape} under {name}", key=name)
     return section
+
+
+def _identifiers(section: dict[str, Any]) -> Catalogue:
+    known = shipped().with_types(section)
+    for name in sorted(known.added):
+        if name in IDENTITY_FIELDS | PROFILE_FIELDS or name.startswith(_OWN_CELLS):
+            raise CatalogueError(
+                f"identifiers.{name}", "name_taken", "Choose another name: Kith uses this one."
+            )
+    return known
+
+
+def _require_scopes(source: SourceDeclaration, identifiers: Catalogue) -> None:
+    """A type of the workspace's own is mapped with a scope exactly where it has one."""
+    for name in sorted(identifiers.added & set(source.fields)):
+        scoped = identifiers[name].scoped
+        if any((spec.scope is not None) != scoped for spec in source.fields[name]):
+            if scoped:
+                scope = identifiers[name].scope
+                rule, step = "scope_missing", f"give the field a scope: its {scope}"
+            else:
+                rule, step = "scope_not_used", "remove the scope: identifiers says it has none"
+            raise Stop(rule, step, source=source.name, field=name)
 
 
 def _principal(

@@ -5,15 +5,16 @@ here. Unknown keys are refused. ``digest`` notices a changed mapping.
 """
 
 import dataclasses
+import difflib
 import ipaddress
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Any, Final, Literal
 from urllib.parse import SplitResult, urlsplit
 
-from connectors.declaration_schema import is_identifier, require
+from connectors.declaration_schema import is_identifier, require, require_plain
 from connectors.digests import sha256_hex
 from connectors.errors import DeclarationError
 from connectors.vocabulary import IDENTITY_FIELDS, PROFILE_FIELDS
@@ -114,16 +115,24 @@ class DestinationDeclaration:
         return _digest(self)
 
 
-def parse_source(name: str, entry: object) -> SourceDeclaration:
+def parse_source(name: str, entry: object, identifiers: Collection[str] = ()) -> SourceDeclaration:
     """Read one entry of ``sources:``.
+
+    Args:
+        name: of the source.
+        entry: as YAML gave it.
+        identifiers: the workspace's own identifier types; a mapping may name them too.
 
     Raises:
         DeclarationError: naming path, rule and next step.
     """
     _require_name(name)
+    require_plain(name, entry)
+    known = IDENTITY_FIELDS.union(identifiers)
+    _require_known_fields(name, entry, known)
     raw = require("source", name, entry)
     attributes = {
-        attribute: _attribute(name, attribute, spec)
+        attribute: _attribute(name, attribute, spec, known | PROFILE_FIELDS)
         for attribute, spec in raw.get("attributes", {}).items()
     }
     return SourceDeclaration(
@@ -200,6 +209,21 @@ def _require_name(name: str) -> None:
         )
 
 
+def _require_known_fields(name: str, entry: object, known: frozenset[str]) -> None:
+    fields = entry.get("fields") if isinstance(entry, Mapping) else None
+    for field in fields if isinstance(fields, Mapping) else ():
+        if isinstance(field, str) and field not in known:
+            near = difflib.get_close_matches(field, known, n=1)
+            advice = f"Did you mean {near[0]}? " if near else ""
+            raise DeclarationError(
+                name,
+                "unknown_field",
+                f"{advice}Known here: {', '.join(sorted(known))}. A new identifier type is "
+                "listed under identifiers in cdp.yaml first.",
+                field=f"fields.{field}",
+            )
+
+
 def _names(value: str | list[str]) -> tuple[str, ...]:
     return (value,) if isinstance(value, str) else tuple(value)
 
@@ -220,9 +244,9 @@ def _field_spec(value: str | dict[str, Any]) -> FieldSpec:
     )
 
 
-def _attribute(source: str, name: str, raw: dict[str, Any]) -> AttributeSpec:
+def _attribute(source: str, name: str, raw: dict[str, Any], taken: frozenset[str]) -> AttributeSpec:
     path = f"attributes.{name}"
-    if name in IDENTITY_FIELDS | PROFILE_FIELDS:
+    if name in taken:
         raise DeclarationError(
             source, "name_taken", "Map it under fields, or choose another name.", field=path
         )

@@ -45,7 +45,7 @@ def require(kind: str, name: str, entry: object) -> dict[str, Any]:
     Raises:
         DeclarationError: naming the path, the rule and the next step.
     """
-    _require_plain(name, entry, ())
+    require_plain(name, entry)
     problem = best_match(_validator(kind).iter_errors(entry))
     if problem is not None:
         raise _sentence(name, problem)
@@ -65,7 +65,12 @@ def dotted(path: Iterable[str | int]) -> str:
     return text.removeprefix(".") or "(top)"
 
 
-def _require_plain(name: str, node: object, path: tuple[str | int, ...]) -> None:
+def require_plain(name: str, node: object, path: tuple[str | int, ...] = ()) -> None:
+    """Refuse keys that are no text, and structures without an end.
+
+    Raises:
+        DeclarationError: naming the path.
+    """
     if len(path) > MAX_DEPTH:
         raise DeclarationError(name, "too_deep", "Write it flat.", field=dotted(path[:3]))
     if isinstance(node, Mapping):
@@ -74,10 +79,10 @@ def _require_plain(name: str, node: object, path: tuple[str | int, ...]) -> None
                 raise DeclarationError(
                     name, "key_not_text", "Put every key in quotes.", field=dotted(path)
                 )
-            _require_plain(name, value, (*path, key))
+            require_plain(name, value, (*path, key))
     elif isinstance(node, list):
         for index, value in enumerate(node):
-            _require_plain(name, value, (*path, index))
+            require_plain(name, value, (*path, index))
 
 
 def _sentence(name: str, problem: ValidationError) -> DeclarationError:

@@ -15,7 +15,9 @@ PERSON_FIELDS: Final = frozenset(
         "phone",
         "email",
         "birth_date",
+        "birth_place",
         "gender",
+        "occupation",
         "national_id",
         "bank_card",
         "tax_number",  # of a person, such as a social security number
@@ -30,7 +32,23 @@ PERSON_FIELDS: Final = frozenset(
 )
 
 # An identifier is unique only inside its scope: an app id, a platform account, a corp, a shop.
-IDENTIFIERS: Final = frozenset({"loyalty_card", "buyer_id", "openid", "unionid", "external_userid"})
+# A workspace names further ones under identifiers: in cdp.yaml.
+IDENTIFIERS: Final = frozenset(
+    {
+        "loyalty_card",
+        "buyer_id",
+        "openid",
+        "official_openid",
+        "unionid",
+        "external_userid",
+        "ouid",
+        "omid",
+        "oaid",
+        "douyin_openid",
+        "device_id",
+        "anonymous_id",
+    }
+)
 
 IDENTITY_FIELDS: Final = PERSON_FIELDS | IDENTIFIERS
 SENSITIVE_FIELDS: Final = frozenset({"national_id", "bank_card"})

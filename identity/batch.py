@@ -1,21 +1,27 @@
 """One full run: a table of keyed features in, people out.
 
-Pure but for DuckDB's memory: nothing is read from or written to disk, and the answer
-depends on the features and the epoch alone.
+Nothing is read from or written to disk, and the answer depends on the features and the
+epoch alone. Records are sorted and compared as numpy arrays, which is several times faster
+than a query engine; memory grows with the number of records and of candidate pairs.
 """
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Protocol
 
-import duckdb
 import numpy as np
 import pyarrow as pa
 
-from identity import clusters, sharing, splink_engine, training
-from identity.blocking import candidates_sql
-from identity.clusters import Ints, Pairs
+from identity import sharing, training
+from identity.candidates import candidates
+from identity.clusters import Constraints, Pairs, Rules, decide
+from identity.columns import Bools, Columns, Ints
 from identity.comparisons import COMPARISONS
+from identity.duckdb_engine import Limits
 from identity.model import Model
+from identity.pairs import places
+from identity.scorer import Compared, Scorer, compare_all
+from identity.sharing import PhoneUse
 
 FLOOR_BITS = 0.0  # even odds: weaker pairs neither make components nor are kept as edges
 Progress = Callable[[str], None]
@@ -29,25 +35,59 @@ class Resolution:
         records: every record id, ascending. Shape (records,).
         anchors: the smallest record id of each record's cluster. Shape (records,).
         edges: the scored pairs of at least ``FLOOR_BITS``.
+        direct: which edges a blocking rule made; the others were scored only because
+            both records are of one component. Shape (edges,).
         compared: how many pairs were scored.
+        judged: the features that were compared, in the order of ``records``.
+        use: the numbers that several people use.
     """
 
     records: Ints
     anchors: Ints
     edges: Pairs
+    direct: Bools
     compared: int
-
-
-@dataclass(frozen=True, slots=True)
-class Limits:
-    """How much of the machine a run may take."""
-
-    memory_mb: int = 2048
-    threads: int = 2
+    judged: Columns
+    use: PhoneUse
 
 
 def _quiet(step: str) -> None:
     del step
+
+
+@dataclass(frozen=True, slots=True)
+class Gathered:
+    """Everything about the records that does not depend on weights: compared, not judged.
+
+    Attributes:
+        judged: the features that are compared, by record id ascending.
+        use: the numbers that several people use.
+        compared: the candidate pairs.
+    """
+
+    judged: Columns
+    use: PhoneUse
+    compared: Compared
+
+
+class Engine(Protocol):
+    """Finds the candidate pairs of all records and compares them, here or elsewhere."""
+
+    def compared(self, judged: Columns) -> Compared:
+        """Every candidate pair, in the order of its records."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Here:
+    """The engine that is always there: this process."""
+
+    limits: Limits
+
+    def compared(self, judged: Columns) -> Compared:
+        """Every candidate pair, in the order of its records."""
+        threads = self.limits.threads
+        return compare_all(judged, *candidates(judged, threads), threads)
 
 
 def resolve(
@@ -56,6 +96,7 @@ def resolve(
     start: Model,
     limits: Limits,
     progress: Progress = _quiet,
+    constraints: Constraints | None = None,
 ) -> tuple[Resolution, Model]:
     """Resolve all records at once.
 
@@ -65,79 +106,84 @@ def resolve(
         start: thresholds and limits of a new epoch.
         limits: memory and threads.
         progress: told the name of each step.
+        constraints: what people decided, between ids of ``features``.
 
     Returns:
         The people found, and the epoch they were found with.
     """
-    connection = open_memory(limits)
-    try:
-        connection.register("delivered", features)
-        chosen = model or start
-        progress("shared numbers")
-        sharing.prepare(connection, "delivered", "person", chosen.most_people)
-        if model is None:
-            chosen = training.train(connection, "person", start, progress=progress)
-        progress("comparing pairs")
-        connection.execute(f"CREATE TEMP TABLE candidate AS {candidates_sql('person')}")
-        pairs = _scored(connection, "candidate", chosen)
-        return _decide(connection, features, pairs, chosen, progress), chosen
-    finally:
-        connection.close()
+    found = gather(features, (model or start).most_people, limits, progress)
+    return conclude(found, model, start, limits, progress, constraints)
 
 
-def open_memory(limits: Limits) -> duckdb.DuckDBPyConnection:
-    """A DuckDB that lives in memory and never spills a feature to disk."""
-    return duckdb.connect(
-        ":memory:",
-        config={
-            "memory_limit": f"{limits.memory_mb}MB",
-            "threads": limits.threads,
-            "temp_directory": "",
-            "preserve_insertion_order": False,
-        },
-    )
+def conclude(
+    found: Gathered,
+    model: Model | None,
+    start: Model,
+    limits: Limits,
+    progress: Progress = _quiet,
+    constraints: Constraints | None = None,
+) -> tuple[Resolution, Model]:
+    """The second half of ``resolve``: what is left once the pairs are compared."""
+    if model is None:
+        model = training.train(found.judged, start, found.compared, limits, progress)
+    return judge(found, model, limits, progress, constraints), model
 
 
-def _scored(connection: duckdb.DuckDBPyConnection, table: str, model: Model) -> Pairs:
-    scored = splink_engine.score(connection, "person", table, COMPARISONS, model)
-    return as_pairs(scored)
-
-
-def as_pairs(scored: pa.Table) -> Pairs:
-    """The columns of ``splink_engine.score`` as arrays."""
-    places = range(len(COMPARISONS))
-    levels = [scored[f"level_{place}"].to_numpy() for place in places]
-    bits = [scored[f"bits_{place}"].to_numpy() for place in places]
-    return Pairs(
-        scored["low"].to_numpy().astype(np.int64),
-        scored["high"].to_numpy().astype(np.int64),
-        scored["weight"].to_numpy().astype(np.float64),
-        np.stack(levels, axis=1).astype(np.int8),
-        np.stack(bits, axis=1).astype(np.float64),
-    )
-
-
-def _decide(
-    connection: duckdb.DuckDBPyConnection,
+def gather(
     features: pa.Table,
-    pairs: Pairs,
+    most_people: int,
+    limits: Limits,
+    progress: Progress = _quiet,
+    engine: Engine | None = None,
+) -> Gathered:
+    """Find the candidates and compare them, here or on another ``engine``.
+
+    The first half of ``resolve``; ``conclude`` is the second.
+    """
+    columns = Columns.of(features).ascending()
+    progress("shared numbers")
+    use = sharing.count_use(columns)
+    judged = sharing.judged(columns, use, most_people)
+    progress("comparing pairs")
+    return Gathered(judged, use, (engine or Here(limits)).compared(judged))
+
+
+def judge(
+    gathered: Gathered,
     model: Model,
-    progress: Progress,
+    limits: Limits,
+    progress: Progress = _quiet,
+    constraints: Constraints | None = None,
 ) -> Resolution:
-    progress("components")
-    found = clusters.components(pairs.low, pairs.high, pairs.weight, FLOOR_BITS)
-    low, high = clusters.missing_pairs(found, pairs.low, pairs.high)
-    connection.register("missing", pa.table({"low": low, "high": high}))
+    """Weigh the compared pairs under an epoch and decide who is one person."""
+    judged, scorer = gathered.judged, Scorer(model)
+    pairs = scorer.weigh(gathered.compared)
+
+    def score(low: Ints, high: Ints) -> Pairs:
+        left, right = places(judged.ids, low), places(judged.ids, high)
+        return scorer.weigh(compare_all(judged, left, right, limits.threads))
+
     progress("judging components")
-    whole = pairs.and_also(_scored(connection, "missing", model)) if len(low) else pairs
-    decided = clusters.partition(
-        found,
-        whole,
-        [comparison.several for comparison in COMPARISONS],
+    decided = decide(
+        judged.ids, pairs, constraints or Constraints.none(), rules_of(model), score, FLOOR_BITS
+    )
+    strong = np.flatnonzero(decided.pairs.weight >= FLOOR_BITS)
+    return Resolution(
+        records=judged.ids,
+        anchors=decided.anchors,
+        edges=decided.pairs.take(strong),
+        direct=strong < len(pairs),
+        compared=len(decided.pairs),
+        judged=judged,
+        use=gathered.use,
+    )
+
+
+def rules_of(model: Model) -> Rules:
+    """What clustering needs to know of an epoch."""
+    return Rules(
+        tuple(comparison.several for comparison in COMPARISONS),
+        tuple(comparison.exclusive for comparison in COMPARISONS),
         model.prior_bits,
         model.join_bits,
     )
-    records = np.sort(features["id"].to_numpy())
-    anchors = np.fromiter((decided.get(r, r) for r in records.tolist()), np.int64, len(records))
-    edges = whole.take(np.flatnonzero(whole.weight >= FLOOR_BITS))
-    return Resolution(records, anchors, edges, len(whole))

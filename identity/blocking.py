@@ -12,66 +12,88 @@ Invariants:
 """
 
 from dataclasses import dataclass
+from functools import reduce
+
+import numpy as np
+import numpy.typing as npt
+
+from identity.columns import Columns, Ints
 
 MOST = 100  # records in one block
 
 
 @dataclass(frozen=True, slots=True)
 class Rule:
-    """One way to become a candidate pair."""
+    """One way to become a candidate pair: a compound key, none as soon as a part is missing.
+
+    The parts are joined by exclusive or. They are keyed hashes of different features and
+    so independent of each other: two compounds are equal when their parts are, and
+    otherwise no oftener than two hashes are.
+
+    Attributes:
+        name: shown to people.
+        together: single features that make one key together.
+        each: a list feature; one key for each of its elements, with ``together``.
+    """
 
     name: str
-    key: str  # SQL giving an integer key, a list of keys, or null
-    several: bool = False
+    together: tuple[str, ...] = ()
+    each: str | None = None
 
 
-def _both(*features: str) -> str:
-    """A compound key, null as soon as one part is missing."""
-    present = " AND ".join(f"{feature} IS NOT NULL" for feature in features)
-    return f"CASE WHEN {present} THEN hash({', '.join(features)}) END"
+@dataclass(frozen=True, slots=True)
+class Keys:
+    """Blocking keys of many records.
 
+    Attributes:
+        rule: the number of the rule. Shape (keys,).
+        key: the key under that rule. Shape (keys,).
+        row: the place of the record. Shape (keys,).
+    """
 
-def _each(several: str, *features: str) -> str:
-    """One compound key per element of a list feature; none as soon as a part is missing."""
-    present = " AND ".join(f"{feature} IS NOT NULL" for feature in features)
-    return (
-        f"CASE WHEN {present} THEN "
-        f"list_transform({several}, lambda k: hash(k, {', '.join(features)})) END"
-    )
+    rule: npt.NDArray[np.int8]
+    key: Ints
+    row: Ints
 
 
 RULES: tuple[Rule, ...] = (
-    Rule("phone", "list_concat(phones_own, phones_shared)", several=True),
-    Rule("unionid", "unionid"),
-    Rule("e-mail", "email"),
-    Rule("ID number", "national_id"),
-    Rule("tax number", "tax_number"),
-    Rule("account", "accounts", several=True),
-    Rule("phone slip and surname", _each("phones_near", "surname"), several=True),
-    Rule("ID number slip and year", _each("national_id_near", "birth_year"), several=True),
-    Rule("tax number slip and year", _each("tax_number_near", "birth_year"), several=True),
-    Rule("name and year", _both("name", "birth_year")),
-    Rule("name and day", _both("name", "birth_day")),
-    Rule("sound and date", _both("sound", "birth")),
-    Rule("surname and date", _both("surname", "birth")),
-    Rule("given name and date", _both("given", "birth")),
-    Rule(
-        "sound and swapped date",
-        "CASE WHEN sound IS NOT NULL AND birth IS NOT NULL THEN "
-        "hash(sound, least(birth, coalesce(birth_swapped, birth))) END",
-    ),
-    Rule("name slip and date", _each("name_near", "birth"), several=True),
-    Rule("name and city", _both("name", "city")),
-    Rule("name and postcode", _both("name", "postcode")),
-    Rule("given name, postcode, number", _both("given", "postcode", "street_number")),
-    Rule("surname, postcode, number", _both("surname", "postcode", "street_number")),
-    Rule("street, number, year", _both("street", "street_number", "birth_year")),
-    Rule("date and postcode", _both("birth", "postcode")),
+    Rule("phone", each="phones_own"),
+    Rule("phone of several people", each="phones_shared"),
+    Rule("unionid", ("unionid",)),
+    Rule("e-mail", ("email",)),
+    Rule("ID number", ("national_id",)),
+    Rule("tax number", ("tax_number",)),
+    Rule("account", each="accounts"),
+    Rule("phone slip and surname", ("surname",), each="phones_near"),
+    Rule("ID number slip and year", ("birth_year",), each="national_id_near"),
+    Rule("tax number slip and year", ("birth_year",), each="tax_number_near"),
+    Rule("name and year", ("name", "birth_year")),
+    Rule("name and day", ("name", "birth_day")),
+    Rule("sound and date", ("sound", "birth")),
+    Rule("surname and date", ("surname", "birth")),
+    Rule("given name and date", ("given", "birth")),
+    Rule("sound and swapped date", ("sound", "birth_least")),
+    Rule("name slip and date", ("birth",), each="name_near"),
+    Rule("name and city", ("name", "city")),
+    Rule("name and postcode", ("name", "postcode")),
+    Rule("given name, postcode, number", ("given", "postcode", "street_number")),
+    Rule("surname, postcode, number", ("surname", "postcode", "street_number")),
+    Rule("street, number, year", ("street", "street_number", "birth_year")),
+    Rule("date and postcode", ("birth", "postcode")),
+    Rule("word of the name and date", ("birth",), each="words"),
+    Rule("two words of the name and year", ("birth_year",), each="word_pairs"),
+    Rule("word slip and postcode", ("postcode",), each="words_near"),
+    Rule("word of the name and postcode area", ("postcode_area",), each="words"),
+    Rule("word slip and birth place", ("birth_place",), each="words_near"),
+    Rule("word of the name and occupation", ("occupation",), each="words"),
+    Rule("birth place and date", ("birth_place", "birth")),
+    Rule("birth place and postcode", ("birth_place", "postcode")),
+    Rule("birth place and occupation", ("birth_place", "occupation")),
 )
 
 
 def candidates_sql(table: str) -> str:
-    """SQL that yields the candidate pairs of ``table`` as ``low``, ``high`` (low < high)."""
+    """DuckDB SQL that yields the candidate pairs of ``table`` as ``low``, ``high`` (low < high)."""
     keyed = " UNION ALL ".join(_keyed(number, rule, table) for number, rule in enumerate(RULES))
     return f"""
         WITH keyed AS ({keyed}),
@@ -85,8 +107,36 @@ def candidates_sql(table: str) -> str:
 
 
 def _keyed(number: int, rule: Rule, table: str) -> str:
-    key = f"unnest({rule.key})" if rule.several else rule.key
+    parts = [*rule.together, *(["k"] if rule.each else [])]
+    key = reduce(lambda one, other: f"xor({one}, {other})", parts)
+    source = f"(SELECT *, unnest({rule.each}) AS k FROM {table})" if rule.each else table
     return (
-        f"SELECT DISTINCT {number} AS rule, key, id FROM "
-        f"(SELECT id, ({key})::UBIGINT AS key FROM {table}) WHERE key IS NOT NULL"
+        f"SELECT DISTINCT {number}::UTINYINT AS rule, {key} AS key, id FROM {source} "
+        "WHERE key IS NOT NULL"
     )
+
+
+def keys_of(columns: Columns) -> Keys:
+    """Every blocking key of every record, as ``candidates_sql`` makes them."""
+    rules, rows, keys = [], [], []
+    for number, rule in enumerate(RULES):
+        row, key = keys_under(rule, columns)
+        rules.append(np.full(len(row), number, np.int8))
+        rows.append(row)
+        keys.append(key)
+    return Keys(np.concatenate(rules), np.concatenate(keys), np.concatenate(rows))
+
+
+def keys_under(rule: Rule, columns: Columns) -> tuple[Ints, Ints]:
+    """The records (places) and their keys under one rule."""
+    if rule.each is None:
+        row, key = np.arange(len(columns)), np.zeros(len(columns), np.int64)
+    else:
+        lists = columns.lists[rule.each]
+        row, key = lists.rows(), lists.keys
+    told = np.ones(len(row), np.bool_)
+    for feature in rule.together:
+        part = columns.singles[feature][row]
+        told &= part != 0
+        key = key ^ part
+    return row[told], key[told]

@@ -4,224 +4,172 @@ Pairs alone cannot decide. A till record and a WeCom contact may have little to 
 each other directly, while the mini-program account between them speaks to both; and a
 family on one phone forms one component although its members contradict each other. So
 two groups of records are compared as two people would be, one kind of evidence at a
-time:
-
-* of what a person can have several of (phones, mail addresses, accounts), the best
-  agreement between the groups counts: a second phone is no contradiction;
-* of what a person has one of (name, birth date, gender), the mean over all pairs that
-  can be compared counts: one clerk's slip is outvoted, a different person is not;
-* the prior counts once.
-
-The two groups with the most evidence are joined first, again and again, until no two
-groups have enough. This is agglomerative clustering with a linkage per comparison.
+time (`identity/evidence.py`). The two groups with the most evidence are joined first,
+again and again, until no two groups have enough. This is agglomerative clustering with a
+linkage per comparison; it cuts a single weak bridge between two groups, because the whole
+of both groups is weighed against it.
 
 Invariants:
-    1. The partition depends on the records, the pairs and the epoch; never on the order
-       in which they are given (ties are broken by the smallest record id).
-    2. A component is decided from its own pairs alone.
-    3. No component is too large: above ``LARGEST`` records the floor that makes
-       components is raised, within that component only, until its parts are small enough.
+    1. The partition depends on the records, the pairs, the constraints and the epoch;
+       never on the order in which they are given (ties are broken by the smallest record
+       ids).
+    2. A component is decided from its own records, pairs and constraints alone, whatever
+       its size. Components are connected over pairs of at least the floor and must links.
+    3. Records that must be one person are together. A must link outweighs any evidence,
+       an exclusive comparison included.
+    4. Records that cannot be one person are never together, and neither are two that an
+       exclusive comparison tells apart (unless a must link joins those two). Must and
+       cannot links that contradict each other are an error that names the records.
+    5. A component in which every pair was scored and has enough bits is one person, unless
+       invariant 4 speaks against it.
+    6. No component takes the service down. Above ``LARGEST`` records the floor is raised,
+       within that component only, up to the bits that make one person. What is still too
+       large is decided over the pairs that were scored, in E log E.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import dataclass, replace
 
 import numpy as np
-import numpy.typing as npt
 
-Ints = npt.NDArray[np.int64]
-Floats = npt.NDArray[np.float64]
-Levels = npt.NDArray[np.int8]
+from identity.agglomerate import dense
+from identity.components import LARGEST, Parts, all_pairs, connected, missing_pairs, parts
+from identity.constraints import Constraints, contradictions
+from identity.crowd import sparse
+from identity.errors import ContradictoryConstraintsError, UnscoredPairsError
+from identity.evidence import Evidence, Rules, contradicted
+from identity.pairs import Bools, Floats, Ints, Levels, Pairs, places
 
-LARGEST = 200  # records refined together: the work grows with the cube
-RAISE = 2.0  # bits by which the floor is raised for a component that is too large
+__all__ = [
+    "LARGEST",
+    "Constraints",
+    "Decided",
+    "Floats",
+    "Ints",
+    "Levels",
+    "Pairs",
+    "Rules",
+    "contradictions",
+    "decide",
+]
+
+Score = Callable[[Ints, Ints], Pairs]
 
 
 @dataclass(frozen=True, slots=True)
-class Pairs:
-    """Scored pairs of records.
+class Decided:
+    """Who is one person.
 
     Attributes:
-        low, high: record ids, low < high, each pair once. Shape (pairs,).
-        weight: bits in all, prior included. Shape (pairs,).
-        levels: level numbers, -1 for missing. Shape (pairs, comparisons).
-        bits: bits per comparison, 0 where missing. Shape (pairs, comparisons).
+        anchors: the smallest record id of each record's person. Shape (records,).
+        pairs: the pairs given, and those that were scored to judge components whole.
+        crowded: the smallest record ids of the components that were larger than
+            ``LARGEST``, ascending.
     """
 
+    anchors: Ints
+    pairs: Pairs
+    crowded: Ints
+
+
+@dataclass(frozen=True, slots=True)
+class _Inside:
+    """The pairs inside parts: their rows, and the places of their two records."""
+
+    rows: Ints
     low: Ints
     high: Ints
-    weight: Floats
-    levels: Levels
-    bits: Floats
 
-    def __len__(self) -> int:
-        return len(self.low)
+    @classmethod
+    def of(cls, found: Parts, low: Ints, high: Ints) -> "_Inside":
+        """Those of the pairs whose two records are in one part."""
+        rows = np.flatnonzero((low >= 0) & (high >= 0) & (found.home[low] == found.home[high]))
+        return cls(rows, low[rows], high[rows])
 
-    def take(self, rows: Ints | npt.NDArray[np.bool_]) -> "Pairs":
-        """The pairs at ``rows``."""
-        return Pairs(
-            self.low[rows], self.high[rows], self.weight[rows], self.levels[rows], self.bits[rows]
-        )
-
-    def and_also(self, other: "Pairs") -> "Pairs":
-        """These pairs followed by the others."""
-        return Pairs(
-            np.concatenate((self.low, other.low)),
-            np.concatenate((self.high, other.high)),
-            np.concatenate((self.weight, other.weight)),
-            np.concatenate((self.levels, other.levels)),
-            np.concatenate((self.bits, other.bits)),
-        )
+    def take(self, chosen: Bools) -> "_Inside":
+        """The chosen pairs."""
+        return _Inside(self.rows[chosen], self.low[chosen], self.high[chosen])
 
 
-def components(low: Ints, high: Ints, weight: Floats, floor: float = 0.0) -> dict[int, int]:
-    """Connected components over the pairs of at least ``floor`` bits, none above ``LARGEST``.
-
-    Returns:
-        The component (its smallest record id) of every record that has such a pair.
-    """
-    strong = weight >= floor
-    found = _connected(low[strong], high[strong])
-    sizes: dict[int, int] = {}
-    for component in found.values():
-        sizes[component] = sizes.get(component, 0) + 1
-    for component in [c for c, size in sizes.items() if size > LARGEST]:
-        inside = (
-            np.fromiter((found.get(int(a)) == component for a in low), np.bool_, len(low)) & strong
-        )
-        members = [record for record, c in found.items() if c == component]
-        for record in members:
-            del found[record]
-        found |= components(low[inside], high[inside], weight[inside], floor + RAISE)
-    return found
-
-
-def _connected(low: Ints, high: Ints) -> dict[int, int]:
-    """Union-find with the smallest id as the root."""
-    parent: dict[int, int] = {}
-
-    def root(record: int) -> int:
-        while parent[record] != record:
-            parent[record] = parent[parent[record]]
-            record = parent[record]
-        return record
-
-    for a, b in zip(low.tolist(), high.tolist(), strict=True):
-        one = root(parent.setdefault(a, a))
-        other = root(parent.setdefault(b, b))
-        if one != other:
-            parent[max(one, other)] = min(one, other)
-    return {record: root(record) for record in parent}
-
-
-def missing_pairs(found: Mapping[int, int], low: Ints, high: Ints) -> tuple[Ints, Ints]:
-    """The pairs inside a component that were never scored, so that it can be judged whole."""
-    known = set(zip(low.tolist(), high.tolist(), strict=True))
-    members: dict[int, list[int]] = {}
-    for record, component in sorted(found.items()):
-        members.setdefault(component, []).append(record)
-    missing = [
-        (a, b)
-        for records in members.values()
-        for place, a in enumerate(records)
-        for b in records[place + 1 :]
-        if (a, b) not in known
-    ]
-    absent = np.array(missing, np.int64).reshape(-1, 2)
-    return absent[:, 0], absent[:, 1]
-
-
-def partition(
-    found: Mapping[int, int],
+def decide(
+    records: Ints,
     pairs: Pairs,
-    several: Sequence[bool],
-    prior_bits: float,
-    join_bits: float,
-) -> dict[int, int]:
+    constraints: Constraints,
+    rules: Rules,
+    score: Score,
+    floor: float = 0.0,
+) -> Decided:
     """Decide every component.
 
     Args:
-        found: the component of each record, as ``components`` gives it.
-        pairs: every pair inside the components, scored.
-        several: per comparison, whether a person can have several such values.
-        prior_bits: the epoch's prior in bits.
-        join_bits: the evidence two groups need to be one person.
+        records: record ids, ascending: all, or any that are whole components.
+        pairs: scored pairs; pairs and constraints that go beyond ``records`` are left out.
+        constraints: what people have decided.
+        rules: of the epoch.
+        score: scores pairs (low, high) of records, in any order. Called at most once, with
+            the pairs inside components that were not given.
+        floor: bits from which on a pair makes a component.
 
-    Returns:
-        The cluster (its smallest record id) of every record in ``found``.
+    Raises:
+        ContradictoryConstraintsError: two records must and cannot be one person.
+        UnscoredPairsError: ``score`` did not score every pair.
     """
-    clusters: dict[int, int] = {}
-    many = np.array(several)
-    for records, inside in _by_component(found, pairs):
-        if inside.weight.min() >= join_bits:
-            clusters.update(dict.fromkeys(records, records[0]))
-        elif len(records) == 2:
-            clusters.update({record: record for record in records})
-        else:
-            clusters.update(_agglomerate(records, inside, many, prior_bits, join_bits))
-    return clusters
+    known = constraints.within(records)
+    must = known.must_low, known.must_high
+    unit = connected(len(records), *must)
+    _refuse_contradictions(records, unit, known)
+    low, high = places(records, pairs.low), places(records, pairs.high)
+    weight = np.where((low >= 0) & (high >= 0), pairs.weight, -np.inf)
+    found = parts((low, high), weight, must, len(records), (floor, rules.join_bits))
+    inside = _Inside.of(found, low, high)
+    absent = missing_pairs(found, inside.low, inside.high)
+    if len(absent[0]):
+        extra = score(records[absent[0]], records[absent[1]])
+        if len(extra) != len(absent[0]):
+            raise UnscoredPairsError(len(absent[0]), len(extra))
+        pairs = pairs.and_also(extra)
+        low = np.concatenate((low, places(records, extra.low)))
+        high = np.concatenate((high, places(records, extra.high)))
+        inside = _Inside.of(found, low, high)
+    cannot = _Inside.of(found, known.cannot_low, known.cannot_high)
+    people = _people(found, inside, pairs, unit, cannot, rules)
+    return Decided(records[people], pairs, records[found.crowds])
 
 
-def _by_component(found: Mapping[int, int], pairs: Pairs) -> Iterator[tuple[list[int], Pairs]]:
-    """Each component's records (ascending) and pairs, in the order of its smallest record."""
-    members: dict[int, list[int]] = {}
-    for record, component in sorted(found.items()):
-        members.setdefault(component, []).append(record)
-    home = np.fromiter((found.get(a, -1) for a in pairs.low.tolist()), np.int64, len(pairs))
-    away = np.fromiter((found.get(b, -2) for b in pairs.high.tolist()), np.int64, len(pairs))
-    rows = np.flatnonzero(home == away)
-    if not len(rows):
-        return
-    rows = rows[np.lexsort((pairs.high[rows], pairs.low[rows], home[rows]))]
-    ordered = pairs.take(rows)
-    starts = np.flatnonzero(np.r_[True, np.diff(home[rows]) != 0])
-    ends = np.r_[starts[1:], len(rows)]
-    for start, end in zip(starts.tolist(), ends.tolist(), strict=True):
-        inside = ordered.take(np.arange(start, end))
-        yield members[found[int(inside.low[0])]], inside
+def _refuse_contradictions(records: Ints, unit: Ints, known: Constraints) -> None:
+    both = unit[known.cannot_low] == unit[known.cannot_high]
+    if both.any():
+        low, high = records[known.cannot_low[both]], records[known.cannot_high[both]]
+        raise ContradictoryConstraintsError(*min(zip(low.tolist(), high.tolist(), strict=True)))
 
 
-def _agglomerate(
-    records: list[int], pairs: Pairs, several: npt.NDArray[np.bool_], prior: float, join: float
-) -> dict[int, int]:
-    """Join the two groups with the most evidence until no two have ``join`` bits."""
-    size = len(records)
-    one, other = np.searchsorted(records, pairs.low), np.searchsorted(records, pairs.high)
-    told = pairs.levels >= 0
-    # For "several" the best agreement, for the others sum and count of what was told.
-    best = np.full((size, size, int(several.sum())), -np.inf)
-    total = np.zeros((size, size, int((~several).sum())))
-    count = np.zeros_like(total)
-    for a, b in ((one, other), (other, one)):
-        best[a, b] = np.where(told[:, several], pairs.bits[:, several], -np.inf)
-        total[a, b] = np.where(told[:, ~several], pairs.bits[:, ~several], 0.0)
-        count[a, b] = told[:, ~several]
-    score = _evidence(best, total, count, prior)
-    np.fill_diagonal(score, -np.inf)
-    group = np.arange(size)
-    while True:
-        # argmax takes the first of equals: the groups with the smallest record ids.
-        keep, gone = divmod(int(score.argmax()), size)
-        if score[keep, gone] < join:
-            break
-        keep, gone = min(keep, gone), max(keep, gone)
-        group[group == gone] = keep
-        for side in (best, total, count):
-            merged = np.maximum(side[keep], side[gone]) if side is best else side[keep] + side[gone]
-            side[keep], side[:, keep] = merged, merged
-        fresh = _evidence(best[keep], total[keep], count[keep], prior)
-        alive = np.isfinite(score[keep])
-        alive[gone] = False
-        score[keep] = np.where(alive, fresh, -np.inf)
-        score[:, keep] = score[keep]
-        score[gone] = score[:, gone] = -np.inf
-    return {record: records[group[place]] for place, record in enumerate(records)}
-
-
-def _evidence(best: Floats, total: Floats, count: Floats, prior: float) -> Floats:
-    """Bits between groups: the prior once, then one term per comparison."""
-    mean = np.divide(total, count, out=np.zeros_like(total), where=count > 0)
-    # Rounded, so that equal evidence added in another order is still a tie.
-    several: Floats = np.where(np.isfinite(best), best, 0.0).sum(axis=-1)
-    rounded: Floats = np.round(prior + several + mean.sum(axis=-1), 9)
-    return rounded
+def _people(
+    found: Parts, inside: _Inside, pairs: Pairs, unit: Ints, cannot: _Inside, rules: Rules
+) -> Ints:
+    """The smallest place of each record's person, for all parts at once."""
+    home, size = found.home, len(unit)
+    sizes = np.bincount(home, minlength=size)
+    apart = contradicted(pairs.levels, rules)[inside.rows]
+    apart &= unit[inside.low] != unit[inside.high]
+    # A part agrees if every pair was scored, none is too weak and none is forbidden.
+    agrees = np.bincount(home[inside.low], minlength=size) == all_pairs(sizes)
+    agrees[home[inside.low[pairs.weight[inside.rows] < rules.join_bits]]] = False
+    agrees[home[inside.low[apart]]] = False
+    agrees[home[cannot.low]] = False
+    people = np.where(agrees[home], home, unit)
+    # Of two records that do not agree there is nothing more to say.
+    hard = (~agrees & (sizes > 2))[home]
+    if not hard.any():
+        return people
+    inside, cannot = inside.take(hard[inside.low]), cannot.take(hard[cannot.low])
+    told = replace(pairs.take(inside.rows), low=inside.low, high=inside.high)
+    evidence = Evidence.of(told, rules, size).between(unit, (cannot.low, cannot.high))
+    units = np.flatnonzero(hard & (unit == np.arange(size)))
+    for crowded, join in ((False, dense), (True, sparse)):
+        mine = units[found.crowded[units] == crowded]
+        if not len(mine):
+            continue
+        told_here = found.crowded[evidence.low] == crowded
+        known = evidence if told_here.all() else evidence.take(told_here)
+        people[mine] = join(mine, home[mine], known, rules)
+    return np.where(hard, people[unit], people)

@@ -1,9 +1,8 @@
 """How two records are compared: one comparison per kind of evidence, each with levels.
 
-A level is a condition over the features of a left (``x_l``) and a right (``x_r``)
-record, in SQL that DuckDB and Spark both read. The first level that holds is the
-pair's level. A comparison whose *missing* condition holds says nothing at all:
-absence of evidence is not evidence.
+A level is a condition over the features of two records (``identity.conditions``). The
+first level that holds is the pair's level. A comparison whose *missing* condition holds
+says nothing at all: absence of evidence is not evidence.
 
 Invariants:
     1. A condition is symmetric: exchanging left and right gives the same level.
@@ -14,7 +13,27 @@ Invariants:
 
 from dataclasses import dataclass
 
+import numpy as np
+import numpy.typing as npt
+
+from identity.conditions import (
+    Condition,
+    Dialect,
+    Sides,
+    both,
+    crossed,
+    either,
+    equal,
+    every,
+    lacking,
+    negated,
+    shared,
+    unequal,
+    unless_told,
+)
+
 MISSING = -1
+Levels = npt.NDArray[np.int8]
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,7 +41,7 @@ class Level:
     """One degree of agreement."""
 
     label: str
-    condition: str  # SQL over columns with _l and _r; empty for "differs"
+    condition: Condition | None  # None for "differs"
     frequency_of: str | None = None  # the feature whose value frequency sharpens this level
 
 
@@ -32,21 +51,30 @@ class Comparison:
 
     Attributes:
         name: a short name, shown to people.
-        features: the columns the conditions read.
-        missing: SQL that holds when one side has nothing to compare.
+        missing: holds when there is nothing to compare.
         levels: from the best down; the last is "differs".
         several: whether a person can rightly hold several values (phones, mail
             addresses). Then a second value is no contradiction, and a cluster keeps the
             best agreement instead of the mean.
-        contradicts: whether "differs" may count against a match at all.
+        exclusive: whether two values that differ prove two people, whatever else agrees.
     """
 
     name: str
-    features: tuple[str, ...]
-    missing: str
+    missing: Condition
     levels: tuple[Level, ...]
     several: bool = False
-    contradicts: bool = True
+    exclusive: bool = False
+
+    @property
+    def features(self) -> tuple[str, ...]:
+        """The columns that the conditions read, each once."""
+        conditions = [self.missing, *(one.condition for one in self.levels if one.condition)]
+        return tuple(dict.fromkeys(f for condition in conditions for f in condition.features()))
+
+    @property
+    def sharpened(self) -> bool:
+        """Whether some level weighs a rare value more than a common one."""
+        return any(level.frequency_of for level in self.levels)
 
     def level_number(self, place: int) -> int:
         """The number of the level at ``place`` in ``levels`` (best first)."""
@@ -59,84 +87,76 @@ class Comparison:
         )
 
 
-def _missing(feature: str) -> str:
-    return f"{feature}_l IS NULL OR {feature}_r IS NULL"
-
-
-def _empty(feature: str) -> str:
-    return f"len({feature}_l) = 0 OR len({feature}_r) = 0"
-
-
-def _equal(feature: str) -> str:
-    return f"{feature}_l = {feature}_r"
-
-
-def _shared(feature: str) -> str:
-    return f"list_has_any({feature}_l, {feature}_r)"
-
-
-_DIFFERS = Level("differs", "")
+_DIFFERS = Level("differs", None)
 
 
 def _value(name: str, feature: str, *, near: bool = False, frequency: bool = False) -> Comparison:
     """Equal, optionally one slip apart, or different."""
-    levels = [Level("equal", _equal(feature), feature if frequency else None)]
+    levels = [Level("equal", equal(feature), feature if frequency else None)]
     if near:
-        levels.append(Level("one slip apart", _shared(f"{feature}_near")))
-    features = (feature, f"{feature}_near") if near else (feature,)
-    return Comparison(name, features, _missing(feature), (*levels, _DIFFERS))
+        levels.append(Level("one slip apart", shared(f"{feature}_near")))
+    return Comparison(name, lacking(feature), (*levels, _DIFFERS))
 
 
 NAME = Comparison(
     "name",
-    ("name", "sound", "surname", "given", "given_end", "name_near", "given_near", "surname_near"),
-    "coalesce(name_l, surname_l, given_end_l) IS NULL"
-    " OR coalesce(name_r, surname_r, given_end_r) IS NULL"
     # A surname on one side and the end of a given name on the other: nothing to compare.
-    " OR coalesce(name_l - name_r, surname_l - surname_r, given_end_l - given_end_r) IS NULL",
+    negated(either(both("name"), both("words"), both("surname"), both("given_end"))),
     (
-        Level("equal", _equal("name"), "name"),
-        Level("sounds the same", _equal("sound"), "sound"),
-        Level("one slip apart", _shared("name_near")),
+        Level("equal", equal("name"), "name"),
+        Level("sounds the same", equal("sound"), "sound"),
+        Level("one slip apart", shared("name_near")),
         Level(
-            "same given name, surname one slip apart or other way round",
-            f"{_equal('given')} OR ({_shared('given_near')} AND {_shared('surname_near')})"
-            " OR (given_l = surname_r AND given_r = surname_l)",
-        ),
-        Level(
-            "what is visible agrees",
-            f"(name_l IS NULL OR name_r IS NULL) AND coalesce({_equal('surname')}, TRUE)"
-            f" AND coalesce({_equal('given_end')}, TRUE)",
+            "same surname, two words in common",
+            every(equal("surname"), shared("word_pairs")),
             "surname",
         ),
         Level(
-            "same surname only",
-            f"{_equal('surname')} AND name_l IS NOT NULL AND name_r IS NOT NULL",
+            "both parts one slip apart or other way round",
+            either(
+                every(shared("given_near"), shared("surname_near")),
+                crossed("given", "surname"),
+            ),
         ),
+        Level("two words in common", shared("word_pairs")),
+        Level("same given name", equal("given"), "given"),
+        Level(
+            "what is visible agrees",
+            every(
+                lacking("name"),
+                lacking("words"),
+                unless_told("surname"),
+                unless_told("given_end"),
+            ),
+            "surname",
+        ),
+        # One record gives a single word, and it is a word of the other's name.
+        Level("the only word agrees", every(lacking("name"), shared("words"))),
+        Level("same surname only", every(equal("surname"), both("name")), "surname"),
+        Level("surname one slip apart", every(both("name"), shared("surname_near"))),
+        Level("a word in common or a slip apart", shared("words_near")),
         _DIFFERS,
     ),
 )
 
 # Two names that nothing reconciles. On a number of several people they say "family", and
 # everything else a family shares (the address) would otherwise say "match".
-_NAMES_CONTRADICT = (
-    "(coalesce(name_l <> name_r AND sound_l <> sound_r"
-    " AND NOT list_has_any(name_near_l, name_near_r), FALSE)"
-    " OR coalesce((name_l IS NULL OR name_r IS NULL) AND surname_l <> surname_r, FALSE))"
+_NAMES_CONTRADICT = either(
+    every(unequal("name"), unequal("sound"), negated(shared("name_near"))),
+    every(lacking("name"), unequal("surname")),
 )
 
 PHONE = Comparison(
     "phone",
-    ("phones_own", "phones_shared", "phones_near", "name", "sound", "surname", "name_near"),
-    "len(phones_own_l) + len(phones_shared_l) = 0 OR len(phones_own_r) + len(phones_shared_r) = 0",
+    lacking("phones_own", "phones_shared"),
     (
-        Level("same number, of one person", _shared("phones_own")),
+        Level("same number, of one person", shared("phones_own")),
         Level(
             "same number, used by several people",
-            f"{_shared('phones_shared')} AND NOT {_NAMES_CONTRADICT}",
+            every(shared("phones_shared"), negated(_NAMES_CONTRADICT)),
         ),
-        Level("one slip apart", f"{_shared('phones_near')} AND NOT {_shared('phones_shared')}"),
-        Level("same number under another name", _shared("phones_shared")),
+        Level("one slip apart", every(shared("phones_near"), negated(shared("phones_shared")))),
+        Level("same number under another name", shared("phones_shared")),
         _DIFFERS,
     ),
     several=True,
@@ -144,83 +164,106 @@ PHONE = Comparison(
 
 BIRTH = Comparison(
     "birth date",
-    ("birth", "birth_swapped", "birth_year", "birth_day", "birth_near"),
-    _missing("birth"),
+    # An ID number contains the date: where it is equal, the date says nothing new.
+    either(lacking("birth"), equal("national_id")),
     (
-        Level("equal", _equal("birth")),
-        Level("day and month exchanged", "birth_l = birth_swapped_r"),
-        Level("one slip apart", _shared("birth_near")),
-        Level("same day, other year", _equal("birth_day")),
-        Level("same year only", _equal("birth_year")),
+        # Where only a year is known, registers write its first day.
+        Level("equal", equal("birth"), "birth"),
+        Level("day and month exchanged", crossed("birth", "birth_swapped")),
+        Level(
+            "one slip apart in the year",
+            every(shared("birth_near"), equal("birth_day")),
+            "birth_day",
+        ),
+        Level("one slip apart in the day", shared("birth_near")),
+        Level("same day, other year", equal("birth_day"), "birth_day"),
+        Level("same year only", equal("birth_year")),
         _DIFFERS,
     ),
 )
 
 EMAIL = Comparison(
     "e-mail",
-    ("email", "email_local"),
-    _missing("email"),
+    lacking("email"),
     (
-        Level("equal", _equal("email")),
-        Level("same name at another provider", _equal("email_local")),
+        Level("equal", equal("email")),
+        Level("same name at another provider", equal("email_local")),
         _DIFFERS,
     ),
     several=True,
 )
 
 UNIONID = Comparison(
-    "unionid",
-    ("unionid",),
-    _missing("unionid"),
-    (Level("equal", _equal("unionid")), _DIFFERS),
-    several=True,
+    "unionid", lacking("unionid"), (Level("equal", equal("unionid")), _DIFFERS), several=True
 )
 
+# A second card or account is no contradiction, so that only agreement says something.
 ACCOUNTS = Comparison(
     "account",
-    ("accounts",),
-    "NOT list_has_any(accounts_l, accounts_r)",
-    (Level("same card or account", _shared("accounts")), _DIFFERS),
+    negated(shared("accounts")),
+    (Level("same card or account", shared("accounts")), _DIFFERS),
     several=True,
-    contradicts=False,
 )
 
-_STREET_AND_NUMBER = f"{_equal('street')} AND {_equal('street_number')}"
-_LOCALITY = f"({_equal('district')} OR {_equal('postcode')})"
-_LOCALITY_NEAR = f"({_shared('district_near')} OR {_shared('postcode_near')})"
-_STREET_NEAR = _shared("street_near")
+# An ID number has a check digit: two that differ in more than a slip are two people's.
+NATIONAL_ID = Comparison(
+    "ID number",
+    lacking("national_id"),
+    (
+        Level("equal", equal("national_id")),
+        Level("one slip apart", shared("national_id_near")),
+        _DIFFERS,
+    ),
+    exclusive=True,
+)
+
+GENDER = Comparison(
+    "gender",
+    # An ID number contains the gender as well.
+    either(lacking("gender"), equal("national_id")),
+    (Level("equal", equal("gender")), _DIFFERS),
+)
+
+_LOCALITY = either(equal("district"), equal("postcode"))
+_LOCALITY_NEAR = either(shared("district_near"), shared("postcode_near"))
 
 # One comparison: whoever moves house changes street, number and district together.
 ADDRESS = Comparison(
     "address",
-    (
-        "street",
-        "street_number",
-        "district",
-        "postcode",
-        "street_near",
-        "district_near",
-        "postcode_near",
-    ),
-    "(street_l IS NULL OR street_r IS NULL) AND (district_l IS NULL OR district_r IS NULL)"
-    " AND (postcode_l IS NULL OR postcode_r IS NULL)",
+    every(lacking("street"), lacking("district"), lacking("postcode")),
     (
         Level(
             "same house",
-            f"{_STREET_AND_NUMBER} AND coalesce({_LOCALITY} OR {_LOCALITY_NEAR}, TRUE)",
+            every(
+                equal("street"),
+                equal("street_number"),
+                either(_LOCALITY, _LOCALITY_NEAR, every(lacking("district"), lacking("postcode"))),
+            ),
         ),
         Level(
             "same house but for a slip",
-            f"({_STREET_NEAR} AND coalesce({_equal('street_number')}, TRUE))"
-            f" OR ({_equal('street_number')} AND {_LOCALITY})",
+            either(
+                every(shared("street_near"), unless_told("street_number")),
+                every(equal("street_number"), _LOCALITY),
+            ),
         ),
         Level(
             "same street or same district and postcode",
-            f"{_STREET_NEAR} OR ({_equal('district')} AND {_equal('postcode')})",
+            either(shared("street_near"), every(equal("district"), equal("postcode"))),
         ),
-        Level("same district or postcode", f"{_LOCALITY} OR {_LOCALITY_NEAR}"),
+        Level("same district or postcode", _LOCALITY),
+        Level("district or postcode one slip apart", _LOCALITY_NEAR),
+        Level("same postcode area", equal("postcode_area")),
         _DIFFERS,
     ),
+    several=True,
+)
+
+# A second occupation is no contradiction.
+OCCUPATION = Comparison(
+    "occupation",
+    lacking("occupation"),
+    (Level("equal", equal("occupation"), "occupation"), _DIFFERS),
     several=True,
 )
 
@@ -230,21 +273,68 @@ COMPARISONS: tuple[Comparison, ...] = (
     BIRTH,
     UNIONID,
     EMAIL,
-    _value("ID number", "national_id", near=True),
+    NATIONAL_ID,
     _value("tax number", "tax_number", near=True),
     ACCOUNTS,
-    _value("gender", "gender"),
+    GENDER,
     _value("city", "city", frequency=True),
+    _value("birth place", "birth_place", frequency=True),
+    OCCUPATION,
     ADDRESS,
 )
+SHARPENED = tuple(place for place, one in enumerate(COMPARISONS) if one.sharpened)
 
 
-def level_sql(comparison: Comparison) -> str:
+def level_sql(comparison: Comparison, dialect: Dialect = Dialect.DUCKDB) -> str:
     """One SQL expression that gives the level number of a pair."""
-    cases = [f"WHEN {comparison.missing} THEN {MISSING}"]
+    cases = [f"WHEN {comparison.missing.sql(dialect)} THEN {MISSING}"]
     cases += [
-        f"WHEN {level.condition} THEN {comparison.level_number(place)}"
+        f"WHEN {level.condition.sql(dialect)} THEN {comparison.level_number(place)}"
         for place, level in enumerate(comparison.levels)
         if level.condition
     ]
     return f"CASE {' '.join(cases)} ELSE 0 END"
+
+
+def frequency_key_sql(comparison: Comparison, level: str) -> str:
+    """SQL for the value whose frequency sharpens the pair's level; null for none.
+
+    Args:
+        comparison: one of ``COMPARISONS``.
+        level: SQL for its level number.
+    """
+    cases = [
+        f"WHEN {comparison.level_number(place)} "
+        f"THEN coalesce({one.frequency_of}_l, {one.frequency_of}_r)"
+        for place, one in enumerate(comparison.levels)
+        if one.frequency_of
+    ]
+    return f"CASE {level} {' '.join(cases)} END"
+
+
+def level_numbers(comparison: Comparison, sides: Sides) -> Levels:
+    """The level number of every pair. Shape (pairs,)."""
+    numbers = np.zeros(len(sides), np.int8)
+    missing = sides.known(comparison.missing)
+    numbers[missing] = MISSING
+    undecided = ~missing
+    for place, level in enumerate(comparison.levels):
+        if level.condition is None or not undecided.any():
+            break
+        here = undecided & level.condition.holds(sides, undecided)
+        numbers[here] = comparison.level_number(place)
+        undecided &= ~here
+    return numbers
+
+
+def frequency_keys(comparison: Comparison, numbers: Levels, sides: Sides) -> npt.NDArray[np.int64]:
+    """The value whose frequency sharpens each pair's level; 0 for none. Shape (pairs,)."""
+    keys = np.zeros(len(sides), np.int64)
+    for place, level in enumerate(comparison.levels):
+        if level.frequency_of:
+            here = np.flatnonzero(numbers == comparison.level_number(place))
+            if not len(here):
+                continue
+            left, right = sides.single(level.frequency_of)
+            keys[here] = np.where(left != 0, left, right)[here]
+    return keys

@@ -17,11 +17,12 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
+import numpy.typing as npt
 import pyarrow as pa
 
 from identity.errors import FeatureVersionError
 
-VERSION = 1
+VERSION = 2
 MAX_KEYS = 255  # of one list feature in one record; more are noise, not evidence
 
 
@@ -62,11 +63,27 @@ FEATURES: tuple[Feature, ...] = (
     _one("street_number", "the house number"),
     _one("district", "district, suburb or county"),
     _one("postcode", "the postal code"),
+    _one("postcode_area", "the postal code but for its last part"),
     _one("city", "the city"),
+    _one("region", "state or province"),
+    _one("id_region", "the county in an ID number: its first six digits"),
+    _one("birth_place", "the place of birth"),
+    _one("occupation", "the occupation, as registers write it"),
     _several("phones", "every own phone, E.164; no placeholder, no privacy number"),
     _several("phones_near", "each phone and all its one-deletion neighbours"),
-    _several("name_near", "the name and its one-deletion neighbours; the surname stays"),
-    _several("given_near", "the given name and its one-deletion neighbours"),
+    _several("phone_tail", "the last four digits of each phone"),
+    _several("phone_head", "the first seven digits of each mobile; country and area elsewhere"),
+    _several(
+        "name_near",
+        "the name, its one-deletion neighbours, the names it may be short for; same surname",
+    ),
+    _several(
+        "given_near",
+        "the given name, its one-deletion neighbours and the names it may be short for",
+    ),
+    _several("words", "every word of a name in letters"),
+    _several("words_near", "each word, its one-deletion neighbours, the names it may be short for"),
+    _several("word_pairs", "every two words of a name in letters, whatever their order"),
     _several("surname_near", "the surname and its one-deletion neighbours"),
     _several("birth_near", "the birth date's digits and their one-deletion neighbours"),
     _several("national_id_near", "the ID number and its one-deletion neighbours"),
@@ -79,12 +96,17 @@ FEATURES: tuple[Feature, ...] = (
 SINGLE = tuple(feature.name for feature in FEATURES if not feature.several)
 MULTIPLE = tuple(feature.name for feature in FEATURES if feature.several)
 
-# Layout, little endian: version (1 byte), length of each list (1 byte each), each
-# single feature (8 bytes, 0 for missing), the lists one after another (8 bytes each).
-_HEAD = 1 + len(MULTIPLE)
-_FIXED = _HEAD + 8 * len(SINGLE)
+# Layout, little endian: version (1 byte), which single features are there (1 bit each), the
+# length of each list (1 byte each), zeros up to the next multiple of 8; then the single
+# features that are there, then the lists one after another, 8 bytes a key.
+_FLAGS = -(-len(SINGLE) // 8)
+_LENGTHS = 1 + _FLAGS
+_HEAD = -(-(_LENGTHS + len(MULTIPLE)) // 8) * 8
+_PADDING = bytes(_HEAD - _LENGTHS - len(MULTIPLE))
 
 Values = Mapping[str, int | Sequence[int]]
+Bytes = npt.NDArray[np.uint8]
+Ints = npt.NDArray[np.int64]
 
 
 def pack(values: Values) -> bytes:
@@ -94,17 +116,18 @@ def pack(values: Values) -> bytes:
         values: single features by name as int (0 < value < 2**63), list features as
             sequences of such ints. Missing ones are left out.
     """
-    lists = [tuple(values.get(name, ())) for name in MULTIPLE]  # type: ignore[arg-type]
-    lists = [tuple(sorted(set(keys)))[:MAX_KEYS] for keys in lists]
-    flat = [key for keys in lists for key in keys]
-    singles = [values.get(name, 0) for name in SINGLE]
-    return struct.pack(
-        f"<B{len(MULTIPLE)}B{len(SINGLE)}q{len(flat)}q",
-        VERSION,
-        *(len(keys) for keys in lists),
-        *singles,
-        *flat,
-    )
+    flags, keys = 0, []
+    for place, name in enumerate(SINGLE):
+        if key := values.get(name, 0):
+            flags |= 1 << place
+            keys.append(key)
+    lengths = bytearray()
+    for name in MULTIPLE:
+        several = sorted(set(values.get(name, ())))[:MAX_KEYS]  # type: ignore[arg-type]
+        lengths.append(len(several))
+        keys += several
+    head = bytes([VERSION]) + flags.to_bytes(_FLAGS, "little") + lengths + _PADDING
+    return head + struct.pack(f"<{len(keys)}q", *keys)
 
 
 def unpack(record_ids: Sequence[int], blobs: Sequence[bytes]) -> pa.Table:
@@ -122,53 +145,45 @@ def unpack(record_ids: Sequence[int], blobs: Sequence[bytes]) -> pa.Table:
         FeatureVersionError: a blob was packed by another version, or is damaged.
     """
     if not blobs:
-        return _table(
-            record_ids, np.zeros((0, len(SINGLE)), np.int64), [_no_keys(0)] * len(MULTIPLE)
-        )
+        none = np.zeros(0, np.int64)
+        return _table(record_ids, [none] * len(SINGLE), [_no_keys(0)] * len(MULTIPLE))
     joined = np.frombuffer(b"".join(blobs), np.uint8)
     lengths = np.fromiter(map(len, blobs), np.int64, len(blobs))
     starts = np.concatenate(([0], np.cumsum(lengths)[:-1]))
-    _check(record_ids, joined, starts, lengths)
-    counts = joined[starts[:, None] + np.arange(1, _HEAD)].astype(np.int64)
-    if (lengths != _FIXED + 8 * counts.sum(axis=1)).any():
-        raise FeatureVersionError(
-            record_ids[int(np.argmax(lengths != _FIXED + 8 * counts.sum(axis=1)))]
-        )
-    singles = joined[starts[:, None] + np.arange(_HEAD, _FIXED)].copy().view("<i8")
-    offsets = starts + _FIXED
-    lists = []
+    _refuse(record_ids, lengths < _HEAD)
+    _refuse(record_ids, joined[starts] != VERSION)
+    flags = joined[starts[:, None] + np.arange(1, _LENGTHS)]
+    there = np.unpackbits(flags, axis=1, count=len(SINGLE), bitorder="little")
+    counts = joined[starts[:, None] + np.arange(_LENGTHS, _LENGTHS + len(MULTIPLE))]
+    expected = _HEAD + 8 * (there.sum(axis=1, dtype=np.int64) + counts.sum(axis=1, dtype=np.int64))
+    _refuse(record_ids, lengths != expected)
+    # Every length is a multiple of 8 by now, so the keys lie where an integer can be read.
+    keys, place = joined.view("<i8"), (starts + _HEAD) // 8
+    singles, lists = [], []
+    for column in range(len(SINGLE)):
+        has = there[:, column].astype(np.int64)
+        # A row without the feature reads some other key, which the product drops.
+        singles.append(keys[np.minimum(place, len(keys) - 1)] * has)
+        place = place + has
     for column in range(len(MULTIPLE)):
-        lists.append(_gather(joined, offsets, counts[:, column]))
-        offsets = offsets + 8 * counts[:, column]
+        held = counts[:, column].astype(np.int64)
+        lists.append(_gather(keys, place, held))
+        place = place + held
     return _table(record_ids, singles, lists)
 
 
-def _check(
-    record_ids: Sequence[int],
-    joined: "np.ndarray[tuple[int], np.dtype[np.uint8]]",
-    starts: "np.ndarray[tuple[int], np.dtype[np.int64]]",
-    lengths: "np.ndarray[tuple[int], np.dtype[np.int64]]",
-) -> None:
-    short = lengths < _FIXED
-    if short.any():
-        raise FeatureVersionError(record_ids[int(np.argmax(short))])
-    other = joined[starts] != VERSION
-    if other.any():
-        raise FeatureVersionError(record_ids[int(np.argmax(other))])
+def _refuse(record_ids: Sequence[int], wrong: npt.NDArray[np.bool_]) -> None:
+    if wrong.any():
+        raise FeatureVersionError(record_ids[int(np.argmax(wrong))])
 
 
-def _gather(
-    joined: "np.ndarray[tuple[int], np.dtype[np.uint8]]",
-    offsets: "np.ndarray[tuple[int], np.dtype[np.int64]]",
-    counts: "np.ndarray[tuple[int], np.dtype[np.int64]]",
-) -> pa.ListArray:
-    """Read one list feature of every record: ``counts[i]`` integers from ``offsets[i]`` on."""
+def _gather(keys: Ints, places: Ints, counts: Ints) -> pa.ListArray:
+    """Read one list feature of every record: ``counts[i]`` integers from ``places[i]`` on."""
     ends = np.cumsum(counts)
     rank = np.arange(ends[-1]) - np.repeat(ends - counts, counts)
-    places = np.repeat(offsets, counts) + 8 * rank
-    keys = joined[places[:, None] + np.arange(8)].copy().view("<i8").reshape(-1)
+    held = keys[np.repeat(places, counts) + rank]
     return pa.ListArray.from_arrays(
-        pa.array(np.concatenate(([0], ends)).astype(np.int32)), pa.array(keys)
+        pa.array(np.concatenate(([0], ends)).astype(np.int32)), pa.array(held)
     )
 
 
@@ -177,13 +192,10 @@ def _no_keys(rows: int) -> pa.ListArray:
 
 
 def _table(
-    record_ids: Sequence[int],
-    singles: "np.ndarray[tuple[int, int], np.dtype[np.int64]]",
-    lists: Sequence[pa.ListArray],
+    record_ids: Sequence[int], singles: Sequence[Ints], lists: Sequence[pa.ListArray]
 ) -> pa.Table:
     columns = {"id": pa.array(record_ids, pa.int64())}
-    for place, name in enumerate(SINGLE):
-        values = singles[:, place]
+    for name, values in zip(SINGLE, singles, strict=True):
         columns[name] = pa.array(values, pa.int64(), mask=values == 0)
     columns.update(zip(MULTIPLE, lists, strict=True))
     return pa.table(columns)

@@ -1,27 +1,62 @@
-"""What an identifier is worth on its own: how often one value stands for two people.
+"""What the identifier catalogue says, in the words of identity's comparisons.
 
-The share cannot be learnt from unlabelled pairs: where two records have nothing in common
-but an identifier, the data does not say who is right. It comes from who issues it.
-
-* An *issued* identifier (a unionid, an ID number) is one person's by the issuer's rules;
-  what is left is typing and account sharing. The shares below are judgements, stated
-  here so that they can be argued with, and they are part of the epoch.
-* A *phone* is shared by families, typed in by clerks and handed on by operators. Its share
-  is measured in the data itself, see ``identity.sharing.wrong_shares``.
-
-Scopes: an openid is one app's, a unionid one Open Platform account's, an external_userid
-one WeCom corporation's, a buyer id one shop's. The scope is keyed together with the value,
-so that equal texts of two scopes never meet. A Taobao OAID changes every week and is
-never an identity key; a phone with an extension is a privacy number and nobody's.
+How often one value stands for two people cannot be learnt from unlabelled pairs: where two
+records have nothing in common but an identifier, the data does not say who is right. It
+comes from who issues it, and stands with its reason in ``identifiers.yaml``. Phones are the
+exception: their share is measured, see ``identity.sharing.wrong_shares``.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from functools import cache
+from typing import Final
 
-# Comparison -> share of value-sharing pairs that are two people, for its best level.
-WRONG_SHARE: Mapping[str, float] = {
-    "unionid": 0.005,  # one WeChat account handed to a relative
-    "e-mail": 0.01,  # one mailbox for a household
-    "ID number": 0.001,  # GB 11643 has a check digit; what is left is the wrong person's card
-    "tax number": 0.001,
-    "account": 0.002,  # a loyalty card lent
+from identity.catalogue import shipped
+
+# Feature -> the comparison that weighs it, for its best level.
+COMPARED: Final[Mapping[str, str]] = {
+    "unionid": "unionid",
+    "email": "e-mail",
+    "national_id": "ID number",
+    "tax_number": "tax number",
+    "accounts": "account",
 }
+
+
+@cache
+def wrong_shares() -> Mapping[str, float]:
+    """Comparison -> share of value-sharing pairs that are two people.
+
+    Accounts are one comparison: the weakest type that feeds it decides.
+    """
+    catalogue = shipped()
+    return {
+        comparison: max(catalogue[name].wrong_share or 0.0 for name in catalogue.feeding(feature))
+        for feature, comparison in COMPARED.items()
+    }
+
+
+@cache
+def exclusive() -> frozenset[str]:
+    """The comparisons where two different valid values prove two people."""
+    return frozenset(COMPARED[one.feeds] for one in shipped().types.values() if one.exclusive)
+
+
+def most_people() -> int:
+    """A phone with more people than this names nobody."""
+    return shipped()["phone"].most_people.count
+
+
+class _WrongShare(Mapping[str, float]):
+    """``wrong_shares()`` as a mapping; the catalogue is read at the first look, not at import."""
+
+    def __getitem__(self, comparison: str) -> float:
+        return wrong_shares()[comparison]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(wrong_shares())
+
+    def __len__(self) -> int:
+        return len(wrong_shares())
+
+
+WRONG_SHARE: Final[Mapping[str, float]] = _WrongShare()

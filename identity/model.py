@@ -108,11 +108,11 @@ class Model:
                     for feature, shares in stored["frequencies"].items()
                 },
                 join_bits=_number(stored["join_bits"]),
-                suggest_bits=_number(stored["suggest_bits"]),
+                suggest_bits=_at_most(_number(stored["suggest_bits"]), stored["join_bits"]),
                 most_people=int(_number(stored["most_people"], 0)),
                 learnt_from=int(_number(stored["learnt_from"], -1)),
             )
-        except (KeyError, TypeError, ValueError, AttributeError) as error:
+        except (KeyError, TypeError, ValueError, AttributeError, OverflowError) as error:
             raise ModelVersionError(
                 "This identity model is damaged; "
                 "run `cdp identity resolve --retrain` to make a new one."
@@ -129,7 +129,7 @@ UNTRAINED = Model(
 def _weights(comparison: Any, stored: list[dict[str, Any]]) -> Weights:
     if [level["level"] for level in stored] != [level.label for level in comparison.levels]:
         raise ValueError("levels differ")
-    return tuple((_number(level["m"], 0), _number(level["u"], 0)) for level in stored)
+    return tuple((_at_most(_number(level["m"], 0), 1), _number(level["u"], 0)) for level in stored)
 
 
 def _frequencies(stored: Mapping[str, Any]) -> dict[int, float]:
@@ -140,7 +140,15 @@ def _frequencies(stored: Mapping[str, Any]) -> dict[int, float]:
 
 
 def _number(stored: Any, above: float = -math.inf, below: float = math.inf) -> float:
-    """A number between the bounds, as it stands: what JSON gave is not to be rounded."""
-    if not isinstance(stored, int | float) or not above < stored < below:
+    """A number between the bounds; 4 and 4.0 are one number, and one epoch."""
+    if isinstance(stored, bool) or not isinstance(stored, int | float):
+        raise TypeError("no number")
+    if not above < stored < below:
         raise ValueError("no such number")
-    return stored
+    return float(stored)
+
+
+def _at_most(number: float, most: float) -> float:
+    if number > most:
+        raise ValueError("too large")
+    return number

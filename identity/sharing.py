@@ -6,74 +6,144 @@ Whether two names can be one person's is judged the same way as in the compariso
 names: equal, sounding alike, one slip apart, or a masked form of the other.
 
 Invariants:
-    1. A number used by more than ``most_people`` people is no evidence and no block.
+    1. A number used by more than ``most_people`` people, or on more than ``MOST_HOLDERS``
+       records, is no evidence and no block.
     2. The count depends on the records that hold the number and on nothing else.
 """
 
 from collections.abc import Iterable
+from dataclasses import dataclass
+from itertools import pairwise
 from typing import Any
 
-import duckdb
-import pyarrow as pa
+import numpy as np
 
+from identity.columns import Bools, Columns, Ints, Lists, ordered
+
+MOST_HOLDERS = 200  # records; a number on more of them names nobody, whoever they are
 NAME_PARTS = ("name", "sound", "surname", "given", "name_near")
 
 
-def prepare(
-    connection: duckdb.DuckDBPyConnection, features: str, table: str, most_people: int
-) -> None:
-    """Make ``table``: ``features`` plus ``phones_own`` and ``phones_shared``.
+@dataclass(frozen=True, slots=True)
+class PhoneUse:
+    """The numbers that more than one person uses.
 
-    Args:
-        connection: where ``features`` lives.
-        features: a table as ``identity.features.unpack`` gives it.
-        table: the table to make; its ``phones`` column is gone.
-        most_people: see invariant 1.
+    Attributes:
+        phones: keyed numbers, ascending. Shape (numbers,).
+        people: how many people use each, at least 2. Shape (numbers,).
     """
-    connection.execute(
-        f"CREATE OR REPLACE TEMP TABLE phone_use AS SELECT unnest(phones) AS phone, id, "
-        f"{', '.join(NAME_PARTS)}, unionid FROM {features}"
+
+    phones: Ints
+    people: Ints
+
+    def of(self, phones: Ints) -> Ints:
+        """How many people use each of ``phones``; 1 where nothing speaks for more."""
+        places = np.searchsorted(self.phones, phones)
+        inside = np.flatnonzero(places < len(self.phones))
+        known = inside[self.phones[places[inside]] == phones[inside]]
+        people = np.ones(len(phones), np.int64)
+        people[known] = self.people[places[known]]
+        return people
+
+
+def count_use(features: Columns) -> PhoneUse:
+    """Count the people behind every number of these records.
+
+    The records must hold all holders of a number for its count to be right.
+    """
+    phones = features.lists["phones"]
+    keys, rows, starts, sizes = _holders(phones)
+    busy = _busy(features, rows, starts, sizes)
+    full = sizes > MOST_HOLDERS
+    several = dict(zip(keys[starts[full]].tolist(), sizes[full].tolist(), strict=True))
+    wanted = busy & ~full
+    told = np.repeat(wanted, sizes)
+    names = _names(features, rows[told])
+    unionids = features.singles["unionid"][rows[told]].tolist()
+    first = 0
+    for phone, size in zip(keys[starts[wanted]].tolist(), sizes[wanted].tolist(), strict=True):
+        last = first + size
+        people = _users(names[first:last], unionids[first:last])
+        if people > 1:
+            several[phone] = people
+        first = last
+    return PhoneUse(
+        np.array(sorted(several), np.int64),
+        np.array([several[phone] for phone in sorted(several)], np.int64),
     )
-    parts = ", ".join(f"list({part} ORDER BY id)" for part in NAME_PARTS)
-    busy = connection.execute(
-        f"SELECT phone, count(DISTINCT unionid), {parts} FROM phone_use GROUP BY phone "
-        "HAVING count(DISTINCT name) > 1 OR count(DISTINCT surname) > 1 "
-        "OR count(DISTINCT unionid) > 2 ORDER BY phone"
-    ).fetchall()
+
+
+def _holders(phones: Lists) -> tuple[Ints, Ints, Ints, Ints]:
+    """Numbers ascending with the records that hold them; where each begins, and how many."""
+    rows = phones.rows()
+    order = ordered(phones.keys)  # the records of a number stay ascending
+    keys, rows = phones.keys[order], rows[order]
+    starts = np.flatnonzero(np.concatenate((keys[:1] == keys[:1], keys[1:] != keys[:-1])))
+    return keys, rows, starts, np.diff(starts, append=len(keys))
+
+
+def _names(features: Columns, rows: Ints) -> list[tuple[Any, ...]]:
+    """The names of records as ``count_people`` takes them."""
+    singles = [features.singles[part][rows].tolist() for part in NAME_PARTS[:-1]]
+    near = features.lists["name_near"].take(rows)
+    keys, starts = near.keys.tolist(), near.starts.tolist()
+    slips = [keys[a:b] for a, b in pairwise(starts)]
+    return [
+        (name or None, sound or None, surname or None, given or None, slip)
+        for name, sound, surname, given, slip in zip(*singles, slips, strict=True)
+    ]
+
+
+def _busy(features: Columns, rows: Ints, starts: Ints, sizes: Ints) -> Bools:
+    """Which numbers may have several people: those that show two names or three unionids."""
+    busy = sizes > MOST_HOLDERS
+    if not len(starts):
+        return busy
+    for feature in ("name", "surname"):
+        keys = features.singles[feature][rows]
+        least = np.minimum.reduceat(np.where(keys == 0, np.iinfo(np.int64).max, keys), starts)
+        busy |= np.maximum.reduceat(keys, starts) > least
+    told = (features.singles["unionid"][rows] != 0).astype(np.int64)
+    return busy | (np.add.reduceat(told, starts) > 2)
+
+
+def _users(names: list[tuple[Any, ...]], unionids: list[int]) -> int:
+    """Count the people behind the records that hold one number."""
+    if len({one[0] for one in names} - {None}) < 2 and len({one[2] for one in names} - {None}) < 2:
+        names = []  # one name, or none: whatever is behind it, nothing speaks for two people
     # One spare unionid: a second WeChat account is common and no second person.
-    people = [max(count_people(zip(*names, strict=True)), ids - 1) for _, ids, *names in busy]
-    counted = pa.table(
-        {
-            "phone": pa.array([row[0] for row in busy], pa.int64()),
-            "people": pa.array(people, pa.int32()),
-        }
-    )
-    connection.register("phone_people", counted)
-    connection.execute(
-        f"""
-        CREATE OR REPLACE TABLE {table} AS
-        WITH judged AS (
-            SELECT u.id,
-                   list(u.phone ORDER BY u.phone) FILTER (coalesce(p.people, 1) = 1) AS own,
-                   list(u.phone ORDER BY u.phone)
-                       FILTER (p.people BETWEEN 2 AND {most_people}) AS shared,
-                   bool_or(p.people > {most_people}) AS nobody
-            FROM phone_use u LEFT JOIN phone_people p USING (phone) GROUP BY u.id
-        )
-        SELECT f.* EXCLUDE (phones, phones_near),
-               coalesce(j.own, []::BIGINT[]) AS phones_own,
-               coalesce(j.shared, []::BIGINT[]) AS phones_shared,
-               CASE WHEN j.nobody THEN []::BIGINT[] ELSE f.phones_near END AS phones_near
-        FROM {features} f LEFT JOIN judged j USING (id) ORDER BY f.id
-        """
-    )
-    connection.execute("DROP TABLE phone_use")
-    connection.unregister("phone_people")
+    return max(count_people(names), len(set(unionids) - {0}) - 1)
 
 
-def wrong_shares(
-    connection: duckdb.DuckDBPyConnection, table: str, most_people: int
-) -> tuple[float, float]:
+def judged(features: Columns, use: PhoneUse, most_people: int) -> Columns:
+    """Sort every record's numbers by how many people use them.
+
+    Returns:
+        ``features`` with ``phones_own`` and ``phones_shared`` in place of ``phones``;
+        ``phones_near`` is empty where a number names nobody. ``birth_least`` is the
+        smaller of the birth date and its exchanged form.
+    """
+    phones = features.lists["phones"]
+    people = use.of(phones.keys)
+    crowded = np.unique(phones.rows()[people > most_people])
+    near = features.lists["phones_near"]
+    lists = {name: keys for name, keys in features.lists.items() if name != "phones"}
+    lists["phones_own"] = phones.kept(people == 1)
+    lists["phones_shared"] = phones.kept((people > 1) & (people <= most_people))
+    lists["phones_near"] = near.kept(_outside(near.rows(), crowded, len(features)))
+    birth, swapped = features.singles["birth"], features.singles["birth_swapped"]
+    least = np.where(swapped == 0, birth, np.minimum(birth, swapped))
+    return Columns(features.ids, {**features.singles, "birth_least": least}, lists)
+
+
+def _outside(rows: Ints, chosen: Ints, records: int) -> Bools:
+    """Whether each of ``rows`` is none of ``chosen``."""
+    kept = np.ones(records, np.bool_)
+    kept[chosen] = False
+    return kept[rows]
+
+
+def wrong_shares(person: Columns, most_people: int) -> tuple[float, float]:
     """Measure how often a number leads to somebody else, by hiding one name at a time.
 
     On every number with at least two named records, each record in turn is taken as if it
@@ -81,30 +151,53 @@ def wrong_shares(
     was the hidden record that person? If the others are several people's: was it the one
     that a given other record belongs to? Numbers that name nobody are left out.
 
+    Args:
+        person: features as ``judged`` gives them.
+        most_people: see invariant 1.
+
     Returns:
         The share of wrong answers for numbers of one person, and of several, each with
         one wrong and one right answer added.
     """
-    parts = ", ".join(f"list({part} ORDER BY id)" for part in NAME_PARTS)
     own, shared = [1, 2], [1, 2]
-    rows = connection.execute(
-        f"WITH named AS (SELECT unnest(list_concat(phones_own, phones_shared)) AS phone, id, "
-        f"{', '.join(NAME_PARTS)} FROM {table} WHERE name IS NOT NULL) "
-        f"SELECT {parts} FROM named GROUP BY phone HAVING count(*) > 1"
-    ).fetchall()
-    for row in rows:
-        names = list(zip(*row, strict=True))
-        if count_people(names) > most_people:
-            continue
-        for place, hidden in enumerate(names):
-            others = names[:place] + names[place + 1 :]
-            if count_people(others) == 1:
-                own[0] += not any(compatible(hidden, other) for other in others)
-                own[1] += 1
-            else:
-                shared[0] += sum(not compatible(hidden, other) for other in others)
-                shared[1] += len(others)
+    for numbers in ("phones_own", "phones_shared"):
+        held = person.lists[numbers]
+        named = held.kept(person.singles["name"][held.rows()] != 0)
+        _, rows, starts, sizes = _holders(named)
+        names = person.singles["name"][rows]
+        differ = _spread(names, starts)
+        # Where all have one name, whoever is hidden, the others answer right.
+        own[1] += int(sizes[~differ & (sizes > 1)].sum())
+        told = _names(person, rows[np.repeat(differ, sizes)])
+        first = 0
+        for size in sizes[differ].tolist():
+            _hide(told[first : first + size], most_people, own, shared)
+            first += size
     return own[0] / own[1], shared[0] / shared[1]
+
+
+def _spread(keys: Ints, starts: Ints) -> Bools:
+    """Whether the keys of each block, which begin at ``starts``, are not all equal."""
+    if not len(starts):
+        return np.zeros(0, np.bool_)
+    spread: Bools = np.minimum.reduceat(keys, starts) != np.maximum.reduceat(keys, starts)
+    return spread
+
+
+def _hide(
+    names: list[tuple[Any, ...]], most_people: int, own: list[int], shared: list[int]
+) -> None:
+    """Hide each of the names on one number in turn; count wrong answers and all answers."""
+    if count_people(names) > most_people:
+        return
+    for place, hidden in enumerate(names):
+        others = names[:place] + names[place + 1 :]
+        if count_people(others) == 1:
+            own[0] += not any(compatible(hidden, other) for other in others)
+            own[1] += 1
+        else:
+            shared[0] += sum(not compatible(hidden, other) for other in others)
+            shared[1] += len(others)
 
 
 def count_people(names: Iterable[tuple[Any, ...]]) -> int:

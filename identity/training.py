@@ -20,19 +20,23 @@ frequency-based matching; the Splink documentation on term frequencies.
 
 import math
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
-import duckdb
 import numpy as np
 import numpy.typing as npt
-import pyarrow as pa
 
 from identity import sharing, splink_engine
-from identity.blocking import candidates_sql
-from identity.comparisons import COMPARISONS, Comparison, level_sql
+from identity.blocking import Rule, keys_under
+from identity.candidates import sample
+from identity.columns import Columns
+from identity.comparisons import COMPARISONS, Comparison
+from identity.duckdb_engine import Limits
 from identity.errors import TooFewRecordsError
 from identity.identifiers import WRONG_SHARE
+from identity.labels import with_labels
 from identity.model import Model, Weights
+from identity.pairs import Levels
+from identity.scorer import Compared, Scorer, compare_all
 
 ROUNDS = 3
 DRAWS = 400_000  # random pairs looked at for u
@@ -40,13 +44,34 @@ SEED = 20_000  # of the draw: equal records give an equal epoch
 SMOOTHING = 0.5  # pairs added to every count, so that nothing is impossible
 MOST_BITS = 24.0  # no single comparison may say more than this, either way
 LEAST_SEEN = 3  # a value held by fewer records has the floor frequency
-# EM sees the pairs that agree on one of these; what the rule fixes is learnt under another.
+MOST_PAIRS = 100_000  # of one training rule; more would hardly change an m
+LEAST_PAIRS = 200  # fewer would teach noise
+
+
+@dataclass(frozen=True, slots=True)
+class TrainingRule:
+    """EM sees the pairs that agree on one of these.
+
+    Attributes:
+        rule: what two records must have in common.
+        alike: features that must be equal, or missing on both sides.
+    """
+
+    rule: Rule
+    alike: tuple[str, ...] = ()
+
+    def fixes(self, comparison: Comparison) -> bool:
+        """Whether the comparison reads what the rule fixes: it is learnt under another."""
+        read = {*self.rule.together, *self.alike, self.rule.each}
+        return not read.isdisjoint(comparison.features)
+
+
 TRAINING_RULES = (
-    "l.phones_own[1] = r.phones_own[1]",
-    "l.name = r.name AND l.gender IS NOT DISTINCT FROM r.gender",
-    "l.birth = r.birth",
-    "l.unionid = r.unionid",
-    "l.postcode = r.postcode AND l.birth_year = r.birth_year",
+    TrainingRule(Rule("phone", each="phones_own")),
+    TrainingRule(Rule("name", ("name",)), alike=("gender",)),
+    TrainingRule(Rule("date", ("birth",))),
+    TrainingRule(Rule("unionid", ("unionid",))),
+    TrainingRule(Rule("postcode and year", ("postcode", "birth_year"))),
 )
 START_M = 0.9
 LEAST_M = 0.002  # whatever the sample shows, people and clerks do surprise
@@ -57,50 +82,50 @@ Floats = npt.NDArray[np.float64]
 
 
 def train(
-    connection: duckdb.DuckDBPyConnection,
-    table: str,
+    person: Columns,
     start: Model,
+    compared: Compared,
+    limits: Limits,
     progress: Progress,
+    labelled: Levels | None = None,
 ) -> Model:
-    """Learn an epoch from ``table`` (as ``identity.sharing.prepare`` makes it).
+    """Learn an epoch.
 
     Args:
-        connection: where ``table`` lives.
-        table: keyed features, one row per record.
+        person: features as ``identity.sharing.judged`` gives them, ``ids`` ascending.
         start: gives the thresholds and limits; its weights are not used.
+        compared: all candidate pairs.
+        limits: threads to compare with, and memory and threads of EM.
         progress: told the name of each step.
+        labelled: levels of pairs that people judged to be one person.
 
     Raises:
         TooFewRecordsError: fewer than two records.
     """
-    count = connection.table(table).count("*").fetchall()[0][0]
+    count = len(person)
     if count < 2:
         raise TooFewRecordsError("Identity needs at least two records; sync a source first.")
     progress("frequencies of values")
-    drawn = _levels_of_random_pairs(connection, table)
+    drawn = _levels_of_random_pairs(person, limits)
     model = replace(
         start,
         learnt_from=count,
         prior=1 / count,
         weights={c.name: _start(c, drawn[c.name]) for c in COMPARISONS},
-        frequencies=_frequencies(connection, table, count),
+        frequencies=_frequencies(person),
     )
-    own, shared = sharing.wrong_shares(connection, table, start.most_people)
+    own, shared = sharing.wrong_shares(person, start.most_people)
     wrong = {name: (share,) for name, share in WRONG_SHARE.items()} | {"phone": (own, shared)}
     model = _calibrated(model, wrong)
     progress("learning how people's records differ")
-    rules = [rule for rule in TRAINING_RULES if _is_useful(connection, table, rule)]
-    learnt = splink_engine.learn_m(connection, table, _informative(drawn), model, rules)
-    model = replace(model, weights=_with_m(model.weights, learnt))
-    connection.execute(f"CREATE OR REPLACE TEMP TABLE candidate AS {candidates_sql(table)}")
+    learnt = _learnt(person, _informative(drawn), model, limits)
+    model = replace(model, weights=with_labels(_with_m(model.weights, learnt), labelled))
     for _ in range(ROUNDS):
         model = _calibrated(model, wrong)
-        scored = splink_engine.score(connection, table, "candidate", COMPARISONS, model)
-        p = 1 / (1 + np.exp2(-scored["weight"].to_numpy()))
+        p = 1 / (1 + np.exp2(-Scorer(model).weigh(compared).weight))
         # Smoothed on both sides: where every pair matches, some other pair still might not.
         matches, all_pairs = float(p.sum()) + SMOOTHING, count * (count - 1) / 2 + 2 * SMOOTHING
         model = replace(model, prior=matches / all_pairs)
-    connection.execute("DROP TABLE candidate")
     return _rounded(_calibrated(model, wrong))
 
 
@@ -120,33 +145,20 @@ def _calibrated(model: Model, wrong: Mapping[str, Sequence[float]]) -> Model:
     return replace(model, weights=weights)
 
 
-def _levels_of_random_pairs(connection: duckdb.DuckDBPyConnection, table: str) -> dict[str, Floats]:
+def _levels_of_random_pairs(person: Columns, limits: Limits) -> dict[str, Floats]:
     """Count the levels (best first) of pairs drawn with a fixed seed."""
-    ids = connection.execute(f"SELECT id FROM {table} ORDER BY id").fetchnumpy()["id"]
+    count = len(person)
     generator = np.random.default_rng(SEED)
-    one = generator.integers(0, len(ids), DRAWS)
+    one = generator.integers(0, count, DRAWS)
     # Any other record: a step of 1 to n-1 places further never meets the record itself.
-    other = (one + generator.integers(1, len(ids), DRAWS)) % len(ids)
-    connection.register("drawn", pa.table({"low": ids[one], "high": ids[other]}))
-    features = sorted({f for c in COMPARISONS for f in c.features})
-    sides = ", ".join(f"{side}.{f} AS {f}_{side}" for side in "lr" for f in features)
-    levels = ", ".join(f"{level_sql(c)} AS level_{i}" for i, c in enumerate(COMPARISONS))
-    wanted = [
-        f"count(*) FILTER (level_{i} = {c.level_number(place)})"
-        for i, c in enumerate(COMPARISONS)
-        for place in range(len(c.levels))
-    ]
-    counted = connection.execute(
-        f"WITH pairs AS (SELECT {sides} FROM drawn d "
-        f"JOIN {table} l ON l.id = d.low JOIN {table} r ON r.id = d.high), "
-        f"leveled AS (SELECT {levels} FROM pairs) SELECT {', '.join(wanted)} FROM leveled"
-    ).fetchall()[0]
-    connection.unregister("drawn")
-    found: dict[str, Floats] = {}
-    for comparison in COMPARISONS:
-        found[comparison.name] = np.array(counted[: len(comparison.levels)], np.float64)
-        counted = counted[len(comparison.levels) :]
-    return found
+    other = (one + generator.integers(1, count, DRAWS)) % count
+    drawn = compare_all(person, one, other, limits.threads).levels
+    return {
+        comparison.name: np.bincount(
+            drawn[drawn[:, place] >= 0, place], minlength=len(comparison.levels)
+        )[::-1].astype(np.float64)
+        for place, comparison in enumerate(COMPARISONS)
+    }
 
 
 def _informative(drawn: Mapping[str, Floats]) -> list[Comparison]:
@@ -163,33 +175,40 @@ def _start(comparison: Comparison, counts: Floats) -> Weights:
     return tuple(zip(m.tolist(), u.tolist(), strict=True))
 
 
-def _frequencies(
-    connection: duckdb.DuckDBPyConnection, table: str, count: int
-) -> dict[str, dict[int, float]]:
+def _frequencies(person: Columns) -> dict[str, dict[int, float]]:
     wanted = sorted(
         {level.frequency_of for c in COMPARISONS for level in c.levels if level.frequency_of}
     )
     frequencies = {}
     for feature in wanted:
-        held = connection.execute(
-            f"SELECT {feature}, count(*) FROM {table} "
-            f"WHERE {feature} IS NOT NULL GROUP BY 1 ORDER BY 1"
-        ).fetchall()
-        total = sum(n for _, n in held) or count
-        rare = [n for _, n in held if n < LEAST_SEEN]
-        shares = {key: n / total for key, n in held if n >= LEAST_SEEN}
+        keys = person.singles[feature]
+        values, held = np.unique(keys[keys != 0], return_counts=True)
+        total = int(held.sum()) or len(person)
+        common, rare = held >= LEAST_SEEN, held[held < LEAST_SEEN]
+        shares = dict(zip(values[common].tolist(), (held[common] / total).tolist(), strict=True))
         # Rarer values share one frequency: how often such a value is met on average.
-        frequencies[feature] = {0: (sum(rare) / len(rare) if rare else 1.0) / total, **shares}
+        floor = float(rare.sum()) / len(rare) if len(rare) else 1.0
+        frequencies[feature] = {0: floor / total, **shares}
     return frequencies
 
 
-def _is_useful(connection: duckdb.DuckDBPyConnection, table: str, rule: str) -> bool:
-    """EM on fewer pairs than this would learn noise."""
-    found = connection.execute(
-        f"SELECT count(*) FROM (SELECT 1 FROM {table} l JOIN {table} r "
-        f"ON {rule} AND l.id < r.id LIMIT 200)"
-    ).fetchall()
-    return bool(found[0][0] == 200)
+def _learnt(
+    person: Columns, comparisons: Sequence[Comparison], model: Model, limits: Limits
+) -> dict[str, list[tuple[float, ...]]]:
+    """For each comparison one tuple of m (best level first) per rule it was learnt under."""
+    learnt: dict[str, list[tuple[float, ...]]] = {one.name: [] for one in comparisons}
+    for training in TRAINING_RULES:
+        row, key = keys_under(training.rule, person)
+        for feature in training.alike:
+            key = key ^ person.singles[feature][row]
+        pairs = sample(row, key, MOST_PAIRS, np.random.default_rng(SEED))
+        asked = [one for one in comparisons if not training.fixes(one)]
+        if len(pairs[0]) < LEAST_PAIRS or not asked:
+            continue
+        levels = compare_all(person, *pairs, limits.threads).levels
+        for name, m in splink_engine.learn_m(levels, asked, model, limits).items():
+            learnt[name].append(m)
+    return learnt
 
 
 def _with_m(

@@ -1,9 +1,9 @@
-"""``cdp identity``: resolve, evaluate, export, explain."""
+"""``cdp identity``: resolve, evaluate, export, explain; decisions stand beside."""
 
+from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
 
-import sqlalchemy as sa
 import typer
 
 from cdp.access.answers import Denial
@@ -11,18 +11,32 @@ from cdp.access.gate import Gate
 from cdp.access.principals import subject_of
 from cdp.audit import log
 from cdp.audit.event import AuditEvent
-from cdp.cli import output, session
-from cdp.errors import Refused, Stop
+from cdp.cli import decisions, measuring, models, output, session
+from cdp.cli.records import find_record
+from cdp.errors import Refused
 from cdp.profiles.evidence import Link
 from cdp.resolution import membership
 from cdp.resolution.explaining import strongest_way
 from cdp.resolution.run import resolve as run_resolve
-from cdp.storage import schema
-from cdp.vault.keyed import RecordKeys
+from cdp.vault.fresh import FreshKeys
 from cdp.workspace import Workspace
-from identity.evaluate import Evaluation
+from identity.duckdb_engine import Limits
+from identity.remote import Cluster, OnSpark
 
 app = typer.Typer(help="Find the people behind the records.", no_args_is_help=True)
+app.add_typer(decisions.app)
+app.add_typer(measuring.model, name="model")
+app.command("evaluate")(measuring.evaluate_profiles)
+app.command("simulate")(models.simulate_epoch)
+
+
+class EngineName(StrEnum):
+    """What can compare the pairs of a full run."""
+
+    DUCKDB = "duckdb"
+    SPARK = "spark"
+
+
 RecordName = Annotated[str, typer.Argument(help="SOURCE:RECORD_ID, as the source names it.")]
 
 
@@ -31,43 +45,56 @@ def resolve(
     retrain: Annotated[
         bool, typer.Option("--retrain", help="Learn a new identity model first.")
     ] = False,
+    full: Annotated[
+        bool, typer.Option("--full", help="Decide everybody anew, not only what changed.")
+    ] = False,
+    engine: Annotated[
+        EngineName, typer.Option(help="Where pairs are compared when everybody is decided.")
+    ] = EngineName.DUCKDB,
+    master: Annotated[
+        str | None, typer.Option(help="Of Spark: local[2], spark://HOST:7077.")
+    ] = None,
+    exchange: Annotated[
+        Path | None, typer.Option(help="A folder that every Spark executor sees under this path.")
+    ] = None,
     as_json: session.Json = False,
 ) -> None:
     """Decide which records are one person, and bring profiles up to date."""
     workspace = session.workspace()
+    elsewhere = spark_engine(workspace, engine, master, exchange)
     with output.steps() as steps:
-        report = run_resolve(workspace, retrain=retrain, progress=steps.step)
+        report = run_resolve(
+            workspace, retrain=retrain, full=full, engine=elsewhere, progress=steps.step
+        )
     if as_json:
         output.as_json(report.to_dict())
         return
     output.table("Resolved", ("what", "number"), list(report.to_dict().items()))
+    if report.trained:
+        output.say("A new epoch is in force, signed by nobody; see: cdp identity model list")
     if report.nothing_new:
         output.say("Nothing changed: every profile is as it was.")
 
 
-@app.command()
-def evaluate(
-    truth: Annotated[
-        Path, typer.Option(help="CSV with source,record_id,person_id and optionally linkable_id.")
-    ],
-    as_json: session.Json = False,
-) -> None:
-    """Measure the profiles against a truth file."""
-    workspace = session.workspace()
-    with workspace.engine.connect() as connection:
-        measured = membership.evaluate_against(connection, RecordKeys(workspace.keyring), truth)
-    if as_json:
-        output.as_json(measured.to_dict())
-    else:
-        show_evaluation({"kith": measured})
+def spark_engine(
+    workspace: Workspace, engine: EngineName, master: str | None, exchange: Path | None
+) -> OnSpark | None:
+    """The cluster to compare pairs on; None for this process.
 
-
-def show_evaluation(measured: dict[str, Evaluation]) -> None:
-    """Print evaluations side by side."""
-    names = list(next(iter(measured.values())).to_dict())
-    columns = [one.to_dict() for one in measured.values()]
-    rows = [(name.replace("_", " "), *(column[name] for column in columns)) for name in names]
-    output.table("Against the truth", ("measure", *measured), rows)
+    Raises:
+        typer.BadParameter: options of Spark without Spark.
+    """
+    settings = workspace.settings
+    if engine is EngineName.SPARK:
+        where = Cluster(
+            master or f"local[{settings.threads}]",
+            exchange.absolute() if exchange else None,
+            withheld=("CDP_DATABASE_URL", "PGPASSWORD"),
+        )
+        return OnSpark(where, FreshKeys().keys, Limits(settings.memory_mb, settings.threads))
+    if master or exchange:
+        raise typer.BadParameter("--master and --exchange go with --engine spark")
+    return None
 
 
 @app.command()
@@ -105,35 +132,19 @@ def explain(
     other: RecordName,
     principal: session.As = "headquarters",
     purpose: session.Purpose = "service",
+    svg: Annotated[Path | None, typer.Option(help="Write a chart of the evidence here.")] = None,
     as_json: session.Json = False,
 ) -> None:
     """Say why two records are one person, or that they are not."""
     workspace = session.workspace()
     ids = [find_record(workspace, name) for name in (one, other)]
     links = explain_records(workspace, principal, purpose, (ids[0], ids[1]))
+    if svg:
+        measuring.write(svg, measuring.evidence_chart(links))
     if as_json:
         output.as_json([link_to_dict(link) for link in links])
     else:
         show_explanation(links)
-
-
-def find_record(workspace: Workspace, name: str) -> tuple[int, str]:
-    """The record ``SOURCE:RECORD_ID``: its id and its profile."""
-    source, _, record_id = name.partition(":")
-    workspace.declaration.source(source)
-    if not record_id:
-        raise Stop("record_name", "write it as SOURCE:RECORD_ID")
-    key = RecordKeys(workspace.keyring).record_key(source, record_id)
-    record, member = schema.record, schema.membership
-    with workspace.engine.connect() as connection:
-        row = connection.execute(
-            sa.select(record.c.id, member.c.profile_id)
-            .join(member, member.c.record_id == record.c.id)
-            .where(record.c.key == key)
-        ).one_or_none()
-    if row is None:
-        raise Stop("no_such_record", "check the id, sync the source and resolve", source=source)
-    return row.id, row.profile_id
 
 
 def explain_records(

@@ -18,7 +18,8 @@ from cdp.access.principals import subject_of, sync_principals
 from cdp.audit.log import who_saw
 from cdp.cli import output
 from cdp.cli.audit import report_to_dict, show_verified, verify_log
-from cdp.cli.identity import explain_records, show_evaluation, show_explanation
+from cdp.cli.identity import explain_records, show_explanation
+from cdp.cli.measuring import show_evaluation
 from cdp.cli.profile import view_rows
 from cdp.cli.publish import show_publish
 from cdp.cli.source import show_rejects, show_sync

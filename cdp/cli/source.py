@@ -1,6 +1,7 @@
 """``cdp source``: check, preview, sync, rejects."""
 
 from dataclasses import asdict
+from itertools import islice
 from typing import Annotated
 
 import typer
@@ -11,6 +12,7 @@ from cdp.ingest import rejects as kept
 from cdp.ingest.preview import preview as read_preview
 from cdp.ingest.side_by_side import sync_all
 from cdp.ingest.sync import SyncReport, reading_of
+from cdp.resolution.online import Arrivals
 from cdp.workspace import Workspace
 from connectors.base import Level
 from connectors.registry import open_source
@@ -119,6 +121,48 @@ def _say_what_next(reports: list[SyncReport]) -> None:
         output.say(f"Nothing changed: every row{but} was known already.")
     else:
         output.say("Next: cdp identity resolve")
+
+
+@app.command()
+def push(
+    name: Name,
+    file: Annotated[typer.FileText, typer.Argument(help="JSON lines; - reads standard input.")],
+    together: Annotated[
+        int, typer.Option(help="Lines resolved in one transaction.", min=1, max=1000)
+    ] = 20,
+    as_json: session.Json = False,
+) -> None:
+    """Take in records line by line and say at once how many people they belong to."""
+    workspace = session.workspace()
+    arrivals = Arrivals(workspace, name)
+    counts = {"lines": 0, "stored": 0, "unchanged": 0, "set_aside": 0, "waiting": 0}
+    people: set[str] = set()
+    refused: list[dict[str, object]] = []
+    lines = (line for line in file if line.strip())
+    while rows := list(islice(lines, together)):
+        done = arrivals.resolve(rows)
+        refused += [
+            {"line": counts["lines"] + one.position, "rule": one.rule, "next_step": one.next_step}
+            for one in done.refused
+        ]
+        counts["lines"] += len(rows)
+        counts["stored"] += done.stored
+        counts["unchanged"] += done.unchanged
+        counts["set_aside"] += done.set_aside
+        counts["waiting"] += 0 if done.resolved else done.stored
+        people.update(done.profiles)
+    result = {**counts, "people": len(people), "refused": refused}
+    if as_json:
+        output.as_json(result)
+    else:
+        rows_shown = [(what.replace("_", " "), number) for what, number in counts.items()]
+        output.table("Pushed", ("what", "number"), [*rows_shown, ("people", len(people))])
+        for one in refused:
+            output.say(f"line {one['line']}: {one['rule']}; next: {one['next_step']}")
+        if counts["waiting"]:
+            output.say("Some records wait. Next: cdp identity resolve")
+    if refused:
+        raise typer.Exit(1)
 
 
 @app.command()

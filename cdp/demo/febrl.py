@@ -48,6 +48,12 @@ def febrl_folder() -> Path:
     )
 
 
+def febrl_rows(name: str) -> list[dict[str, str]]:
+    """The rows of one of the FEBRL files, such as `dataset3.csv`: column to cell."""
+    header, *rows = _cells(febrl_folder() / name)
+    return [dict(zip(header, row, strict=True)) for row in rows]
+
+
 def write_febrl(folder: Path, hook: str = HOOK) -> int:
     """Write the FEBRL 4 world into a folder, made if need be; return its records."""
     home = febrl_folder()

@@ -10,6 +10,7 @@ Invariants:
 """
 
 from collections.abc import Callable, Iterable
+from itertools import combinations
 
 from cdp.ingest.normalise.address import Address, Place
 from cdp.ingest.normalise.date import BirthDate
@@ -17,25 +18,32 @@ from cdp.ingest.normalise.email import Email
 from cdp.ingest.normalise.gender import Gender
 from cdp.ingest.normalise.name_parts import Name, Script
 from cdp.ingest.normalise.national_id import NationalId
+from cdp.ingest.normalise.nicknames import formal_names
+from cdp.ingest.normalise.occupation import Occupation
 from cdp.ingest.normalise.phone import Phone
 from cdp.ingest.normalise.phonetic import latin_sound
 from cdp.ingest.normalise.pinyin import sound
 from cdp.ingest.values import Values
+from identity.catalogue import Catalogue, shipped
 
 Key = Callable[[str, str], int]
 Features = dict[str, int | list[int]]
 
-ACCOUNTS = ("loyalty_card", "buyer_id", "openid", "external_userid")
+MOST_WORDS = 10  # of one name; every two of them make a feature
 SHORTEST_LOCAL = 5  # characters; a shorter local part is shared by too many people
 SHORTEST_NEAR = 4  # characters; below this, one deletion leaves too little to name anything
+TAIL = 4  # digits of a phone that people read out and forms show
+SUBSCRIBER = 7  # digits; what stands before them is country and area, give or take one
+MAINLAND = "+861"  # mobiles go on with 3 to 9
 
 
-def derive(values: Values, key: Key) -> Features:
+def derive(values: Values, key: Key, identifiers: Catalogue | None = None) -> Features:
     """Derive and key all features of one record.
 
     Args:
         values: the canonical values of the record.
         key: (feature name, text) to a 63-bit integer.
+        identifiers: which types feed which feature; None: the catalogue that ships.
 
     Returns:
         Features by name, as ``identity.features.pack`` takes them; missing ones left out.
@@ -45,19 +53,21 @@ def derive(values: Values, key: Key) -> Features:
     _phones(values, key, features)
     _birth(values, key, features)
     _identifiers(values, key, features)
+    _accounts(values, key, features, identifiers or shipped())
     _places(values, key, features)
+    _occupation(values, key, features)
     return features
 
 
-def _near(feature: str, text: str, key: Key) -> list[int]:
-    """The text and its one-deletion neighbours.
+def _near(feature: str, text: str, key: Key, fixed: int = 0) -> list[int]:
+    """The text and its one-deletion neighbours; the first ``fixed`` characters stay.
 
     Two texts one deletion, insertion, substitution or exchange of neighbours apart share
     at least one of these (Bocek, Hunt & Stiller 2007, "Fast Similarity Search").
     """
     variants = {text}
     if len(text) >= SHORTEST_NEAR:
-        variants |= {text[:place] + text[place + 1 :] for place in range(len(text))}
+        variants |= {text[:place] + text[place + 1 :] for place in range(fixed, len(text))}
     return [key(feature, variant) for variant in variants]
 
 
@@ -77,10 +87,12 @@ def _name(values: Values, key: Key, features: Features) -> None:
             features["sound"] = key("sound", heard)
         _parts(whole.surname, whole.given, key, features)
         features["name_near"] = _name_near(whole, key)
+        _words(whole, key, features)
         return
     part = values.first("masked_name")
     if isinstance(part, Name):
         _visible(part, key, features)
+        _words(part, key, features)
         return
     surname, given = values.first("surname"), values.first("given_name")
     _parts(
@@ -107,7 +119,24 @@ def _parts(surname: str | None, given: str | None, key: Key, features: Features)
     if given:
         features["given"] = key("given", given)
         features["given_end"] = key("given_end", given[-1])
-        features["given_near"] = _near("given_near", given, key)
+        features["given_near"] = near = _near("given_near", given, key)
+        near += [key("given_near", formal) for formal in formal_names(given)]
+
+
+def _words(whole: Name, key: Key, features: Features) -> None:
+    """The words of a name in letters: people add titles and middle names, and leave them out."""
+    if whole.script is Script.HAN or whole.masked:
+        return
+    words = sorted(set(whole.tokens))
+    features["words"] = [key("words", word) for word in words]
+    features["words_near"] = [k for word in words for k in _word_near(word, key)]
+    pairs = combinations(words[:MOST_WORDS], 2)
+    features["word_pairs"] = [key("word_pairs", " ".join(pair)) for pair in pairs]
+
+
+def _word_near(word: str, key: Key) -> list[int]:
+    near = _near("words_near", word, key)
+    return near + [key("words_near", formal) for formal in formal_names(word)]
 
 
 def _name_near(whole: Name, key: Key) -> list[int]:
@@ -127,6 +156,8 @@ def _name_near(whole: Name, key: Key) -> list[int]:
 
 def _latin_variants(given: str, surname: str) -> Iterable[tuple[str, str]]:
     yield given, surname
+    # Bill Smith has a key in common with William Smith, as if he were one slip away.
+    yield from ((formal, surname) for formal in formal_names(given))
     if len(given) >= SHORTEST_NEAR:
         yield from {(given[:i] + given[i + 1 :], surname) for i in range(len(given))}
     if len(surname) >= SHORTEST_NEAR:
@@ -140,7 +171,23 @@ def _phones(values: Values, key: Key, features: Features) -> None:
     numbers = {p.e164 for p, _ in values.read.get("phone", ()) if isinstance(p, Phone)}
     if numbers:
         features["phones"] = [key("phones", number) for number in numbers]
-        features["phones_near"] = [k for n in numbers for k in _near("phones_near", n, key)]
+        features["phones_near"] = [
+            k for n in numbers for k in _near("phones_near", n, key, _country(n))
+        ]
+        features["phone_tail"] = [key("phone_tail", number[-TAIL:]) for number in numbers]
+        features["phone_head"] = [key("phone_head", _head(number)) for number in numbers]
+
+
+def _country(e164: str) -> int:
+    """How many characters no slip of a finger touches: the plus sign and the country code."""
+    return 3 if e164.startswith("+86") else 2  # codes have one to three digits
+
+
+def _head(e164: str) -> str:
+    """+861391234 of a mainland mobile: network and area; elsewhere country and area."""
+    if e164.startswith(MAINLAND) and e164[4:5] >= "3":  # +8610 is Beijing's area
+        return e164[:-TAIL]
+    return e164[: max(len(e164) - SUBSCRIBER, 2)]
 
 
 def _birth(values: Values, key: Key, features: Features) -> None:
@@ -173,24 +220,48 @@ def _identifiers(values: Values, key: Key, features: Features) -> None:
     if isinstance(number, NationalId):
         features["national_id"] = key("national_id", number.value)
         features["national_id_near"] = _near("national_id_near", number.value, key)
+        features["id_region"] = key("id_region", number.value[:6])
     tax = values.first("tax_number")
     if tax is not None:
         features["tax_number"] = key("tax_number", tax.canonical)
         features["tax_number_near"] = _near("tax_number_near", tax.canonical, key)
     for value, scope in values.read.get("unionid", ())[:1]:
         features["unionid"] = key("unionid", f"{scope or ''}|{value.canonical}")
-    accounts = [
-        key("accounts", f"{name}|{scope or ''}|{value.canonical}")
-        for name in ACCOUNTS
-        for value, scope in values.read.get(name, ())
-    ]
-    if accounts:
-        features["accounts"] = accounts
     gender = values.first("gender")
     sex = gender.value if isinstance(gender, Gender) else None
     sex = sex or (number.sex if isinstance(number, NationalId) else None)
+    sex = sex or _sex_told(values)
     if sex:
         features["gender"] = key("gender", sex)
+
+
+def _sex_told(values: Values) -> str | None:
+    """The sex that a form of address told: 张女士."""
+    names = (values.first("name"), values.first("masked_name"))
+    return next((name.sex for name in names if isinstance(name, Name) and name.sex), None)
+
+
+def _accounts(values: Values, key: Key, features: Features, identifiers: Catalogue) -> None:
+    """Each card or account in its scope: equal texts of two types or scopes never meet."""
+    accounts = [
+        key("accounts", f"{name}|{scope or ''}|{value.canonical}")
+        for name in identifiers.feeding("accounts")
+        if name in values.read
+        for value, scope in values.read[name]
+    ]
+    if accounts:
+        features["accounts"] = accounts
+
+
+def _occupation(values: Values, key: Key, features: Features) -> None:
+    occupation = values.first("occupation")
+    if isinstance(occupation, Occupation):
+        features["occupation"] = key("occupation", occupation.words)
+
+
+def _area(postcode: str) -> str:
+    """TQ13 of TQ13 8DF, K1A of K1A 0B1, 335 of 3356: the last part names a few streets."""
+    return postcode[: -1 if postcode.isdigit() else -3]
 
 
 def _places(values: Values, key: Key, features: Features) -> None:
@@ -198,18 +269,20 @@ def _places(values: Values, key: Key, features: Features) -> None:
     parts: dict[str, str | None] = {}
     if isinstance(address, Address):
         parts = {
+            "region": address.province,
             "city": address.city,
             "district": address.district,
             "street": address.road,
             "street_number": address.number,
         }
-    for name in ("city", "district", "street_number"):
+    for name in ("region", "city", "district", "street_number", "birth_place"):
         place = values.first(name)
         if isinstance(place, Place):
             parts[name] = place.name
     postcode = values.first("postcode")
     if postcode is not None:
         parts["postcode"] = postcode.canonical
+        parts["postcode_area"] = _area(postcode.canonical)
     for name, text in parts.items():
         if text:
             features[name] = key(name, text)

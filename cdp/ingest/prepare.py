@@ -70,10 +70,12 @@ class Preparer:
         self._indexer = BlindIndexer(keyring)
         self._keyer = FeatureKeyer(keyring)
         # Read again whatever was read in another way: a new mapping, new features, another
-        # country, and, where remarks name stores, another store.
+        # country, other blocked values, and, where remarks name stores, another store.
         labels = reading.labels if "remark" in source.fields else ()
         stores = sorted(reading.stores or ()) if source.store else []
-        how = [source.digest(), features.VERSION, reading.region, *labels, *stores]
+        known = reading.identifiers
+        types = [known[name].reading() for name in sorted(source.fields) if name in known]
+        how = [source.digest(), features.VERSION, reading.region, *labels, *stores, types]
         self._read_as = json.dumps(how).encode()
 
     @property
@@ -104,7 +106,7 @@ class Preparer:
         """Read, derive, key and seal one revision."""
         values = read_record(record, self._reading)
         contact, sensitive = self._cells(record, values)
-        packed = features.pack(derive(values, self._keyer.key))
+        packed = features.pack(derive(values, self._keyer.key, self._reading.identifiers))
         return Prepared(
             self._vault.seal_record(record_id, revision, contact, sensitive, packed),
             self._indexes(values),

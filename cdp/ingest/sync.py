@@ -21,12 +21,10 @@ import sqlalchemy as sa
 from cdp.ingest.prepare import Preparer, Recognised, as_text
 from cdp.ingest.values import Reading
 from cdp.ingest.writing import (
-    Incoming,
     SetAside,
     by_field,
     forget_rejected_rows,
-    known_records,
-    new_ids,
+    incoming_of,
     write_records,
     write_set_aside,
 )
@@ -100,6 +98,7 @@ def reading_of(workspace: Workspace, today: dt.date) -> Reading:
         today,
         labels=tuple(node.name for node in nodes),
         stores=frozenset(node.id for node in nodes if node.kind is NodeKind.STORE),
+        identifiers=workspace.declaration.identifiers,
     )
 
 
@@ -210,7 +209,7 @@ class _Sync:
                 repeated += 1
             else:
                 aside.append(SetAside(row.position, "", SAME_ID, SAME_ID_STEP, as_text(row), None))
-        incoming = self._incoming(connection, fresh)
+        incoming = incoming_of(connection, self._preparer, fresh)
         write_records(connection, self._declaration, incoming, self._started)
         fields = [
             SetAside(one.record.position, p.field, p.rule, p.next_step, p.raw, one.id)
@@ -234,23 +233,6 @@ class _Sync:
             rejected=len(aside),
             set_aside=len(fields),
         )
-
-    def _incoming(
-        self, connection: sa.Connection, fresh: Sequence[tuple[Record, Recognised]]
-    ) -> list[Incoming]:
-        known = known_records(connection, [recognised.key for _, recognised in fresh])
-        unknown = sum(recognised.key not in known for _, recognised in fresh)
-        ids = iter(new_ids(connection, unknown))
-        incoming = []
-        for record, recognised in fresh:
-            stored = known.get(recognised.key)
-            if stored and stored.content == recognised.content:
-                continue
-            record_id = stored.id if stored else next(ids)
-            revision = stored.revision + 1 if stored else 1
-            prepared = self._preparer.prepare(record, record_id, revision)
-            incoming.append(Incoming(record_id, revision, recognised, record, prepared))
-        return incoming
 
     def _count(self, **more: int) -> None:
         totals = {name: getattr(self._report, name) + count for name, count in more.items()}

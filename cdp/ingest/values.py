@@ -20,16 +20,22 @@ from cdp.ingest.normalise.address import (
     normalise_place,
     normalise_street_number,
 )
-from cdp.ingest.normalise.date import BirthDate, normalise_birth_date
+from cdp.ingest.normalise.date import OLDEST, BirthDate, normalise_birth_date
 from cdp.ingest.normalise.email import Email, normalise_email
 from cdp.ingest.normalise.gender import Gender, normalise_gender
-from cdp.ingest.normalise.identifier import IdentifierKind, normalise_identifier
+from cdp.ingest.normalise.identifier import (
+    IdentifierKind,
+    normalise_identifier,
+    read_identifier,
+)
 from cdp.ingest.normalise.name import join_names, normalise_name
 from cdp.ingest.normalise.name_parts import Name, NameKind
 from cdp.ingest.normalise.national_id import normalise_national_id
+from cdp.ingest.normalise.occupation import Occupation, normalise_occupation
 from cdp.ingest.normalise.phone import Phone, PhoneKind, normalise_phone
 from cdp.ingest.normalise.result import Canonical, Problem
 from connectors.record import FieldProblem, FieldValue, Record, Sensitive
+from identity.catalogue import Catalogue, shipped
 
 REASON = "normalise a delivered value"
 # A value that says nothing, or that its source has hidden, is no mistake of anybody's.
@@ -83,6 +89,8 @@ class Reading:
     region: str = "CN"  # of phones without a country code, ISO 3166 alpha-2
     labels: tuple[str, ...] = ()  # words that surround names in remarks: the stores' names
     stores: frozenset[str] | None = None  # node ids of all stores; None: any is taken
+    oldest: int = OLDEST  # years; a register of the dead goes further back
+    identifiers: Catalogue = field(default_factory=shipped)
 
 
 def read_record(record: Record, reading: Reading) -> Values:
@@ -109,7 +117,8 @@ def _read_value(values: Values, name: str, delivered: FieldValue, reading: Readi
     text = delivered.value.reveal(reason=REASON)
     if name in KEPT_AS_DELIVERED:
         values.delivered.setdefault(name, []).append(text.replace("\0", ""))
-    result = _NORMALISERS[name](text, delivered, reading)
+    normaliser = _NORMALISERS.get(name) or _own_type(name)
+    result = normaliser(text, delivered, reading)
     if result is None:
         return
     cell, found = _judge(name, result)
@@ -159,6 +168,20 @@ def _identifier(kind: IdentifierKind) -> _Normaliser:
     return lambda text, _one, _reading: normalise_identifier(text, kind)
 
 
+def _own_type(name: str) -> _Normaliser:
+    """The reader of a type that the workspace added; a mapping can name no other field."""
+
+    def read(text: str, _one: FieldValue, reading: Reading) -> Canonical | Problem:
+        known = reading.identifiers[name]
+        return read_identifier(text, name, known.form, known.blocked)
+
+    return read
+
+
+def _occupation(text: str, _one: FieldValue, _reading: Reading) -> Occupation | Problem:
+    return normalise_occupation(text)
+
+
 def _place(text: str, _one: FieldValue, _reading: Reading) -> Place | Problem:
     return normalise_place(text)
 
@@ -182,21 +205,16 @@ _NORMALISERS: Mapping[str, _Normaliser] = {
     "phone": lambda text, _, reading: normalise_phone(text, reading.region),
     "email": lambda text, _one, _reading: normalise_email(text),
     "birth_date": lambda text, one, reading: normalise_birth_date(
-        text, today=reading.today, formats=one.formats
+        text, today=reading.today, formats=one.formats, oldest=reading.oldest
     ),
+    "birth_place": _place,
     "gender": _gender,
+    "occupation": _occupation,
     "national_id": lambda text, _, reading: normalise_national_id(text, today=reading.today),
     "city": _place,
     "district": _place,
     "region": _place,
     "address": _address,
     "street_number": lambda text, _one, _reading: normalise_street_number(text),
-    "postcode": _identifier(IdentifierKind.POSTCODE),
-    "bank_card": _identifier(IdentifierKind.BANK_CARD),
-    "tax_number": _identifier(IdentifierKind.TAX_NUMBER),
-    "loyalty_card": _identifier(IdentifierKind.LOYALTY_CARD),
-    "buyer_id": _identifier(IdentifierKind.BUYER_ID),
-    "openid": _identifier(IdentifierKind.OPENID),
-    "unionid": _identifier(IdentifierKind.UNIONID),
-    "external_userid": _identifier(IdentifierKind.EXTERNAL_USERID),
+    **{kind.value: _identifier(kind) for kind in IdentifierKind},
 }

@@ -16,7 +16,7 @@ from typing import Any
 import sqlalchemy as sa
 from sqlalchemy.dialects.postgresql import insert
 
-from cdp.ingest.prepare import Prepared, Recognised
+from cdp.ingest.prepare import Prepared, Preparer, Recognised
 from cdp.storage import schema
 from cdp.storage.bulk import copy_in
 from cdp.vault.rejects import RejectPlace
@@ -83,6 +83,25 @@ def new_ids(connection: sa.Connection, count: int) -> list[int]:
         {"count": count},
     )
     return sorted(numbers)
+
+
+def incoming_of(
+    connection: sa.Connection, preparer: Preparer, rows: Sequence[tuple[Record, Recognised]]
+) -> list[Incoming]:
+    """Prepare those of the rows that are new or changed; each record stands once among them."""
+    known = known_records(connection, [recognised.key for _, recognised in rows])
+    unknown = sum(recognised.key not in known for _, recognised in rows)
+    ids = iter(new_ids(connection, unknown) if unknown else ())
+    incoming = []
+    for record, recognised in rows:
+        stored = known.get(recognised.key)
+        if stored and stored.content == recognised.content:
+            continue
+        record_id = stored.id if stored else next(ids)
+        revision = stored.revision + 1 if stored else 1
+        prepared = preparer.prepare(record, record_id, revision)
+        incoming.append(Incoming(record_id, revision, recognised, record, prepared))
+    return incoming
 
 
 def write_records(

@@ -20,13 +20,13 @@ from typing import Final
 from cdp.declaration import Declaration
 from cdp.errors import Refused, Stop
 from cdp.profiles.reader import StoredProfile
+from cdp.resolution.announcing import MESSAGES
 from connectors.declaration import DestinationDeclaration
 from connectors.vocabulary import IDENTITY_FIELDS, SENSITIVE_FIELDS
 from policies.decision import Policy, Scope, Subject
 from policies.vocabulary import Action, FieldClass, Role, Treatment
 
 TERMS_VERSION: Final = 1
-MESSAGES: Final = "webhook"  # the connector that takes one message at a time
 SENSITIVE_TIER: Final = "sensitive_tier"
 NOT_PUBLISHED: Final = "not_published"
 _WHOLE_PARTS: Final = frozenset(

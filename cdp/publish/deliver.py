@@ -38,9 +38,9 @@ from typing import Final
 from cdp.publish import ledger
 from cdp.publish.contract import Contract
 from cdp.publish.ledger import Outcome, Taken
-from cdp.publish.plan import UPDATED
 from cdp.publish.render import Renderer
 from cdp.publish.retry import Pace, wait
+from cdp.resolution.announcing import UPDATED
 from cdp.workspace import Workspace
 from connectors.base import MessageDestination
 from connectors.errors import ConnectorError, Retry, Skip, Stop

@@ -17,9 +17,10 @@ from cdp.access.trail import Attempt
 from cdp.audit import log
 from cdp.profiles import reader
 from cdp.publish.contract import Contract
-from cdp.publish.plan import IN_DOUBT, REMOVED, UPDATED, digests, fresh_message_id
+from cdp.publish.plan import IN_DOUBT, digests, fresh_message_id
 from cdp.publish.render import Renderer
 from cdp.publish.retry import Pace
+from cdp.resolution.announcing import REMOVED, UPDATED
 from cdp.storage.schema import outbox, published
 from connectors.base import Message
 from policies.vocabulary import FieldClass

@@ -30,11 +30,10 @@ from cdp.publish.render import (
     included,
     included_parts,
 )
+from cdp.resolution.announcing import REMOVED, UPDATED
 from cdp.storage.schema import outbox, profile, published, tag
 from cdp.workspace import Workspace
 
-UPDATED: Final = "profile.updated"
-REMOVED: Final = "profile.removed"
 IN_DOUBT: Final = b"?"
 """Before a digest: this may have been sent, and nobody knows whether it arrived."""
 KEPT: Final = dt.timedelta(days=7)  # delivered messages, for whoever looks after a fault

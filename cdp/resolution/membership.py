@@ -2,19 +2,29 @@
 
 import csv
 import os
-from collections.abc import Hashable, Iterator
+from collections.abc import Callable, Hashable, Iterator
+from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
+from typing import TextIO
 
 import sqlalchemy as sa
 
 from cdp.errors import Stop
+from cdp.resolution import decisions, epochs
+from cdp.resolution.loading import load_features
 from cdp.storage import schema
 from cdp.storage.bulk import stream
 from cdp.vault import plaintext
 from cdp.vault.envelope import WrappedKey
 from cdp.vault.keyed import RecordKeys
 from cdp.vault.vault import CONTACT, Vault
+from cdp.workspace import Workspace
+from identity import batch
+from identity.coverage import Coverage, coverage
+from identity.duckdb_engine import Limits
 from identity.evaluate import Evaluation, evaluate
+from identity.model import Model
 
 REASON = "identity export"
 _NEW = os.O_WRONLY | os.O_CREAT | os.O_EXCL
@@ -26,24 +36,31 @@ def export(connection: sa.Connection, vault: Vault, out: Path) -> int:
 
     The file appears whole or not at all, readable by its owner alone.
     """
+    with whole_file(out) as file:
+        writer = csv.writer(file)
+        writer.writerow(HEADER)
+        count = 0
+        for row in _members(connection, vault):
+            writer.writerow(row)
+            count += 1
+    return count
+
+
+@contextmanager
+def whole_file(out: Path) -> Iterator[TextIO]:
+    """A file that appears whole when the block ends well, or not at all; mode 0600."""
     out.parent.mkdir(parents=True, exist_ok=True)
     # One name for all runs, so that what a killed run leaves is overwritten by the next.
     part = out.with_name(f".{out.name}.part")
     part.unlink(missing_ok=True)
     try:
         with os.fdopen(os.open(part, _NEW, 0o600), "w", encoding="utf-8", newline="") as file:
-            writer = csv.writer(file)
-            writer.writerow(HEADER)
-            count = 0
-            for row in _members(connection, vault):
-                writer.writerow(row)
-                count += 1
+            yield file
             file.flush()
             os.fsync(file.fileno())
         part.replace(out)
     finally:
         part.unlink(missing_ok=True)
-    return count
 
 
 def _members(connection: sa.Connection, vault: Vault) -> Iterator[tuple[str, str, str]]:
@@ -84,14 +101,82 @@ def evaluate_against(connection: sa.Connection, keys: RecordKeys, truth: Path) -
         Stop: the file is missing or has other columns.
     """
     people, groups = read_truth(truth, keys)
-    record, membership = schema.record, schema.membership
-    rows = connection.execute(
-        sa.select(record.c.key, membership.c.profile_id).join(
-            membership, membership.c.record_id == record.c.id
-        )
+    return evaluate(profiles(connection), people, groups or None)
+
+
+def profiles(connection: sa.Connection) -> dict[Hashable, Hashable]:
+    """The profile of each resolved record, by record key."""
+    record, member = schema.record, schema.membership
+    statement = sa.select(record.c.key, member.c.profile_id).join(
+        member, member.c.record_id == record.c.id
     )
-    predicted: dict[Hashable, Hashable] = {bytes(row.key): row.profile_id for row in rows}
-    return evaluate(predicted, people, groups or None)
+    return {
+        bytes(row.key): row.profile_id for rows in stream(connection, statement) for row in rows
+    }
+
+
+def coverages(
+    connection: sa.Connection, identifiers: frozenset[str]
+) -> tuple[tuple[Coverage, ...], tuple[Coverage, ...]]:
+    """How well records find company: per source, and per type of identifier they have.
+
+    Args:
+        connection: to the workspace's database.
+        identifiers: the fields that are identifiers. Only their names are read.
+    """
+    record, near, far = schema.record, schema.contact, schema.sensitive
+    statement = (
+        sa.select(record.c.key, record.c.source, near.c.fields, far.c.fields.label("more"))
+        .outerjoin(near, near.c.record_id == record.c.id)
+        .outerjoin(far, far.c.record_id == record.c.id)
+    )
+    sources: dict[Hashable, frozenset[str]] = {}
+    types: dict[Hashable, frozenset[str]] = {}
+    for rows in stream(connection, statement):
+        for row in rows:
+            key = bytes(row.key)
+            sources[key] = frozenset((row.source,))
+            types[key] = identifiers & frozenset((*(row.fields or ()), *(row.more or ())))
+    found = profiles(connection)
+    return coverage(found, sources), coverage(found, types)
+
+
+def decider(
+    workspace: Workspace, progress: Callable[[str], None]
+) -> tuple[Callable[[float], dict[Hashable, Hashable]], Model]:
+    """Decide everybody anew at any threshold, in memory: nothing is stored.
+
+    Returns:
+        A function from ``join_bits`` to the group of each record key, and the active
+        epoch, whose other numbers it uses.
+
+    Raises:
+        Stop: nothing was resolved yet.
+    """
+    progress("opening features")
+    with workspace.engine.connect() as connection:
+        epoch = epochs.active(connection)
+        if epoch is None:
+            raise Stop("no_epoch", "run: cdp identity resolve")
+        loaded = load_features(connection, workspace.vault)
+        constraints = loaded.numbered(decisions.active_constraints(connection))
+        ids = schema.record.c
+        rows = connection.execute(sa.select(ids.id, ids.key))
+        keys = {row.id: bytes(row.key) for row in rows}
+    # A record that went between the two statements is left out.
+    names = [keys.get(record) for record in loaded.ids.tolist()]
+    model = epoch[1]
+    limits = Limits(workspace.settings.memory_mb, workspace.settings.threads)
+    gathered = batch.gather(loaded.table, model.most_people, limits, progress)
+
+    def decide(join_bits: float) -> dict[Hashable, Hashable]:
+        progress(f"deciding at {join_bits:g} bits")
+        tried = replace(model, join_bits=join_bits)
+        found = batch.judge(gathered, tried, limits, constraints=constraints)
+        places = zip(found.records.tolist(), found.anchors.tolist(), strict=True)
+        return {names[place]: anchor for place, anchor in places if names[place] is not None}
+
+    return decide, model
 
 
 def read_truth(

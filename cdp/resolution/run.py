@@ -1,23 +1,27 @@
 """Resolve all records of a workspace."""
 
 import datetime as dt
-from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 import sqlalchemy as sa
 
 from cdp.errors import Stop
 from cdp.profiles.build import rebuild
-from cdp.resolution import epochs
-from cdp.resolution.loading import load_features
-from cdp.resolution.storing import Outcome, store
+from cdp.resolution import blocks, decisions, edges, epochs
+from cdp.resolution.loading import Loaded, load_features
+from cdp.resolution.repair import Repair, ready
+from cdp.resolution.storing import Outcome, anchors_before, apply
 from cdp.storage import schema
-from cdp.storage.locks import only_one
-from cdp.vault.keyed import RecordKeys
+from cdp.storage.locks import PATIENCE, only_one
+from cdp.vault.keyed import BlockKeyer, RecordKeys
 from cdp.workspace import Workspace
 from connectors.digests import sha256_hex
 from identity import batch
+from identity.columns import Columns
+from identity.constraints import Constraints
+from identity.duckdb_engine import Limits
 from identity.errors import TooFewRecordsError
 from identity.model import UNTRAINED, Model
 
@@ -48,6 +52,7 @@ class ResolveReport:
 
     records: int
     profiles: int
+    judged: int  # records of the components that were decided; all, in a full run
     compared: int  # pairs scored
     edges: int  # pairs kept as evidence
     created: int
@@ -67,13 +72,42 @@ class ResolveReport:
         return asdict(self)
 
 
+@dataclass(frozen=True, slots=True)
+class Adoption:
+    """An epoch that somebody puts in force.
+
+    Attributes:
+        model: the epoch.
+        by: who signs, a principal.
+        reason: why.
+        look: told what was found, before anything is stored.
+        log: keeps the event, in the transaction that stores.
+    """
+
+    model: Model
+    by: str
+    reason: str
+    look: Callable[[Loaded, batch.Resolution], None]
+    log: Callable[[sa.Connection], None]
+
+
 def resolve(
-    workspace: Workspace, *, retrain: bool = False, progress: Progress = quiet
+    workspace: Workspace,
+    *,
+    retrain: bool = False,
+    full: bool = False,
+    adoption: Adoption | None = None,
+    engine: batch.Engine | None = None,
+    progress: Progress = quiet,
 ) -> ResolveReport:
     """Find the people behind all records and bring profiles up to date.
 
     The first run learns the identity model from the records; later runs use that epoch
-    until ``retrain``, or until a provisional one is outgrown.
+    until ``retrain``, or until a provisional one that nobody signed is outgrown. Under a
+    known epoch only what new and changed records touch is decided anew, with the same
+    result as a full run; ``full`` decides everything. With ``adoption`` everything is
+    decided under that epoch, and the switch is stored with what it changes.
+    When everything is decided, ``engine`` compares the pairs; without one, this process.
     Killed at any moment, it leaves everything as it was.
 
     Raises:
@@ -81,47 +115,175 @@ def resolve(
         cdp.errors.Stop: there are no records.
     """
     step = "wait until it has ended, then run it again if sources changed meanwhile"
-    with only_one(workspace.engine, "resolve", step):
-        return _resolve(workspace, retrain=retrain, progress=progress)
+    with (
+        only_one(workspace.engine, "resolve", step),
+        # Whoever resolves single records shares this; they finish within moments.
+        only_one(workspace.engine, "repair", step, patience=PATIENCE),
+    ):
+        if full or retrain or adoption:
+            return _resolve(workspace, adoption, engine, retrain=retrain, progress=progress)
+        with workspace.engine.begin() as connection:
+            report = _repair(connection, workspace, progress)
+        return report or _resolve(workspace, None, engine, retrain=False, progress=progress)
 
 
-def _resolve(workspace: Workspace, *, retrain: bool, progress: Progress) -> ResolveReport:
-    progress("opening features")
+FEW = 0.2  # of the records; above this share a full run costs less than repairing
+
+
+def _resolve(
+    workspace: Workspace,
+    adoption: Adoption | None,
+    engine: batch.Engine | None,
+    *,
+    retrain: bool,
+    progress: Progress,
+) -> ResolveReport:
     with workspace.engine.connect() as connection:
-        chosen = None if retrain else epochs.active(connection)
-        loaded = load_features(connection, workspace.vault)
-    limits = batch.Limits(workspace.settings.memory_mb, workspace.settings.threads)
-    known = chosen[1] if chosen else None
-    if known and is_outgrown(known, len(loaded.revisions)):
-        chosen = known = None
+        read = _read(connection, workspace, progress)
+        # An epoch of another version cannot be read, and need not be, where another follows.
+        known = adoption.model if adoption else None
+        if not (known or retrain):
+            known = _frozen(connection, len(read.loaded))
+    found = _find(workspace, read, known, engine, progress)
+    if adoption:
+        adoption.look(read.loaded, found.resolution)
+    with workspace.engine.begin() as connection:
+        if adoption:
+            adoption.log(connection)
+            signature = epochs.Signature(adoption.by, adoption.reason, workspace.now())
+            epochs.activate(connection, found.model, signature.at, signature)
+        return _keep(connection, workspace, read, found, progress)
+
+
+def _frozen(connection: sa.Connection, records: int) -> Model | None:
+    """The epoch in force, if it is to stay so; None: learn another one."""
+    epoch = epochs.active(connection)
+    return None if epoch is None or _ends(connection, epoch[1], records) else epoch[1]
+
+
+def _ends(connection: sa.Connection, model: Model, records: int) -> bool:
+    return is_outgrown(model, records) and not epochs.is_signed(connection)
+
+
+def _repair(
+    connection: sa.Connection, workspace: Workspace, progress: Progress
+) -> ResolveReport | None:
+    """Resolve what is new or changed; None where a full run is needed or costs less."""
+    epoch = ready(connection)
+    record = schema.record
+    records = connection.scalar(sa.select(sa.func.count()).select_from(record)) or 0
+    if epoch is None or _ends(connection, epoch[1], records):
+        return None
+    dirty = list(connection.scalars(sa.select(record.c.id).where(record.c.dirty)))
+    if len(dirty) > FEW * records:
+        return None
+    progress("finding what changed touches")
+    work = Repair(connection, workspace, *epoch)
+    work.find(dirty)
+    progress("storing people")
+    now = workspace.now()
+    repaired = work.store(now)
+    updated = _build(connection, workspace, repaired.outcome, now, progress)
+    counted = {"compared": repaired.compared, "judged": repaired.judged}
+    return _report(connection, repaired.outcome, epoch[0], updated, counted, trained=False)
+
+
+@dataclass(frozen=True, slots=True)
+class _Read:
+    """What a run starts from."""
+
+    loaded: Loaded
+    constraints: Constraints
+
+
+@dataclass(frozen=True, slots=True)
+class _Found:
+    """What a run found."""
+
+    resolution: batch.Resolution  # in record ids
+    model: Model
+    trained: bool
+
+
+def _read(connection: sa.Connection, workspace: Workspace, progress: Progress) -> _Read:
+    progress("opening features")
+    loaded = load_features(connection, workspace.vault)
+    return _Read(loaded, decisions.active_constraints(connection))
+
+
+def _find(
+    workspace: Workspace,
+    read: _Read,
+    known: Model | None,
+    engine: batch.Engine | None,
+    progress: Progress,
+) -> _Found:
+    loaded = read.loaded
+    limits = Limits(workspace.settings.memory_mb, workspace.settings.threads)
+    constraints = loaded.numbered(read.constraints)
     try:
-        resolution, model = batch.resolve(loaded.table, known, UNTRAINED, limits, progress)
+        most_people = (known or UNTRAINED).most_people
+        gathered = batch.gather(loaded.table, most_people, limits, progress, engine)
+        resolution, model = batch.conclude(
+            gathered, known, UNTRAINED, limits, progress, constraints
+        )
     except TooFewRecordsError as error:
         raise Stop(
             "too_few_records",
             "bring in two records at least: cdp source sync",
-            records=len(loaded.revisions),
+            records=len(loaded),
         ) from error
-    resolution = loaded.translated(resolution)
+    return _Found(loaded.translated(resolution), model, trained=known is None)
+
+
+def _keep(
+    connection: sa.Connection, workspace: Workspace, read: _Read, found: _Found, progress: Progress
+) -> ResolveReport:
     progress("storing people")
-    now = workspace.now()
-    with workspace.engine.begin() as connection:
-        name = epochs.activate(connection, model, now)
-        keys = RecordKeys(workspace.keyring)
-        outcome = store(connection, keys, loaded, resolution, name, now)
-        updated = _build(connection, workspace, outcome, now, progress)
-        profiles = connection.scalar(sa.select(sa.func.count()).select_from(schema.profile))
+    now, seen, resolution = workspace.now(), read.loaded.seen, found.resolution
+    name = epochs.activate(connection, found.model, now)
+    was = anchors_before(connection, None, seen.ids)
+    keys = RecordKeys(workspace.keyring)
+    outcome = apply(connection, keys, seen, (was, resolution.anchors), name, now)
+    edges.store_all(connection, resolution.edges, resolution.direct, name)
+    keyer = BlockKeyer(workspace.keyring)
+    raw = Columns.of(read.loaded.table)
+    named = replace(raw, ids=read.loaded.ids)
+    blocks.store_all(
+        connection,
+        keyer,
+        blocks.blocked_by(keyer, named, resolution.judged),
+        resolution.use,
+        blocks.made_with(found.model.most_people),
+    )
+    updated = _build(connection, workspace, outcome, now, progress)
+    counted = {"compared": resolution.compared, "judged": len(seen.ids)}
+    return _report(connection, outcome, name, updated, counted, trained=found.trained)
+
+
+def _report(
+    connection: sa.Connection,
+    outcome: Outcome,
+    epoch: str,
+    updated: int,
+    counted: Mapping[str, int],
+    *,
+    trained: bool,
+) -> ResolveReport:
+    def count(table: sa.Table) -> int:
+        return connection.scalar(sa.select(sa.func.count()).select_from(table)) or 0
+
     return ResolveReport(
-        records=len(loaded.revisions),
-        profiles=int(profiles or 0),
-        compared=resolution.compared,
-        edges=len(resolution.edges),
+        records=count(schema.record),
+        profiles=count(schema.profile),
+        edges=count(schema.edge),
         created=outcome.created,
         merged=outcome.merged,
         split=outcome.split,
         updated=updated,
-        epoch=name,
-        trained=chosen is None,
+        epoch=epoch,
+        trained=trained,
+        **counted,
     )
 
 

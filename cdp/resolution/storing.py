@@ -1,4 +1,4 @@
-"""Store a resolution: people, their members, their history. One transaction's work.
+"""Store a partition: people, their members, their history. One transaction's work.
 
 Invariants:
     1. A profile id follows its anchor, the oldest record of the person: it is computed
@@ -8,210 +8,265 @@ Invariants:
     3. What did not change is not written: a second run over the same records leaves
        every row as it was.
     4. Nothing is seen half done: a run is stored whole or not at all.
+    5. Where every record was, and when, can be read afterwards.
+
+One function serves a run over all records and the repair of a few: what it sends grows
+with the changes, and a kind of change that there is not costs no statement.
 """
 
 import datetime as dt
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
+import numpy as np
 import sqlalchemy as sa
 
-from cdp.resolution.loading import Loaded
+from cdp.resolution.changes import NONE, Changes, compare
 from cdp.storage import schema
 from cdp.storage.bulk import copy_in
 from cdp.vault.keyed import RecordKeys
-from identity.batch import Resolution
+from identity.pairs import Bools, Ints
 
-_RESOLVED = sa.Table(
-    "resolved",
-    sa.MetaData(),
-    sa.Column("record_id", sa.BigInteger, primary_key=True, autoincrement=False),
-    sa.Column("revision", sa.Integer),
-    sa.Column("anchor_id", sa.BigInteger),
-    prefixes=["TEMPORARY"],
-    postgresql_on_commit="DROP",
-)
+
+@dataclass(frozen=True, slots=True)
+class Seen:
+    """The records that were judged, as they were when they were read.
+
+    Attributes:
+        ids: record ids, ascending.
+        revisions: their revisions.
+        dirty: whether they were to be looked at again.
+    """
+
+    ids: Ints
+    revisions: Ints
+    dirty: Bools
 
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """What a run changed, in profiles; ``touched`` are those whose members changed."""
+    """What a run changed, in profiles.
+
+    Attributes:
+        created: how many came into being.
+        merges: (the older id, the id that now leads to it).
+        splits: (the id that split off, the id it split from).
+        touched: profiles whose members changed, or a record of theirs.
+    """
 
     created: int
-    merged: int
-    split: int
+    merges: tuple[tuple[str, str], ...]
+    splits: tuple[tuple[str, str], ...]
     touched: tuple[str, ...]
 
+    @property
+    def merged(self) -> int:
+        """How many profiles ended in another."""
+        return len(self.merges)
 
-def store(
+    @property
+    def split(self) -> int:
+        """How many profiles split off another."""
+        return len(self.splits)
+
+
+def anchors_before(connection: sa.Connection, records: Ints | None, ids: Ints) -> Ints:
+    """The anchor of each record's profile as it is stored, ``NONE`` for no profile.
+
+    Args:
+        connection: in the transaction that stores.
+        records: look at these only; None looks at all.
+        ids: record ids, ascending: the shape of the answer.
+    """
+    few = "" if records is None else " WHERE m.record_id = ANY(CAST(:records AS bigint[]))"
+    rows = connection.execute(
+        sa.text(
+            "SELECT m.record_id, p.anchor_id FROM kith.membership m "
+            f"JOIN kith.profile p ON p.id = m.profile_id{few}"
+        ),
+        {} if records is None else {"records": _array(records.tolist())},
+    ).all()
+    found = np.array([tuple(row) for row in rows], np.int64).reshape(-1, 2)
+    was = np.full(len(ids), NONE, np.int64)
+    places = np.searchsorted(ids, found[:, 0])
+    if (places == len(ids)).any() or (ids[places] != found[:, 0]).any():
+        raise ValueError("a stored member is missing from the records")
+    was[places] = found[:, 1]
+    return was
+
+
+def apply(
     connection: sa.Connection,
     keys: RecordKeys,
-    loaded: Loaded,
-    resolution: Resolution,
+    seen: Seen,
+    partition: tuple[Ints, Ints],
     epoch: str,
-    now: dt.datetime,
+    at: dt.datetime,
 ) -> Outcome:
-    """Make the database say what the resolution found."""
-    _RESOLVED.create(connection)
-    anchors = dict(zip(resolution.records.tolist(), resolution.anchors.tolist(), strict=True))
-    copy_in(connection, _RESOLVED, ((r, revision, anchors[r]) for r, revision in loaded.revisions))
-    connection.execute(sa.text("ANALYZE resolved"))
-    _add_profiles(connection, keys, now)
-    when = {"now": now, "epoch": epoch}
-    created = connection.execute(_CREATED, when).rowcount
-    split = connection.execute(_SPLIT, when).rowcount
-    merged = connection.execute(_MERGED, when).rowcount
-    connection.execute(_REDIRECT, when)
-    connection.execute(_REVIVED)
-    moved = connection.execute(_MOVED).all()
-    _follow(connection, {keys.profile_id(bytes(row.key)): row.now_in for row in moved})
-    touched = {row.was_in for row in moved}
-    touched |= set(connection.scalars(_MEMBERS))
-    touched |= set(connection.scalars(_REFRESHED))
-    touched -= set(connection.scalars(_VANISHED))
-    _store_edges(connection, resolution, epoch)
-    connection.execute(_CLEAN)
-    return Outcome(created, merged, split, tuple(sorted(touched)))
+    """Make the database say who is one person now, and write nothing else.
 
-
-def _add_profiles(connection: sa.Connection, keys: RecordKeys, now: dt.datetime) -> None:
-    """Give every anchor without a profile one, empty until it is built."""
-    anchors = connection.execute(
-        sa.text(
-            "SELECT r.id, r.key FROM kith.record r JOIN resolved s ON s.record_id = r.id "
-            "WHERE s.anchor_id = s.record_id AND NOT EXISTS "
-            "(SELECT FROM kith.profile p WHERE p.anchor_id = r.id) ORDER BY r.id"
+    Args:
+        connection: in a transaction that keeps others from storing the same people.
+        keys: names profiles.
+        seen: every member of every person among the records, before and after.
+        partition: the anchors of ``seen.ids`` before (``anchors_before``) and now.
+        epoch: the model it was found with.
+        at: when.
+    """
+    was, now = partition
+    changes = compare(seen.ids, was, now)
+    dirty = np.flatnonzero(seen.dirty)
+    touched = np.union1d(changes.touched, now[dirty])
+    names = _names(connection, keys, changes, touched)
+    if not changes.empty:
+        _add_profiles(connection, changes, names, at)
+        _tell(connection, changes, names, epoch, at)
+        _redirect(connection, changes, names, at)
+        _move(connection, changes, names, at)
+    if len(dirty):
+        ids, revisions = seen.ids[dirty], seen.revisions[dirty]
+        connection.execute(
+            _CLEAN, {"ids": _array(ids.tolist()), "revisions": _array(revisions.tolist())}
         )
+    return Outcome(
+        len(changes.created),
+        tuple((names[a], names[b]) for a, b in _pairs(changes.into, changes.gone)),
+        tuple((names[a], names[b]) for a, b in _pairs(changes.new, changes.out_of)),
+        tuple(sorted(names[anchor] for anchor in touched.tolist())),
     )
-    at = now.isoformat()
+
+
+def _names(
+    connection: sa.Connection, keys: RecordKeys, changes: Changes, touched: Ints
+) -> Mapping[int, str]:
+    """The profile id of each anchor, and the id that each moved record would give."""
+    parts = (changes.fresh, changes.gone, changes.into, changes.out_of, changes.moved)
+    wanted = np.unique(np.concatenate((*parts, touched)))
+    if not len(wanted):
+        return {}
+    rows = connection.execute(_KEYS, {"ids": _array(wanted.tolist())})
+    return {row.id: keys.profile_id(bytes(row.key)) for row in rows}
+
+
+def _add_profiles(
+    connection: sa.Connection, changes: Changes, names: Mapping[int, str], at: dt.datetime
+) -> None:
+    """Give every new anchor a profile, empty until it is built."""
+    when = at.isoformat()
     copy_in(
         connection,
         schema.profile,
-        (
-            (keys.profile_id(bytes(row.key)), row.id, 0, 0, [], "{}", "{}", [], at)
-            for row in anchors.all()
-        ),
+        ((names[a], a, 0, 0, [], "{}", "{}", [], when) for a in changes.fresh.tolist()),
     )
 
 
-def _follow(connection: sa.Connection, moved: Mapping[str, str]) -> None:
-    """Lead the id that each moved record would give, where it once was one, to its profile."""
-    if moved:
-        where = [{"own": own, "now_in": now_in} for own, now_in in moved.items()]
-        connection.execute(_FOLLOW, where)
+def _tell(
+    connection: sa.Connection,
+    changes: Changes,
+    names: Mapping[int, str],
+    epoch: str,
+    at: dt.datetime,
+) -> None:
+    """Write what happened to profiles: created, split, merged, each in the order of anchors."""
+    when = at.isoformat()
+    told: list[tuple[str, str, str | None]] = []
+    told += [("created", names[a], None) for a in changes.created.tolist()]
+    told += [("split", names[a], names[b]) for a, b in _pairs(changes.new, changes.out_of)]
+    told += [("merged", names[a], names[b]) for a, b in _pairs(changes.into, changes.gone)]
+    copy_in(connection, schema.profile_event, ((*one, epoch, when) for one in told))
 
 
-def _store_edges(connection: sa.Connection, resolution: Resolution, epoch: str) -> None:
-    pairs = resolution.edges
+def _redirect(
+    connection: sa.Connection, changes: Changes, names: Mapping[int, str], at: dt.datetime
+) -> None:
+    """Lead every old id to the profile that holds the record it was made from."""
+    if not (len(changes.moved) or len(changes.fresh)):
+        return
+    ended = set(changes.gone.tolist()) | set(changes.new.tolist())
+    follow = [
+        (names[record], names[to])
+        for record, to in _pairs(changes.moved, changes.moved_to)
+        if record not in ended
+    ]
     connection.execute(
-        sa.text("CREATE TEMPORARY TABLE fresh (LIKE kith.edge INCLUDING INDEXES) ON COMMIT DROP")
+        _REDIRECT,
+        {
+            "revived": _array(names[a] for a in changes.fresh.tolist()),
+            "gone": _array(names[a] for a in changes.gone.tolist()),
+            "into": _array(names[a] for a in changes.into.tolist()),
+            "own": _array(own for own, _ in follow),
+            "now_in": _array(to for _, to in follow),
+            "at": at,
+        },
     )
-    fresh = sa.Table(
-        "fresh", sa.MetaData(), *(sa.Column(c.name, c.type) for c in schema.edge.columns)
+
+
+def _move(
+    connection: sa.Connection, changes: Changes, names: Mapping[int, str], at: dt.datetime
+) -> None:
+    when = at.isoformat()
+    copy_in(
+        connection,
+        schema.membership,
+        ((record, names[to], when) for record, to in _pairs(changes.joined, changes.joined_to)),
     )
-    copy_in(connection, fresh, _edge_rows(resolution, epoch))
-    connection.execute(
-        sa.text(
-            "DELETE FROM kith.edge e WHERE NOT EXISTS (SELECT FROM fresh f "
-            "WHERE f.low_id = e.low_id AND f.high_id = e.high_id AND f.weight = e.weight "
-            "AND f.levels = e.levels AND f.weights = e.weights AND f.epoch = e.epoch)"
-        )
-    )
-    if len(pairs):
-        connection.execute(
-            sa.text(
-                "INSERT INTO kith.edge SELECT * FROM fresh ON CONFLICT (low_id, high_id) DO NOTHING"
-            )
-        )
+    if len(changes.moved):
+        moved_to = [names[a] for a in changes.moved_to.tolist()]
+        moved = {"ids": _array(changes.moved.tolist()), "to": _array(moved_to), "at": at}
+        connection.execute(_MOVE, moved)
+    if len(changes.gone):
+        gone = _array(names[a] for a in changes.gone.tolist())
+        connection.execute(_END, {"gone": gone})
 
 
-def _edge_rows(resolution: Resolution, epoch: str) -> Iterable[tuple[object, ...]]:
-    pairs = resolution.edges
-    weights = pairs.weight.round(6).tolist()
-    for place, (low, high) in enumerate(zip(pairs.low.tolist(), pairs.high.tolist(), strict=True)):
-        levels, bits = pairs.levels[place].tolist(), pairs.bits[place].round(6).tolist()
-        yield low, high, weights[place], levels, bits, epoch
+def _pairs(one: Ints, other: Ints) -> Iterable[tuple[int, int]]:
+    return zip(one.tolist(), other.tolist(), strict=True)
 
 
-# A profile is new when it has no member yet; its anchor's old membership says from where.
-_CREATED = sa.text(
-    """
-    INSERT INTO kith.profile_event (kind, profile_id, epoch, at)
-    SELECT 'created', p.id, :epoch, :now
-    FROM kith.profile p JOIN resolved s ON s.record_id = p.anchor_id AND s.anchor_id = s.record_id
-    LEFT JOIN kith.membership m ON m.record_id = p.anchor_id
-    WHERE m.record_id IS NULL ORDER BY p.anchor_id
-    """
+def _array(values: Iterable[int] | Iterable[str] | Sequence[int]) -> str:
+    """An array literal of numbers or profile ids: one short parameter, however many."""
+    return "{" + ",".join(map(str, values)) + "}"
+
+
+_KEYS = sa.text(
+    "SELECT r.id, r.key FROM kith.record r "
+    "JOIN unnest(CAST(:ids AS bigint[])) AS x(id) ON x.id = r.id"
 )
-_SPLIT = sa.text(
-    """
-    INSERT INTO kith.profile_event (kind, profile_id, other_id, epoch, at)
-    SELECT 'split', p.id, m.profile_id, :epoch, :now
-    FROM kith.profile p JOIN resolved s ON s.record_id = p.anchor_id AND s.anchor_id = s.record_id
-    JOIN kith.membership m ON m.record_id = p.anchor_id AND m.profile_id <> p.id
-    ORDER BY p.anchor_id
-    """
-)
-_GONE = """
-    FROM kith.profile gone JOIN resolved s ON s.record_id = gone.anchor_id
-    JOIN kith.profile p ON p.anchor_id = s.anchor_id
-    WHERE s.anchor_id <> s.record_id
-"""
-_MERGED = sa.text(
-    f"""
-    INSERT INTO kith.profile_event (kind, profile_id, other_id, epoch, at)
-    SELECT 'merged', p.id, gone.id, :epoch, :now {_GONE} ORDER BY gone.anchor_id
-    """
-)
+# Three kinds of rows that never meet: ids that name somebody again, ids that end, and old
+# ids whose record moved on.
 _REDIRECT = sa.text(
-    f"""
-    INSERT INTO kith.redirect (old_id, new_id, at) SELECT gone.id, p.id, :now {_GONE}
-    ON CONFLICT (old_id) DO UPDATE SET new_id = excluded.new_id, at = excluded.at
+    """
+    WITH revived AS (
+        DELETE FROM kith.redirect WHERE old_id = ANY(CAST(:revived AS text[]))
+    ), ended AS (
+        INSERT INTO kith.redirect (old_id, new_id, at)
+        SELECT x.gone, x.now_in, :at
+        FROM unnest(CAST(:gone AS text[]), CAST(:into AS text[])) AS x(gone, now_in)
+        ON CONFLICT (old_id) DO UPDATE SET new_id = excluded.new_id, at = excluded.at
+    )
+    UPDATE kith.redirect r SET new_id = x.now_in
+    FROM unnest(CAST(:own AS text[]), CAST(:now_in AS text[])) AS x(own, now_in)
+    WHERE r.old_id = x.own AND r.new_id <> x.now_in
     """
 )
-# An old id leads to wherever the record is that it was made from.
-_FOLLOW = sa.text(
-    "UPDATE kith.redirect SET new_id = :now_in WHERE old_id = :own AND new_id <> :now_in"
-)
-_REVIVED = sa.text(
+# All parts of a statement see the rows as they were before it: the history keeps the old.
+_MOVE = sa.text(
     """
-    DELETE FROM kith.redirect r USING kith.profile p JOIN resolved s ON s.record_id = p.anchor_id
-    WHERE r.old_id = p.id AND s.anchor_id = s.record_id
-    """
-)
-# The profiles that records leave, and after that the profiles that they join.
-_MOVED = sa.text(
-    """
-    SELECT r.key, m.profile_id AS was_in, p.id AS now_in
-    FROM kith.membership m JOIN resolved s USING (record_id)
-    JOIN kith.profile p ON p.anchor_id = s.anchor_id
-    JOIN kith.record r ON r.id = m.record_id WHERE p.id <> m.profile_id
+    WITH left_behind AS (
+        INSERT INTO kith.membership_history (record_id, profile_id, since, until)
+        SELECT m.record_id, m.profile_id, m.since, :at FROM kith.membership m
+        WHERE m.record_id = ANY(CAST(:ids AS bigint[]))
+    )
+    UPDATE kith.membership m SET profile_id = x.profile_id, since = :at
+    FROM unnest(CAST(:ids AS bigint[]), CAST(:to AS text[])) AS x(record_id, profile_id)
+    WHERE m.record_id = x.record_id
     """
 )
-_MEMBERS = sa.text(
-    """
-    INSERT INTO kith.membership AS m (record_id, profile_id)
-    SELECT s.record_id, p.id FROM resolved s JOIN kith.profile p ON p.anchor_id = s.anchor_id
-    ON CONFLICT (record_id) DO UPDATE SET profile_id = excluded.profile_id
-    WHERE m.profile_id <> excluded.profile_id
-    RETURNING m.profile_id
-    """
-)
-_REFRESHED = sa.text(
-    """
-    SELECT DISTINCT m.profile_id FROM kith.record r JOIN kith.membership m ON m.record_id = r.id
-    WHERE r.dirty
-    """
-)
-_VANISHED = sa.text(
-    """
-    DELETE FROM kith.profile p USING resolved s
-    WHERE s.record_id = p.anchor_id AND s.anchor_id <> s.record_id RETURNING p.id
-    """
-)
+_END = sa.text("DELETE FROM kith.profile WHERE id = ANY(CAST(:gone AS text[]))")
 _CLEAN = sa.text(
     """
-    UPDATE kith.record r SET dirty = FALSE FROM resolved s
-    WHERE r.id = s.record_id AND r.revision = s.revision AND r.dirty
+    UPDATE kith.record r SET dirty = FALSE
+    FROM unnest(CAST(:ids AS bigint[]), CAST(:revisions AS integer[])) AS x(id, revision)
+    WHERE r.id = x.id AND r.revision = x.revision AND r.dirty
     """
 )

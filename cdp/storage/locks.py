@@ -7,23 +7,79 @@ import sqlalchemy as sa
 
 from cdp.errors import Refused
 
+PATIENCE = 10  # seconds that a short piece of work waits for another
+_LOCK_NOT_AVAILABLE = "55P03"  # PostgreSQL manual, appendix A
+
 
 @contextmanager
-def only_one(engine: sa.Engine, work: str, next_step: str) -> Iterator[None]:
+def only_one(engine: sa.Engine, work: str, next_step: str, *, patience: int = 0) -> Iterator[None]:
     """Hold the right to do ``work`` (a name such as ``sync pos``) on a connection of its own.
 
     A session lock of PostgreSQL: a killed process lets go as soon as its connection
     breaks, and no lock file is left behind.
+
+    Args:
+        engine: of the workspace.
+        work: what only one may do at a time.
+        next_step: what to do when another does it.
+        patience: seconds to wait for another to end; 0 does not wait.
 
     Raises:
         Refused: another process does the same work now.
     """
     with engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
         name = {"name": f"kith.{work}"}
-        taken = connection.scalar(sa.text("SELECT pg_try_advisory_lock(hashtext(:name))"), name)
-        if not taken:
+        if not _taken(connection, name, patience):
             raise Refused("already_running", next_step, work=work)
         try:
             yield
         finally:
             connection.execute(sa.text("SELECT pg_advisory_unlock(hashtext(:name))"), name)
+
+
+def _taken(connection: sa.Connection, name: dict[str, str], patience: int) -> bool:
+    if not patience:
+        taken = connection.scalar(sa.text("SELECT pg_try_advisory_lock(hashtext(:name))"), name)
+        return bool(taken)
+    connection.execute(sa.text(f"SET lock_timeout = '{int(patience)}s'"))
+    try:
+        connection.execute(sa.text("SELECT pg_advisory_lock(hashtext(:name))"), name)
+    except sa.exc.OperationalError as error:
+        if getattr(error.orig, "pgcode", None) != _LOCK_NOT_AVAILABLE:
+            raise
+        return False
+    finally:
+        connection.execute(sa.text("RESET lock_timeout"))
+    return True
+
+
+def shared_until_commit(connection: sa.Connection, work: str) -> bool:
+    """Share ``work`` with others of its kind until the transaction ends, if nobody has it alone.
+
+    Returns:
+        False where somebody has it alone, or waits for it; then nothing is held.
+    """
+    name = {"name": f"kith.{work}"}
+    taken = connection.scalar(
+        sa.text("SELECT pg_try_advisory_xact_lock_shared(hashtext(:name))"), name
+    )
+    return bool(taken)
+
+
+def until_commit(connection: sa.Connection, work: str, next_step: str) -> None:
+    """Hold the right to do ``work`` until the transaction ends, waiting a moment for it.
+
+    It is the same right as ``only_one`` gives.
+
+    Raises:
+        Refused: others kept it for longer than ``PATIENCE``.
+    """
+    connection.execute(sa.text(f"SET LOCAL lock_timeout = '{PATIENCE}s'"))
+    try:
+        name = {"name": f"kith.{work}"}
+        connection.execute(sa.text("SELECT pg_advisory_xact_lock(hashtext(:name))"), name)
+    except sa.exc.OperationalError as error:
+        if getattr(error.orig, "pgcode", None) != _LOCK_NOT_AVAILABLE:
+            raise
+        raise Refused("already_running", next_step, work=work) from None
+    connection.execute(sa.text("SET LOCAL lock_timeout TO DEFAULT"))

@@ -15,17 +15,10 @@ a keyed hash; what must be read again is a sealed cell.
 import sqlalchemy as sa
 from sqlalchemy.dialects.postgresql import ARRAY, BYTEA, JSONB
 
-metadata = sa.MetaData(
-    naming_convention={
-        "ix": "ix_%(table_name)s_%(column_0_N_name)s",
-        "uq": "uq_%(table_name)s_%(column_0_N_name)s",
-        "fk": "fk_%(table_name)s_%(column_0_N_name)s_%(referred_table_name)s",
-        "pk": "pk_%(table_name)s",
-        "ck": "ck_%(table_name)s_%(constraint_name)s",
-    }
-)
+from cdp.storage.decision_schema import decision, decision_link, membership_history
+from cdp.storage.metadata import KEYS, MAIN, VAULT, metadata
 
-MAIN, VAULT, KEYS = "kith", "kith_vault", "kith_keys"
+__all__ = ["KEYS", "MAIN", "VAULT", "decision", "decision_link", "membership_history", "metadata"]
 
 
 def _now() -> sa.Column[object]:
@@ -41,6 +34,8 @@ workspace = sa.Table(
     sa.Column("key_check", BYTEA, nullable=False),
     # The order of trust that all profiles were last built with; null before the first time.
     sa.Column("built_with", sa.Text),
+    # What the stored blocking keys depend on beside the records; null before the first run.
+    sa.Column("blocked_with", sa.Text),
     # A made-up workspace may be thrown away by the next demo; a real one never.
     sa.Column("demo", sa.Boolean, nullable=False),
     _now(),
@@ -167,7 +162,34 @@ epoch = sa.Table(
     sa.Column("model", JSONB, nullable=False),
     sa.Column("active", sa.Boolean, nullable=False),
     _now(),
+    # Who put it in force, why and when; empty: a resolve learnt it and did so itself.
+    sa.Column("signed_by", sa.Text),  # principal
+    sa.Column("reason", sa.Text),
+    sa.Column("signed_at", sa.DateTime(timezone=True)),
+    sa.CheckConstraint(
+        "num_nulls(signed_by, reason, signed_at) IN (0, 3)", name="signed_by_somebody"
+    ),
     sa.Index("uq_epoch_active", "active", unique=True, postgresql_where=sa.text("active")),
+    schema=MAIN,
+)
+
+# Blocking keys, see cdp/resolution/blocks.py: records with an equal key are compared.
+block = sa.Table(
+    "block",
+    metadata,
+    sa.Column("key", sa.BigInteger, nullable=False),  # keyed pseudonym, the rule included
+    sa.Column("record_id", sa.ForeignKey(record.c.id, ondelete="CASCADE"), nullable=False),
+    sa.Column("rule", sa.SmallInteger, nullable=False),
+    sa.PrimaryKeyConstraint("key", "record_id"),
+    sa.Index("ix_block_record_id", "record_id"),
+    schema=MAIN,
+)
+
+shared_number = sa.Table(
+    "shared_number",
+    metadata,
+    sa.Column("key", sa.BigInteger, primary_key=True, autoincrement=False),
+    sa.Column("people", sa.Integer, nullable=False),  # two at least
     schema=MAIN,
 )
 
@@ -180,6 +202,9 @@ edge = sa.Table(
     sa.Column("levels", ARRAY(sa.SmallInteger), nullable=False),  # per comparison of the epoch
     sa.Column("weights", ARRAY(sa.Float), nullable=False),  # bits per comparison
     sa.Column("epoch", sa.ForeignKey(epoch.c.id), nullable=False),
+    # Whether a blocking rule brought the two together; only such pairs connect records.
+    # The others were compared because both belong to one component already.
+    sa.Column("direct", sa.Boolean, nullable=False),
     sa.CheckConstraint("low_id < high_id", name="ordered"),
     sa.PrimaryKeyConstraint("low_id", "high_id"),
     sa.Index("ix_edge_high_id", "high_id"),
@@ -214,6 +239,7 @@ membership = sa.Table(
         autoincrement=False,
     ),
     sa.Column("profile_id", sa.ForeignKey(profile.c.id), nullable=False, index=True),
+    sa.Column("since", sa.DateTime(timezone=True), nullable=False),
     schema=MAIN,
 )
 

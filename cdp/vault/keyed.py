@@ -13,6 +13,9 @@ from collections.abc import Callable
 from functools import lru_cache
 from typing import NoReturn
 
+import numpy as np
+import numpy.typing as npt
+
 from cdp.vault import primitives
 from cdp.vault.context import frame, number
 from cdp.vault.errors import NotKeyable
@@ -77,6 +80,36 @@ class FeatureKeyer:
 
     def __reduce__(self) -> NoReturn:
         raise TypeError("a feature keyer cannot be pickled; make one in each process")
+
+
+class BlockKeyer:
+    """Turn blocking keys into what may be stored of them: other integers of 63 bits.
+
+    A blocking key is made of keyed features. Stored as it is, it could be held against a
+    feature table that leaked from a process; under a key of its own it cannot.
+    """
+
+    __slots__ = ("_secret",)
+
+    def __init__(self, keyring: KeyRing) -> None:
+        self._secret = primitives.expand(
+            keyring.secret("blind-index"), frame(b"kith/blocking-key/1")
+        )
+
+    def keys(self, rules: npt.ArrayLike, keys: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
+        """Return the stored form of ``keys``, each under its blocking rule. Shape (keys,)."""
+        blocks = np.empty((len(keys), 2), "<i8")
+        blocks[:, 0] = rules
+        blocks[:, 1] = keys
+        permuted = np.frombuffer(primitives.permuted(self._secret, blocks.tobytes()), "<u8")
+        stored: npt.NDArray[np.int64] = (permuted[::2] >> np.uint64(1)).astype(np.int64)
+        return stored
+
+    def __repr__(self) -> str:
+        return "<blocking keyer>"
+
+    def __reduce__(self) -> NoReturn:
+        raise TypeError("a blocking keyer cannot be pickled; make one in each process")
 
 
 class RecordKeys:

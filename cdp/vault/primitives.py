@@ -11,6 +11,7 @@ from functools import lru_cache
 from cryptography.exceptions import InvalidSignature, InvalidTag
 from cryptography.hazmat.primitives import constant_time, hashes
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
+from cryptography.hazmat.primitives.ciphers import Cipher, algorithms, modes
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM, AESGCMSIV
 from cryptography.hazmat.primitives.hmac import HMAC
 from cryptography.hazmat.primitives.kdf.hkdf import HKDFExpand
@@ -31,6 +32,7 @@ __all__ = [
     "field_cipher",
     "key_cipher",
     "keyed_hash",
+    "permuted",
     "public_key",
     "same",
     "sign",
@@ -84,6 +86,16 @@ def _salted(salt: bytes) -> HMAC:
 def expand(key: Secret, info: bytes) -> Secret:
     """Derive a key of 32 bytes from a uniformly random one (HKDF-Expand, SHA-256)."""
     return Secret(HKDFExpand(hashes.SHA256(), KEY_BYTES, info).derive(key.expose()))
+
+
+def permuted(key: Secret, blocks: bytes) -> bytes:
+    """Return AES-256 under ``key`` of every 16-byte block by itself.
+
+    A keyed permutation of single blocks, for pseudonyms of fixed length: equal blocks give
+    equal results, which is what they are for. It is no encryption of a message.
+    """
+    running = Cipher(algorithms.AES(key.expose()), modes.ECB()).encryptor()  # noqa: S305
+    return running.update(blocks) + running.finalize()
 
 
 def same(left: bytes, right: bytes) -> bool:

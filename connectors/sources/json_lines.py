@@ -14,11 +14,12 @@ from typing import Any, Final, NoReturn
 
 from connectors.attributes import canonical_decimal
 from connectors.base import Finding, Level
-from connectors.mapping import BadCell, Cell
+from connectors.declaration import SourceDeclaration
+from connectors.mapping import BadCell, Cell, RowMapper
 from connectors.record import RAW_LIMIT, Record, Rejection, Sensitive
 from connectors.sources import encodings
 from connectors.sources.csv_rows import exceeds
-from connectors.sources.local_file import FileSource
+from connectors.sources.local_file import CELL_LIMIT, FileSource
 from connectors.sources.physical_lines import LINE_FACTOR, Line, PhysicalLines
 
 MAX_DEPTH: Final = 64
@@ -33,34 +34,25 @@ class _Refused(ValueError):  # noqa: N818 - caught in this module
         self.next_step = next_step
 
 
-class JsonLinesSource(FileSource):
-    """Streams a JSON Lines file: memory is bounded by the largest line."""
+class ObjectMapper:
+    """Maps JSON objects by one declaration: the lines of a file, or what is sent one by one."""
 
-    def count(self) -> int | None:
-        """About how many lines there are; None when the file cannot be read."""
-        return self._count_lines()
+    def __init__(self, declaration: SourceDeclaration, cell_limit: int = CELL_LIMIT) -> None:
+        self._columns = declaration.columns()
+        self._mapper = RowMapper(declaration)
+        self._cell_limit = cell_limit
 
-    def _rows(self, after: int) -> Iterator[Record | Rejection]:
-        columns = self._declaration.columns()
-        with self._opened() as (lines, encoding):
-            for position, line in enumerate(lines, start=1):
-                if position > after and line.text.strip():
-                    yield self._map(position, line, encoding, columns)
-
-    def _map(
-        self, position: int, line: Line, encoding: str, columns: tuple[str, ...]
-    ) -> Record | Rejection:
-        if problem := line.problem(encoding):
-            return self._mapper.reject(position, *problem, line.text)
+    def map(self, position: int, text: str) -> Record | Rejection:
+        """Map one object, given as text; ``position`` names it in what is said of it."""
         try:
-            row = parse_object(line.text)
-            cells = {column: cell_at(row, column) for column in columns}
+            row = parse_object(text)
+            cells = {column: cell_at(row, column) for column in self._columns}
             # only an escape makes a lone surrogate, and no text is longer than its line
-            if "\\u" in line.text or exceeds(line.text, self._cell_limit):
+            if "\\u" in text or exceeds(text, self._cell_limit):
                 self._require_storable(cells)
         except _Refused as refused:
-            return self._mapper.reject(position, refused.rule, refused.next_step, line.text)
-        return self._mapper.map(position, cells, lambda: line.text)
+            return self._mapper.reject(position, refused.rule, refused.next_step, text)
+        return self._mapper.map(position, cells, lambda: text)
 
     def _require_storable(self, cells: dict[str, Cell]) -> None:
         for cell in cells.values():
@@ -69,6 +61,25 @@ class JsonLinesSource(FileSource):
                 raise _Refused("broken_text", "Write both halves of each \\u surrogate pair.")
             if any(exceeds(text, self._cell_limit) for text in texts):
                 raise _Refused("cell_too_large", "Shorten the value.")
+
+
+class JsonLinesSource(FileSource):
+    """Streams a JSON Lines file: memory is bounded by the largest line."""
+
+    def count(self) -> int | None:
+        """About how many lines there are; None when the file cannot be read."""
+        return self._count_lines()
+
+    def _rows(self, after: int) -> Iterator[Record | Rejection]:
+        objects = ObjectMapper(self._declaration, self._cell_limit)
+        with self._opened() as (lines, encoding):
+            for position, line in enumerate(lines, start=1):
+                if position <= after or not line.text.strip():
+                    continue
+                if problem := line.problem(encoding):
+                    yield self._mapper.reject(position, *problem, line.text)
+                else:
+                    yield objects.map(position, line.text)
 
     def _inspect(self) -> Iterable[Finding]:
         wanted = dict.fromkeys(self._declaration.columns())

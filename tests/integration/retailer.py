@@ -185,7 +185,7 @@ class Retailer:
             )
             connection.execute(
                 schema.membership.insert(),
-                [{"record_id": r, "profile_id": profile_id} for r in records],
+                [{"record_id": r, "profile_id": profile_id, "since": NOW} for r in records],
             )
             rebuild(connection, self.workspace.declaration.trust, [profile_id], NOW)
         return profile_id

@@ -11,6 +11,7 @@ from typing import Any
 import yaml
 
 from cdp.settings import Settings
+from cdp.storage.engine import open_engine
 from cdp.workspace import Workspace, create
 
 HEADER = ("card", "name", "phone", "email", "id_number", "birthday", "store", "spent", "no_ads")
@@ -122,6 +123,12 @@ def open_shop(folder: Path, database_url: str, ring: Path | None = None) -> Work
         chosen.home.mkdir(mode=0o700)
         shutil.copy2(ring, chosen.key_ring)
     return create(chosen)
+
+
+def reopen(workspace: Workspace, settings: Settings) -> Workspace:
+    """The same workspace on the database that other settings name."""
+    engine = open_engine(settings.database_url, settings.database_folder)
+    return replace(workspace, settings=settings, engine=engine)
 
 
 def with_batches(workspace: Workspace, batch_rows: int) -> Workspace:

@@ -20,9 +20,12 @@ Laws, for every normaliser and every string:
 | `national_id` | `normalise_national_id(text, today)` | `NationalId` |
 | `gender` | `normalise_gender(text)` | `Gender` |
 | `address` | `normalise_address(text)` | `Address` |
+| `occupation` | `normalise_occupation(text)` | `Occupation` |
 | `address` | `normalise_place(text)`, `normalise_street_number(text)` | `Place` |
 | `identifier` | `normalise_identifier(text, kind)` | `Identifier` |
+| `identifier` | `read_identifier(text, kind, form, blocked)` | `Identifier` |
 
-`pinyin` and `phonetic` say how a canonical name sounds. `surnames`, `name_words` and `provinces`
-hold the facts. `text` is the first step of all, `result` the shape of every answer.
+`pinyin` and `phonetic` say how a canonical name sounds. `surnames`, `name_words`, `nicknames` and
+`provinces` hold the facts; `identity/identifiers.yaml` says which values stand for nobody. `text`
+is the first step of all, `result` the shape of every answer.
 """

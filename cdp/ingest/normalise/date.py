@@ -78,14 +78,15 @@ _SERIAL = re.compile(r"([0-9]{1,7})(?:\.[0-9]{1,12})?")
 
 
 def normalise_birth_date(
-    text: str, *, today: dt.date, formats: Sequence[str] = ()
+    text: str, *, today: dt.date, formats: Sequence[str] = (), oldest: int = OLDEST
 ) -> BirthDate | Problem:
     """Return the date of birth in `text`.
 
     `formats` are strptime patterns, or `excel`, tried in order before the usual shapes. A
     two-digit year is the latest one that does not lie after `today`. A time of day is cut
     off as written: no time zone is applied. Problems: `empty`, `too_long`, `unreadable`,
-    `unknown_shape`, `incomplete`, `impossible_date`, `future_date`, `too_old` (over 120 years).
+    `unknown_shape`, `incomplete`, `impossible_date`, `future_date`, `too_old` (more than
+    `oldest` years ago).
     """
     day = _read(text, today, formats)
     if isinstance(day, Problem):
@@ -93,7 +94,7 @@ def normalise_birth_date(
     default = (day.year, day.month, day.day) in DEFAULT_DAYS
     if not default and day > today:
         return _FUTURE
-    if not default and day.year < today.year - OLDEST:
+    if not default and day.year < today.year - oldest:
         return _OLD
     return BirthDate(day.year, day.month, day.day, default)
 

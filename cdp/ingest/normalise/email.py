@@ -14,6 +14,7 @@ from email_validator import validate_email
 
 from cdp.ingest.normalise.result import Canonical, Problem
 from cdp.ingest.normalise.text import MASKED, tidy
+from identity.catalogue import shipped
 
 LIMIT = 320  # characters; RFC 5321 allows 64 before the sign and 255 after it
 
@@ -48,19 +49,6 @@ _PLUS_TAGS = frozenset(
 )
 _QQ = re.compile(r"[1-9][0-9]{4,10}")
 _QQ_DOMAINS = frozenset({"qq.com", "vip.qq.com", "foxmail.com"})
-_PLACEHOLDER_LOCALS = frozenset(
-    {
-        "test", "tests", "testing", "tester", "test1", "test123", "null", "none", "nil", "nan",
-        "na", "n/a", "no", "nomail", "noemail", "no-email", "unknown", "undefined", "example",
-        "noreply", "no-reply", "no_reply", "donotreply", "do-not-reply", "mailer-daemon",
-        "postmaster", "abuse", "admin", "administrator", "root", "webmaster", "info", "contact",
-        "sales", "service", "support", "help", "hr", "kefu", "customer", "customerservice",
-        "guest", "anonymous", "user", "email", "mail", "abc", "abcd", "aaa", "asdf", "qwerty",
-        "xxx", "xx", "123", "1234", "12345", "123456", "1234567", "12345678", "123456789",
-    }
-)  # fmt: skip
-
-_LOCAL = re.compile(r"[a-z0-9_+-]+(?:\.[a-z0-9_+-]+)*")
 _LABEL = r"[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?"
 # Plain means: no quoted part, no Punycode, an alphabetic top-level domain.
 _PLAIN = re.compile(
@@ -117,4 +105,6 @@ def _canonical(local: str, domain: str) -> Email | Problem:
     if not local:
         return _INVALID
     qq = local if domain in _QQ_DOMAINS and _QQ.fullmatch(local) else None
-    return Email(f"{local}@{domain}", local, domain, qq, local in _PLACEHOLDER_LOCALS)
+    address, blocked = f"{local}@{domain}", shipped()["email"].blocked
+    # The catalogue blocks a mailbox, or without @ a local part at every provider.
+    return Email(address, local, domain, qq, blocked.blocks(local) or blocked.blocks(address))

@@ -1,6 +1,7 @@
 """Names in Han characters, alone in their field or inside a clerk's remark."""
 
 import re
+from dataclasses import replace
 
 from cdp.ingest.normalise.name_parts import Name, NameKind, Script
 from cdp.ingest.normalise.name_words import (
@@ -16,7 +17,8 @@ from cdp.ingest.normalise.name_words import (
     NO_NAMES,
 )
 from cdp.ingest.normalise.result import Problem
-from cdp.ingest.normalise.surnames import is_tibetan, split_surname
+from cdp.ingest.normalise.surnames import COMMON_SURNAMES, is_tibetan, split_surname
+from cdp.ingest.normalise.titles import sex_told
 
 # Kana and Hangul: beside them, Han characters belong to a Japanese or Korean name.
 SYLLABARIES = re.compile("[\u3041-\u3096\u30a1-\u30fa\uac00-\ud7a3]")
@@ -48,12 +50,25 @@ def read_han(text: str, kind: NameKind) -> Name | Problem:
         return _name(core, core, None)
     if kind is NameKind.GIVEN_NAME:
         return _name(core, None, core)
-    core = _without_title(core)
-    if core.endswith(HAN_ORGANISATIONS):
+    bare = _without_title(core)
+    if bare.endswith(HAN_ORGANISATIONS):
         return _ORGANISATION
-    if not core or core in NO_NAMES:
+    if not bare or bare in NO_NAMES:
         return _NOT_A_NAME
-    return _parted(core)
+    return _addressed(core, bare)
+
+
+def _addressed(text: str, bare: str) -> Name:
+    """The name and what its form of address tells.
+
+    李姐 is a 李, as 艳姐 is somebody called 艳. So is 明哥 somebody called 明: 明 is a surname
+    too, but a thousand times rarer than names that end in it.
+    """
+    name = _parted(bare)
+    called = text == bare + text[-1] and text[-1] in HAN_KIN_TITLES
+    if called and name.surname == bare and len(bare) == 1 and bare not in COMMON_SURNAMES:
+        name = _name(bare, None, bare)
+    return replace(name, sex=sex_told(text, bare))
 
 
 def _core(text: str) -> str:
@@ -163,7 +178,7 @@ def _remark_token(token: str) -> Name | None:
     if bare.endswith(HAN_PLACES) and len(bare) > 3:
         return _surname_only(bare)  # 张三朝阳店: where the name ends is not certain
     if "·" in bare or "*" in bare or seems_name(bare) or _is_surname(bare):
-        return _parted(bare)
+        return _addressed(_core(_LABELS.sub("", _STORE.sub("", token))) or bare, bare)
     return None
 
 

@@ -1,5 +1,7 @@
 """Identifiers that a system gave to a person: trimmed, and never a filler value.
 
+What each looks like and which values stand for nobody is said in `identity/identifiers.yaml`.
+
 Invariants:
 
 1. A blocked value (`null`, `test`, all zeros, one character repeated) is no identifier.
@@ -9,9 +11,11 @@ Invariants:
 import re
 from dataclasses import dataclass
 from enum import StrEnum
+from functools import cache
 
 from cdp.ingest.normalise.result import Canonical, Problem
 from cdp.ingest.normalise.text import MASKED, SHEET, SPREADSHEET_NUMBER, tidy
+from identity.catalogue import Blocked, Form, shipped
 
 LIMIT = 256  # characters of the raw text, before white space goes
 
@@ -20,16 +24,23 @@ _SHAPE = Problem("invalid", "check that the mapping names the right column")
 
 
 class IdentifierKind(StrEnum):
-    """The identity field that an identifier belongs to."""
+    """The identity field that an identifier belongs to, of those that ship."""
 
     OPENID = "openid"
+    OFFICIAL_OPENID = "official_openid"
     UNIONID = "unionid"
     EXTERNAL_USERID = "external_userid"
     BUYER_ID = "buyer_id"
+    OUID = "ouid"
+    OMID = "omid"
+    OAID = "oaid"
+    DOUYIN_OPENID = "douyin_openid"
     LOYALTY_CARD = "loyalty_card"
+    DEVICE_ID = "device_id"
+    ANONYMOUS_ID = "anonymous_id"
     TAX_NUMBER = "tax_number"
     BANK_CARD = "bank_card"
-    POSTCODE = "postcode"
+    POSTCODE = "postcode"  # not in the catalogue: it names a place
 
 
 @dataclass(frozen=True, slots=True, repr=False)
@@ -37,7 +48,7 @@ class Identifier(Canonical):
     """One identifier. Its scope (app, corp, shop) is the caller's business."""
 
     value: str
-    kind: IdentifierKind
+    kind: str
 
     @property
     def canonical(self) -> str:
@@ -45,42 +56,28 @@ class Identifier(Canonical):
         return self.value
 
 
-# Lengths are generous: openid and unionid have 28 characters, an external_userid 32; a bank
-# card 12 to 19 digits (ISO/IEC 7812-1), a Chinese taxpayer number 15 to 20.
-_OPAQUE = re.compile(r"[!-)+-~]{4,128}")
-_SHAPES = {
-    IdentifierKind.OPENID: _OPAQUE,
-    IdentifierKind.UNIONID: _OPAQUE,
-    IdentifierKind.EXTERNAL_USERID: _OPAQUE,
-    IdentifierKind.BUYER_ID: re.compile(r"[^\s*]{2,128}"),
-    IdentifierKind.LOYALTY_CARD: re.compile(r"[0-9A-Z]{2,40}"),
-    IdentifierKind.TAX_NUMBER: re.compile(r"[0-9A-Z]{6,20}"),
-    IdentifierKind.BANK_CARD: re.compile(r"[0-9]{12,19}"),
-    IdentifierKind.POSTCODE: re.compile(r"[0-9A-Z]{3,10}"),
+_POSTCODE = Form("letters_and_digits", 3, 10)
+_CHARACTERS = {
+    "visible": r"[^\s*]",
+    "ascii": "[!-)+-~]",
+    "letters_and_digits": "[0-9A-Z]",
+    "digits": "[0-9]",
 }
-_CASED = frozenset(
-    {
-        IdentifierKind.OPENID,
-        IdentifierKind.UNIONID,
-        IdentifierKind.EXTERNAL_USERID,
-        IdentifierKind.BUYER_ID,
-    }
-)
+_AS_SPELLED = frozenset({"visible", "ascii"})
 _SEPARATORS = re.compile(r"[-–—_./ ]")
 _FLOAT_TAIL = re.compile(r"(?<=[0-9])\.0$")
-_BLOCKED_WORDS = frozenset(
-    {
-        "null", "none", "nil", "nan", "na", "n/a", "undefined", "unknown", "test", "testing",
-        "test1", "test123", "tester", "demo", "example", "sample", "default", "empty", "false",
-        "true", "anonymous", "guest", "admin", "todo", "tbd", "abc", "abcd", "abc123", "asdf",
-        "qwerty", "123", "1234", "12345", "123456", "1234567", "12345678", "123456789",
-        "1234567890", "测试", "无", "空", "暂无", "没有", "未知", "[object object]",
-    }
-)  # fmt: skip
 
 
 def normalise_identifier(text: str, kind: IdentifierKind) -> Identifier | Problem:
-    """Return the identifier of `kind` in `text`.
+    """Return the identifier of `kind`, one that ships, in `text`; see `read_identifier`."""
+    if kind is IdentifierKind.POSTCODE:
+        return read_identifier(text, kind, _POSTCODE, shipped().fillers)
+    known = shipped()[kind]
+    return read_identifier(text, kind, known.form, known.blocked)
+
+
+def read_identifier(text: str, kind: str, form: Form, blocked: Blocked) -> Identifier | Problem:
+    """Return the identifier in `text`.
 
     Platform ids keep their case and spelling; cards, tax numbers and postcodes lose separators
     and go to upper case. Problems: `empty`, `blocked`, `masked`, `invalid`,
@@ -89,23 +86,17 @@ def normalise_identifier(text: str, kind: IdentifierKind) -> Identifier | Proble
     plain = tidy(text, LIMIT)
     if isinstance(plain, Problem):
         return BLOCKED if plain.rule == "empty" and text.strip() else plain
-    if kind not in _CASED:
+    if form.characters not in _AS_SPELLED:
         if SPREADSHEET_NUMBER.fullmatch(plain):
             return SHEET
         plain = _SEPARATORS.sub("", _FLOAT_TAIL.sub("", plain)).upper()
-    return _judge(plain, kind)
-
-
-def _judge(value: str, kind: IdentifierKind) -> Identifier | Problem:
-    if value.casefold() in _BLOCKED_WORDS or value == "0" or _is_repeated(value):
+    if blocked.blocks(plain):
         return BLOCKED
-    if "*" in value:
+    if "*" in plain:
         return MASKED
-    if _SHAPES[kind].fullmatch(value) is None:
-        return _SHAPE
-    return Identifier(value, kind)
+    return Identifier(plain, kind) if _shape(form).fullmatch(plain) else _SHAPE
 
 
-def _is_repeated(value: str) -> bool:
-    """All zeros, or one character over and over."""
-    return value == value[:1] * len(value) and (len(value) > 1 or value == "0")
+@cache
+def _shape(form: Form) -> re.Pattern[str]:
+    return re.compile(f"{_CHARACTERS[form.characters]}{{{form.shortest},{form.longest}}}")

@@ -1,6 +1,6 @@
 """The shape of a name, and the fields it may come from."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
 
 from cdp.ingest.normalise.result import Canonical
@@ -30,7 +30,8 @@ class Name(Canonical):
 
     `complete` says that surname and given name are both there and nothing is masked.
     `tokens` are the words in sorted order, equal for `smith john` and `john smith`; a Han name
-    without `·` is one token.
+    without `·` is one token. `sex` is what a form of address told, `male` or `female`; it is
+    no part of the name.
     """
 
     full: str
@@ -40,6 +41,7 @@ class Name(Canonical):
     masked: bool
     complete: bool
     tokens: tuple[str, ...]
+    sex: str | None = field(default=None, compare=False)
 
     @property
     def canonical(self) -> str:

@@ -18,6 +18,7 @@ from operator import mul
 from cdp.ingest.normalise.provinces import PROVINCE_CODES
 from cdp.ingest.normalise.result import Canonical, Problem
 from cdp.ingest.normalise.text import MASKED, SHEET, SPREADSHEET_NUMBER, tidy
+from identity.catalogue import shipped
 
 LIMIT = 64  # characters
 
@@ -77,7 +78,7 @@ def normalise_national_id(text: str, *, today: dt.date) -> NationalId | Problem:
     if SPREADSHEET_NUMBER.fullmatch(plain):
         return SHEET
     value = _SEPARATORS.sub("", plain)
-    if len(value) > 1 and value == value[0] * len(value):
+    if shipped()["national_id"].blocked.blocks(value):
         return _BLOCKED
     if _OLD.fullmatch(value):
         century = "18" if value[12:] in _CENTENARIANS else "19"

@@ -16,6 +16,7 @@ from phonenumbers import PhoneNumberType
 
 from cdp.ingest.normalise.result import Canonical, Problem
 from cdp.ingest.normalise.text import EMPTY, MASKED, SHEET, SPREADSHEET_NUMBER, tidy
+from identity.catalogue import shipped
 
 LIMIT = 64  # characters; the longest real cell has a label, a country code and an extension
 
@@ -81,12 +82,6 @@ _NOISE = re.compile(r"[-\s().\[\]/_–—‐‑‒−~·]|\(0\)")
 _EDGES = "。,、;:!'\"` "  # slips of the finger, and the mark that makes a cell text
 _SENTENCE_MARKS = " .,;:。，、；："  # typed behind a number by habit
 _DIGITS = re.compile(r"\+?[0-9]+")
-# 13800138000 is the operator's recharge line, printed in every manual.
-_PLACEHOLDERS = frozenset({"13800138000", "13800138001", "13901390139", "13812341234"})
-_FILLER_TAILS = frozenset(
-    {str(digit) * 8 for digit in range(10)}
-    | {"01234567", "12345678", "23456789", "34567890", "98765432", "87654321", "76543210"}
-)
 
 
 def is_placeholder(digits: str) -> bool:
@@ -94,14 +89,9 @@ def is_placeholder(digits: str) -> bool:
 
     One digit repeated; the last eight digits one digit (13800000000, 13888888888) or a count
     up or down; a count from the first digit on (12345678900). Some such numbers are sold as
-    lucky numbers: losing a link is the smaller error.
+    lucky numbers: losing a link is the smaller error. The catalogue lists the single ones.
     """
-    return (
-        digits[-8:] in _FILLER_TAILS
-        or digits in _PLACEHOLDERS
-        or digits.startswith("12345678")
-        or (len(digits) < 8 and digits == digits[:1] * len(digits))
-    )
+    return shipped()["phone"].blocked.blocks(digits)
 
 
 def normalise_phone(text: str, region: str = "CN") -> Phone | Problem:

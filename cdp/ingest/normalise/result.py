@@ -6,10 +6,11 @@ Invariants:
 2. A problem names the rule and the next step; it never holds the text it refused.
 """
 
+from abc import ABC, abstractmethod
 from dataclasses import dataclass
 
 
-class Canonical:
+class Canonical(ABC):
     """Base of every canonical value: it hides its content (invariant 1)."""
 
     __slots__ = ()
@@ -18,9 +19,9 @@ class Canonical:
         return f"<{type(self).__name__}>"
 
     @property
+    @abstractmethod
     def canonical(self) -> str:
         """The text that, normalised again, gives an equal value."""
-        raise NotImplementedError
 
 
 @dataclass(frozen=True, slots=True)

@@ -28,6 +28,16 @@ SINGLE_SURNAMES = frozenset(
     "滿國廣東歐師鞏聶簡饒關權蓋溫萬賴藺喬羋郟連詹鄧倫鄂闕豐遲蘭區葉"
 )
 
+# The hundred that five of six people bear, by the name report of the Ministry of Public
+# Security for 2020, and their traditional forms. Standing alone, a character that is not
+# among them is more likely part of a given name.
+COMMON_SURNAMES = frozenset(
+    "王李张刘陈杨黄赵吴周徐孙马朱胡郭何林罗高郑梁谢宋唐许韩邓冯曹彭曾肖萧田董潘袁蔡蒋余于杜叶程魏苏"
+    "吕丁任卢姚沈钟姜崔谭陆范汪廖石金韦贾夏付方邹熊白孟秦邱侯江尹薛闫阎段雷龙黎史陶贺毛郝顾龚邵万覃武"
+    "钱戴严莫孔向常"
+    "張劉陳楊黃趙吳孫馬羅鄭謝許韓鄧馮蕭葉蔣魏蘇呂盧鍾鐘譚陸範韋賈鄒龍賀顧龔萬錢嚴"
+)
+
 COMPOUND_SURNAMES = frozenset(
     {
         "万俟", "司马", "上官", "欧阳", "夏侯", "诸葛", "闻人", "东方", "赫连", "皇甫", "尉迟",

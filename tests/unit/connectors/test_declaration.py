@@ -116,7 +116,7 @@ def test_an_opt_out_without_purposes_refuses_all():
 @pytest.mark.parametrize(
     ("path", "value", "rule", "field"),
     [
-        ("fields.phonee", "x", "unknown_key", "fields.phonee"),
+        ("fields.phonee", "x", "unknown_field", "fields.phonee"),
         ("surprise", 1, "unknown_key", "surprise"),
         ("location", GONE, "key_missing", "location"),
         ("connector", "CSV", "not_one_of", "connector"),
@@ -220,6 +220,21 @@ def test_a_near_miss_is_suggested():
     """A misspelt key brings the key that was probably meant."""
     with pytest.raises(DeclarationError, match=r"Did you mean phone\?"):
         parse_source("pos", changed(SOURCE, "fields.phonee", "x"))
+
+
+def test_a_workspace_may_map_the_types_it_added():
+    """An identifier type of the workspace is a field like any other; others stay unknown."""
+    entry = changed(SOURCE, "fields.club_number", {"column": "club", "scope": "brand"})
+    source = parse_source("pos", entry, identifiers={"club_number"})
+    assert source.fields["club_number"][0].scope == "brand"
+    with pytest.raises(DeclarationError, match=r"pos, fields\.club_number: unknown_field\."):
+        parse_source("pos", entry)
+    with pytest.raises(DeclarationError, match="name_taken"):
+        parse_source(
+            "pos",
+            changed(SOURCE, "attributes.club_number", {"column": "a", "type": "integer"}),
+            identifiers={"club_number"},
+        )
 
 
 def test_an_unquoted_yes_is_explained():

@@ -11,6 +11,8 @@ from connectors.declaration import parse_source
 from connectors.record import Record
 from connectors.registry import open_source
 from identity import batch, features, sharing
+from identity.columns import Columns
+from identity.duckdb_engine import load
 from identity.model import UNTRAINED, Model
 from tests.unit.identity.tables import LIMITS, database
 from tests.unit.ingest.delivered import KEY, READING
@@ -68,8 +70,15 @@ def found(small):
 
 
 @pytest.fixture
-def person(small):
+def person(judged):
     """The small world as a table of the shared DuckDB, prepared for comparing."""
-    database().register("delivered", small.table)
-    sharing.prepare(database(), "delivered", "person", UNTRAINED.most_people)
+    load(database(), judged, "person")
     return "person"
+
+
+@pytest.fixture(scope="session")
+def judged(small):
+    """The small world as columns, its numbers sorted by how many people use them."""
+    delivered = Columns.of(small.table)
+    use = sharing.count_use(delivered)
+    return sharing.judged(delivered, use, UNTRAINED.most_people)

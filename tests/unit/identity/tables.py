@@ -3,15 +3,19 @@
 from functools import cache
 
 import duckdb
+import pyarrow as pa
 from hypothesis import strategies as st
 
-from identity import batch, features, sharing
+from identity import features, sharing
+from identity.columns import Columns
 from identity.comparisons import COMPARISONS
+from identity.conditions import LISTS
+from identity.duckdb_engine import Limits, load
 
-LIMITS = batch.Limits(memory_mb=512, threads=1)
+LIMITS = Limits(memory_mb=512, threads=1)
 BY_NAME = {comparison.name: comparison for comparison in COMPARISONS}
-# What `prepare` makes of phones, and the columns that are lists after it.
-LISTS = {"phones_own", "phones_shared", "phones_near"} | set(features.MULTIPLE) - {"phones"}
+# The columns of two sides that are compared: what `judged` makes of the features.
+COLUMNS = (*features.SINGLE, *sorted(LISTS))
 
 # Dates as (whole, exchanged, year, day): 2 and 3 are one another's exchange.
 DATES = (
@@ -36,11 +40,43 @@ def database():
     return duckdb.connect(":memory:", config={"threads": 1, "memory_limit": "512MB"})
 
 
+def judged(rows, most_people=4):
+    """The columns that a run compares."""
+    columns = Columns.of(delivered(rows))
+    return sharing.judged(columns, sharing.count_use(columns), most_people)
+
+
 def prepared(rows, most_people=4, table="person"):
-    """Make ``table`` of the rows, as a run does."""
-    database().register("delivered", delivered(rows))
-    sharing.prepare(database(), "delivered", table, most_people)
+    """Make ``table`` of what a run compares."""
+    load(database(), judged(rows, most_people), table)
     return table
+
+
+def compared_columns(rows):
+    """The columns of rows as `judged` makes them, with ids 0, 1, 2 and so on."""
+    held = {name: [row.get(name) for row in rows] for name in COLUMNS}
+    columns = {"id": pa.array(range(len(rows)), pa.int64())} | {
+        name: pa.array([keys or [] for keys in given], pa.list_(pa.int64()))
+        if name in LISTS
+        else pa.array(given, pa.int64())
+        for name, given in held.items()
+    }
+    return Columns.of(pa.table(columns))
+
+
+def told(pairs, expressions):
+    """What SQL expressions over a pair say of every pair of rows, in DuckDB."""
+    rows = [side for pair in pairs for side in pair]
+    database().register("side", compared_columns(rows).table())
+    both = ", ".join(f"{side}.{name} AS {name}_{side}" for side in "lr" for name in COLUMNS)
+    return (
+        database()
+        .execute(
+            f"SELECT {', '.join(expressions)} FROM (SELECT l.id, {both} FROM side l JOIN side r "
+            "ON l.id % 2 = 0 AND r.id = l.id + 1) ORDER BY id"
+        )
+        .fetchall()
+    )
 
 
 def _small(several):

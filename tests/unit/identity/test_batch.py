@@ -3,7 +3,7 @@
 import numpy as np
 import pyarrow as pa
 
-from identity import batch
+from identity import batch, duckdb_engine
 from identity.evaluate import evaluate
 from identity.model import UNTRAINED
 from tests.unit.identity.tables import LIMITS
@@ -77,7 +77,7 @@ def test_a_run_leaves_nothing_on_disk(small, found, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     resolve(small.table, found.model)
     assert list(tmp_path.iterdir()) == []
-    with batch.open_memory(LIMITS) as connection:
+    with duckdb_engine.open_memory(LIMITS) as connection:
         setting = "SELECT value FROM duckdb_settings() WHERE name = 'temp_directory'"
         assert connection.execute(setting).fetchall() == [("",)]
 
@@ -86,4 +86,4 @@ def test_a_run_names_its_steps(small, found):
     """Whoever waits is told what is being done."""
     steps = []
     batch.resolve(small.table, found.model, UNTRAINED, LIMITS, steps.append)
-    assert steps == ["shared numbers", "comparing pairs", "components", "judging components"]
+    assert steps == ["shared numbers", "comparing pairs", "judging components"]

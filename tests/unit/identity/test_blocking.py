@@ -6,8 +6,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from identity.blocking import MOST, RULES, candidates_sql
+from identity import candidates as numpy_candidates
+from identity.blocking import MOST, RULES, candidates_sql, keys_of
 from tests.unit.identity.tables import database, prepared
+from tests.unit.identity.tables import judged as judged_rows
 
 EXACT = ("unionid", "email", "national_id", "tax_number")
 
@@ -92,6 +94,15 @@ def test_a_slip_is_looked_for_beside_something_else():
         ({"birth": 1, "postcode": 2}, {}),
         ({"national_id_near": [1, 2], "birth_year": 3}, {"national_id_near": [2]}),
         ({"tax_number_near": [1, 2], "birth_year": 3}, {"tax_number_near": [2]}),
+        ({"words": [1, 2], "birth": 3}, {"words": [2, 4]}),
+        ({"word_pairs": [1, 2], "birth_year": 3}, {"word_pairs": [2, 4]}),
+        ({"words_near": [1, 2], "postcode": 3}, {"words_near": [2, 4]}),
+        ({"words": [1, 2], "postcode_area": 3}, {"words": [2, 4]}),
+        ({"words_near": [1, 2], "birth_place": 3}, {"words_near": [2, 4]}),
+        ({"words": [1, 2], "occupation": 3}, {"words": [2, 4]}),
+        ({"birth_place": 1, "birth": 2}, {}),
+        ({"birth_place": 1, "postcode": 2}, {}),
+        ({"birth_place": 1, "occupation": 2}, {}),
     ],
     ids=lambda row: "+".join(row) or "the same",
 )
@@ -102,6 +113,57 @@ def test_a_compound_key_needs_all_its_parts(one, other):
         if part not in other:
             lacking = {name: value for name, value in (one | other).items() if name != part}
             assert candidates([one, lacking]) == []
+
+
+def from_keys(columns):
+    """The pairs of records that have a key in common, by the keys that numpy makes."""
+    keys = keys_of(columns)
+    blocks = {}
+    for rule, key, row in zip(keys.rule, keys.key, keys.row, strict=True):
+        blocks.setdefault((int(rule), int(key)), set()).add(int(columns.ids[row]))
+    return {
+        pair
+        for block in blocks.values()
+        if len(block) <= MOST
+        for pair in itertools.combinations(sorted(block), 2)
+    }
+
+
+def from_numpy(columns, threads=1):
+    """The candidate pairs of a run, as ids."""
+    left, right = numpy_candidates.candidates(columns, threads)
+    return list(zip(columns.ids[left].tolist(), columns.ids[right].tolist(), strict=True))
+
+
+small_keys = st.integers(1, 3)
+whole_records = st.fixed_dictionaries(
+    {},
+    optional={
+        **dict.fromkeys(sorted({name for rule in RULES for name in rule.together}), small_keys),
+        **dict.fromkeys(
+            ("phones", "phones_near", "accounts", "name_near", "national_id_near"),
+            st.lists(small_keys, max_size=2),
+        ),
+    },
+)
+
+
+@settings(max_examples=15, deadline=None)
+@given(st.lists(whole_records, max_size=8))
+def test_numpy_and_sql_make_the_same_pairs(rows):
+    """The keys of a single record, made for looking it up, meet whom a full run would meet."""
+    rows = [{k: v for k, v in row.items() if k != "birth_least"} for row in rows]
+    columns = judged_rows(rows)
+    assert from_keys(columns) == set(candidates(rows))
+    assert from_numpy(columns) == sorted(candidates(rows))
+
+
+def test_a_retailer_is_blocked_alike(person, judged):
+    """On a small world as well, full blocks included, both ways give the same candidates."""
+    found = database().execute(candidates_sql(person)).fetchall()
+    assert len(found) > 100
+    assert from_keys(judged) == set(found)
+    assert from_numpy(judged, threads=2) == sorted(found)
 
 
 def test_every_rule_has_a_name_of_its_own():

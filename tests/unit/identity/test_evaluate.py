@@ -154,3 +154,27 @@ def test_measures_are_ready_for_json():
     measures = json.loads(json.dumps(evaluate_labels([1, 1], [1, 1]).to_dict()))
     assert measures["precision"] == 1
     assert measures["linkable_recall"] is None
+
+
+@settings(max_examples=100)
+@given(rows=partitions)
+def test_exact_clusters_and_unlinkable_pairs_equal_a_plain_count(rows):
+    """Of clusters those that are one whole person; of true pairs those in no linkable group."""
+    predicted, truth, linkable = ([row[at] for row in rows] for at in range(3))
+    result = evaluate_labels(predicted, truth, linkable)
+    clusters = [members(predicted, label) for label in set(predicted)]
+    people = [members(truth, label) for label in set(truth)]
+    exact = share(sum(cluster in people for cluster in clusters), len(clusters))
+    assert result.cluster_exact_share == pytest.approx(exact)
+    true = joined(truth)
+    assert result.unlinkable_share == pytest.approx(
+        len(true - joined(linkable)) / len(true) if true else 0
+    )
+
+
+def test_unlinkable_share_by_hand():
+    """Of three pairs of one person, two lead to the record that nothing joins."""
+    result = evaluate_labels([1, 1, 2], ["a", "a", "a"], ["x", "x", "y"])
+    assert result.unlinkable_share == pytest.approx(2 / 3)
+    assert result.linkable_recall == 1
+    assert evaluate_labels([1], ["a"]).unlinkable_share is None

@@ -5,7 +5,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from identity import sharing
-from tests.unit.identity.tables import database, prepared
+from tests.unit.identity.tables import database, judged, prepared
 
 small = st.none() | st.integers(1, 4)
 
@@ -99,7 +99,7 @@ def row(number, phones, surname=None, **more):
 
 
 def use(rows, most_people=4):
-    """What `prepare` makes of the phones of every record."""
+    """What `judged` makes of the phones of every record."""
     table = prepared(rows, most_people)
     found = database().table(table)
     assert "phones" not in found.columns
@@ -158,7 +158,7 @@ def test_no_records_make_an_empty_table():
 
 
 def shares(rows, most_people=4):
-    return sharing.wrong_shares(database(), prepared(rows, most_people), 4)
+    return sharing.wrong_shares(judged(rows, most_people), 4)
 
 
 def test_without_numbers_both_shares_are_a_half():

@@ -4,10 +4,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from cdp.ingest.normalise.identifier import IdentifierKind
 from cdp.ingest.normalise.result import Canonical
 from cdp.ingest.values import _NORMALISERS, KEPT_AS_DELIVERED, read_record
 from connectors.record import FieldProblem, Sensitive
-from connectors.vocabulary import IDENTITY_FIELDS
+from connectors.vocabulary import IDENTIFIERS, IDENTITY_FIELDS
+from identity.catalogue import shipped
 from tests.unit.ingest.delivered import READING, record, values
 
 CANARY = "金丝雀"
@@ -26,6 +28,15 @@ fields = st.dictionaries(
 def test_every_field_a_mapping_may_name_can_be_read():
     """No field of the vocabulary is without a reader, and no reader without a field."""
     assert set(_NORMALISERS) == IDENTITY_FIELDS
+
+
+def test_the_catalogue_and_the_vocabulary_name_the_same_identifiers():
+    """A type that ships can be mapped, and every identifier that can be mapped is described."""
+    described = {one.field for one in shipped().types.values()}
+    assert described <= IDENTITY_FIELDS
+    assert described >= IDENTIFIERS
+    by_form = {kind.value for kind in IdentifierKind} - {"postcode"}
+    assert by_form == described - {"phone", "email", "national_id"}
 
 
 @settings(max_examples=300, deadline=None)

@@ -15,13 +15,19 @@ from cdp.ingest.normalise.address import (
 from cdp.ingest.normalise.date import normalise_birth_date, normalise_day
 from cdp.ingest.normalise.email import normalise_email
 from cdp.ingest.normalise.gender import normalise_gender
-from cdp.ingest.normalise.identifier import IdentifierKind, normalise_identifier
+from cdp.ingest.normalise.identifier import (
+    IdentifierKind,
+    normalise_identifier,
+    read_identifier,
+)
 from cdp.ingest.normalise.name import looks_like_name, normalise_name
 from cdp.ingest.normalise.name_parts import NameKind
 from cdp.ingest.normalise.national_id import normalise_national_id
+from cdp.ingest.normalise.occupation import normalise_occupation
 from cdp.ingest.normalise.phone import normalise_phone
 from cdp.ingest.normalise.result import Canonical, Problem
 from cdp.ingest.normalise.text import squeeze, tidy
+from identity.catalogue import Form, shipped
 
 TODAY = dt.date(2026, 7, 1)
 NORMALISERS = {
@@ -35,6 +41,13 @@ NORMALISERS = {
     "address": normalise_address,
     "place": normalise_place,
     "street number": normalise_street_number,
+    "occupation": normalise_occupation,
+    **{
+        f"own type of {characters}": partial(
+            read_identifier, kind="own", form=Form(characters), blocked=shipped().fillers
+        )
+        for characters in ("visible", "ascii", "letters_and_digits", "digits")
+    },
     **{f"name {kind}": partial(normalise_name, kind=kind) for kind in NameKind},
     **{f"id {kind}": partial(normalise_identifier, kind=kind) for kind in IdentifierKind},
 }
@@ -82,6 +95,12 @@ def test_no_text_raises(normalise, text):
     if len(text) >= 1_000_000:
         assert isinstance(answer, Problem)
         assert answer.rule in {"too_long", "nickname"}
+
+
+def test_a_canonical_value_without_its_text_cannot_be_made():
+    """Every canonical value says what its text is: the base asks for it."""
+    with pytest.raises(TypeError, match="abstract"):
+        Canonical()
 
 
 @every_normaliser

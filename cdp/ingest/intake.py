@@ -1,0 +1,73 @@
+"""Take in single records as they come, in the caller's transaction.
+
+Invariants:
+    1. A record is read, sealed and stored exactly as a sync would do it.
+    2. What was set aside of a record is kept, sealed, as by a sync.
+    3. A row that is refused whole is named to its sender, who still has it.
+"""
+
+import datetime as dt
+from collections.abc import Sequence
+
+import sqlalchemy as sa
+
+from cdp.ingest.prepare import Preparer, Recognised
+from cdp.ingest.sync import reading_of
+from cdp.ingest.writing import SetAside, by_field, incoming_of, write_records, write_set_aside
+from cdp.workspace import Workspace
+from connectors.record import Record, Rejection
+from connectors.sources.json_lines import ObjectMapper
+
+FINGERPRINT = "sent"  # stands where a sync names the content of a file
+
+
+class Intake:
+    """Takes in what one source sends."""
+
+    def __init__(self, workspace: Workspace, source: str) -> None:
+        self._workspace = workspace
+        self._source = workspace.declaration.source(source)
+        self._objects = ObjectMapper(self._source)
+        today = workspace.now().date()
+        reading = reading_of(workspace, today)
+        self._preparer = Preparer(workspace.keyring, workspace.vault, self._source, reading)
+
+    def read(self, objects: Sequence[str]) -> tuple[list[Record], tuple[Rejection, ...]]:
+        """Read JSON objects, given as text; of one record sent twice the last one counts.
+
+        Returns:
+            The records, and the rows that are none; ``position`` counts from 1.
+        """
+        records: dict[bytes, Record] = {}
+        refused: list[Rejection] = []
+        for place, text in enumerate(objects, start=1):
+            row = self._objects.map(place, text)
+            if isinstance(row, Rejection):
+                refused.append(row)
+            else:
+                key = self._preparer.recognise(row).key
+                records.pop(key, None)
+                records[key] = row
+        return list(records.values()), tuple(refused)
+
+    def store(
+        self, connection: sa.Connection, records: Sequence[Record], now: dt.datetime
+    ) -> tuple[tuple[int, ...], int]:
+        """Store what is new or changed; return the ids, and how many values were set aside."""
+        recognised: list[tuple[Record, Recognised]] = [
+            (record, self._preparer.recognise(record)) for record in records
+        ]
+        incoming = incoming_of(connection, self._preparer, recognised)
+        if not incoming:
+            return (), 0
+        write_records(connection, self._source, incoming, now)
+        aside = [
+            # The record's own number is a position that no other record has.
+            SetAside(one.id, problem.field, problem.rule, problem.next_step, problem.raw, one.id)
+            for one in incoming
+            for problem in by_field(one.prepared.problems)
+        ]
+        write_set_aside(
+            connection, self._workspace.vault, self._source.name, FINGERPRINT, aside, now
+        )
+        return tuple(sorted(one.id for one in incoming)), len(aside)

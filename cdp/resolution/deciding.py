@@ -1,0 +1,298 @@
+"""Decisions of people about who is who: made, kept, carried out, undone. One transaction each.
+
+Invariants:
+    1. Whoever decides is named, may do so, and gives a reason; the audit event is
+       written before the decision, in the same transaction.
+    2. A decision that contradicts one that counts is refused, and names it.
+    3. Undone, it is as if it had never been made: the same people under the same ids.
+    4. Two people who decide at once decide one after the other.
+    5. A record that is erased takes its links with it.
+"""
+
+import datetime as dt
+from collections.abc import Callable, Collection, Iterable, Sequence
+from dataclasses import dataclass
+
+import sqlalchemy as sa
+
+from cdp.access.answers import Denial
+from cdp.errors import Refused, Stop
+from cdp.profiles import reader
+from cdp.resolution import decisions, history
+from cdp.resolution.links import (
+    Decision,
+    Kind,
+    Link,
+    contradicted,
+    merge_links,
+    not_same_links,
+    split_links,
+)
+from cdp.resolution.permission import Permission
+from cdp.resolution.storing import Outcome
+from cdp.storage import schema
+from cdp.storage.locks import until_commit
+from cdp.workspace import Workspace
+from policies.decision import Subject
+from policies.vocabulary import Action
+
+# Bring the people of these records (ids) up to date, profiles included, in the transaction.
+Repair = Callable[[sa.Connection, Workspace, Collection[int]], Outcome]
+
+_ACTIONS = {Kind.MERGE: Action.MERGE, Kind.SPLIT: Action.SPLIT, Kind.NOT_SAME: Action.SPLIT}
+
+
+@dataclass(frozen=True, slots=True)
+class Decided:
+    """A decision, and what it changed at once."""
+
+    decision: Decision
+    outcome: Outcome
+
+
+@dataclass(frozen=True, slots=True)
+class Decider:
+    """One person at work on decisions.
+
+    Every method runs in the caller's transaction and gives a `Denial` where policy says
+    no; commit before handing either on. Rolled back, it is a rehearsal.
+    """
+
+    workspace: Workspace
+    subject: Subject
+    repair: Repair
+
+    def merge(
+        self, connection: sa.Connection, one: str, other: str, reason: str
+    ) -> Decided | Denial:
+        """Two profiles are one person.
+
+        Raises:
+            Refused: they are one already, or an earlier decision says otherwise.
+        """
+        people = self._allowed(connection, Kind.MERGE, (one, other), reason)
+        if isinstance(people, Denial):
+            return people
+        if people[0] == people[1]:
+            raise Refused("already_one_profile", "nothing is left to merge", profile=people[0])
+        links = merge_links(*(_anchor(connection, profile_id) for profile_id in people))
+        return self._decide(connection, Kind.MERGE, people, links, reason)
+
+    def split(
+        self, connection: sa.Connection, profile_id: str, records: Sequence[int], reason: str
+    ) -> Decided | Denial:
+        """Some records of a profile are one other person.
+
+        Raises:
+            Refused: they are not records of the profile, or all of it; or an earlier
+                decision says otherwise.
+        """
+        people = self._allowed(connection, Kind.SPLIT, (profile_id,), reason)
+        if isinstance(people, Denial):
+            return people
+        members = _members(connection, people[0])
+        taken, rest = sorted(set(records)), sorted(set(members) - set(records))
+        strange = [record for record in taken if record not in members]
+        if strange:
+            raise Refused(
+                "not_a_record_of_the_profile",
+                "name records that cdp identity history lists for it",
+                profile=people[0],
+                record=strange[0],
+            )
+        if not rest:
+            raise Refused("nothing_would_stay", "name some of its records", profile=people[0])
+        return self._decide(connection, Kind.SPLIT, people, split_links(taken, rest), reason)
+
+    def not_same(
+        self, connection: sa.Connection, one: str | int, other: str | int, reason: str
+    ) -> Decided | Denial:
+        """Two people, each named by a profile id or by a record, are never one.
+
+        Raises:
+            Refused: both names are one record's, or an earlier decision says otherwise.
+        """
+        named = [
+            _home(connection, name) if isinstance(name, int) else name for name in (one, other)
+        ]
+        people = self._allowed(connection, Kind.NOT_SAME, named, reason)
+        if isinstance(people, Denial):
+            return people
+        ends = [
+            name if isinstance(name, int) else self._stands_for(connection, name, people)
+            for name in (one, other)
+        ]
+        if ends[0] == ends[1]:
+            raise Refused(
+                "already_one_profile",
+                "name two of its records, each as SOURCE:RECORD_ID",
+                profile=people[0],
+            )
+        links = not_same_links(*ends)
+        about = list(dict.fromkeys((*people, *named)))
+        return self._decide(connection, Kind.NOT_SAME, about, links, reason)
+
+    def undo(self, connection: sa.Connection, number: int, reason: str) -> Decided | Denial:
+        """Take a decision back.
+
+        Raises:
+            Stop: there is no such decision.
+            Refused: it was undone before.
+        """
+        _alone(connection)
+        found = decisions.read(connection, number=number)
+        if not found:
+            raise Stop("no_such_decision", "list them with: cdp identity decisions", number=number)
+        earlier = found[0]
+        permission = Permission(
+            self.workspace, self.subject, _ACTIONS[earlier.kind], "identity.undo"
+        )
+        there = [one for one in earlier.profiles if reader.current_id(connection, one)]
+        people = permission.people(connection, there, reason)
+        if isinstance(people, Denial):
+            return people
+        if not earlier.counts:
+            raise Refused(
+                "already_undone",
+                "nothing is left to undo",
+                decision=number,
+                by=earlier.undone_by,
+                at=_time(earlier.undone_at),
+            )
+        permission.log_allowed(connection, dict.fromkeys(one.id for one in people), reason)
+        now = self.workspace.now()
+        values = {"undone_at": now, "undone_by": self.subject.id, "undo_reason": reason}
+        table = schema.decision
+        connection.execute(sa.update(table).where(table.c.id == number).values(**values))
+        outcome = self._carry_out(connection, earlier.links)
+        return Decided(decisions.read(connection, number=number)[0], outcome)
+
+    # ── inside ──────────────────────────────────────────────────────────────
+
+    def _allowed(
+        self, connection: sa.Connection, kind: Kind, named: Iterable[str], reason: str
+    ) -> list[str] | Denial:
+        """The current ids of the people, once nobody else decides and policy says yes."""
+        _alone(connection)
+        permission = Permission(
+            self.workspace, self.subject, _ACTIONS[kind], f"identity.{kind.value}"
+        )
+        people = permission.people(connection, named, reason)
+        return people if isinstance(people, Denial) else [one.id for one in people]
+
+    def _stands_for(self, connection: sa.Connection, name: str, people: Sequence[str]) -> int:
+        """The record that speaks for a profile id.
+
+        Of two old ids that lead to one profile, each speaks for the record that it was
+        made from: that they are not the same is what undoes a wrong merge.
+        """
+        current = reader.current_id(connection, name)
+        own = history.anchor_of(connection, name) if people[0] == people[1] else None
+        return own if own is not None else _anchor(connection, current or name)
+
+    def _decide(
+        self,
+        connection: sa.Connection,
+        kind: Kind,
+        people: Sequence[str],
+        links: Sequence[Link],
+        reason: str,
+    ) -> Decided:
+        counting = decisions.read(connection, counting=True)
+        _refuse_contradiction(links, counting)
+        permission = Permission(
+            self.workspace, self.subject, _ACTIONS[kind], f"identity.{kind.value}"
+        )
+        permission.log_allowed(connection, people, reason)
+        made = Decision(
+            0,
+            kind,
+            tuple(people),
+            self.subject.id,
+            reason,
+            self.workspace.now(),
+            links=tuple(links),
+        )
+        number = _write(connection, made)
+        outcome = self._carry_out(connection, links)
+        return Decided(decisions.read(connection, number=number)[0], outcome)
+
+    def _carry_out(self, connection: sa.Connection, links: Iterable[Link]) -> Outcome:
+        records = sorted({record for one in links for record in (one.low, one.high)})
+        table = schema.record
+        connection.execute(sa.update(table).where(table.c.id.in_(records)).values(dirty=True))
+        return self.repair(connection, self.workspace, records)
+
+
+def _alone(connection: sa.Connection) -> None:
+    until_commit(connection, "resolve", "wait until the other has ended, then decide again")
+
+
+def _refuse_contradiction(links: Sequence[Link], counting: Sequence[Decision]) -> None:
+    for one in counting:
+        if set(links) <= set(one.links):
+            raise Refused(
+                "already_decided",
+                "nothing is left to decide",
+                decision=one.id,
+                by=one.actor,
+                at=_time(one.at),
+            )
+    earlier = contradicted(links, counting)
+    if earlier is not None:
+        raise Refused(
+            f"contradicts an earlier decision ({earlier.kind.words})",
+            f"if that one was wrong, undo it first: cdp identity undo {earlier.id} --reason WHY",
+            decision=earlier.id,
+            by=earlier.actor,
+            at=_time(earlier.at),
+        )
+
+
+def _write(connection: sa.Connection, made: Decision) -> int:
+    table = schema.decision
+    number = connection.execute(
+        sa.insert(table)
+        .values(
+            kind=made.kind.value,
+            profiles=list(made.profiles),
+            actor=made.actor,
+            reason=made.reason,
+            at=made.at,
+        )
+        .returning(table.c.id)
+    ).scalar_one()
+    connection.execute(
+        sa.insert(schema.decision_link),
+        [
+            {"decision_id": number, "low_id": one.low, "high_id": one.high, "kind": one.kind.value}
+            for one in made.links
+        ],
+    )
+    return int(number)
+
+
+def _time(at: dt.datetime | None) -> str | None:
+    return at.isoformat(timespec="seconds") if at else None
+
+
+def _anchor(connection: sa.Connection, profile_id: str) -> int:
+    table = schema.profile
+    return int(
+        connection.execute(
+            sa.select(table.c.anchor_id).where(table.c.id == profile_id)
+        ).scalar_one()
+    )
+
+
+def _members(connection: sa.Connection, profile_id: str) -> list[int]:
+    table = schema.membership
+    return list(
+        connection.scalars(sa.select(table.c.record_id).where(table.c.profile_id == profile_id))
+    )
+
+
+def _home(connection: sa.Connection, record: int) -> str:
+    table = schema.membership
+    statement = sa.select(table.c.profile_id).where(table.c.record_id == record)
+    return connection.scalar(statement) or ""

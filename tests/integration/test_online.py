@@ -1,0 +1,236 @@
+"""Records resolved one by one as they come; invariants of `cdp/resolution/online.py`."""
+
+import json
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import sqlalchemy as sa
+
+from cdp.errors import Refused
+from cdp.ingest.sync import sync
+from cdp.resolution import epochs, online
+from cdp.resolution.online import Arrivals
+from cdp.resolution.run import resolve
+from cdp.storage import schema
+from cdp.storage.locks import only_one
+from cdp.workspace import Workspace
+from tests.integration.test_repair import TABLES, state
+from tests.journeys import tills
+from tests.journeys.commands import Shell
+from tests.journeys.databases import Databases
+from tests.journeys.tills import write_app
+
+pytestmark = pytest.mark.integration
+Opener = Callable[[], Workspace]
+CRM = {
+    "connector": "webhook",
+    "location": "http://127.0.0.1:9/hook",
+    "purpose": "marketing",
+    "fields": ["profile_id", "name", "phone"],
+    "secret": "crm",
+}
+
+
+def person(number: int, account: int = 0, **more: str) -> dict[str, str]:
+    """One of a person's accounts: the same name, phone and unionid under another openid."""
+    names = ["林晓梅", "陈建国", "王丽华", "赵文博", "孙雅婷", "周子轩", "吴佳怡", "郑浩然"]
+    return {
+        "openid": f"oPerson{number:04}x{account}",
+        "name": names[number % len(names)],
+        "phones": f"139{57140000 + 7 * number}",
+        "unionid": f"uPerson{number:05}",
+        **more,
+    }
+
+
+@pytest.fixture(scope="module")
+def databases(server: sa.URL) -> Iterator[Databases]:
+    with Databases(server) as made:
+        yield made
+
+
+@pytest.fixture(scope="module")
+def prepared(
+    tmp_path_factory: pytest.TempPathFactory, databases: Databases, template: str
+) -> Workspace:
+    """A shop with forty people in eighty records, resolved once."""
+    folder = tmp_path_factory.mktemp("shop")
+    tills.write_declaration(folder, tills.declaration(destinations={"crm": CRM}))
+    workspace = tills.open_shop(folder, databases.copy(template))
+    write_app(folder, [person(n, a) for n in range(40) for a in range(2)])
+    sync(workspace, "app")
+    resolve(workspace)
+    workspace.engine.dispose()
+    return workspace
+
+
+@pytest.fixture
+def shop(prepared: Workspace, databases: Databases) -> Iterator[Opener]:
+    opened: list[Workspace] = []
+
+    def open_one() -> Workspace:
+        url = databases.copy_of(str(prepared.settings.database_url))
+        settings = replace(prepared.settings, database_url=url)
+        opened.append(tills.reopen(prepared, settings))
+        return opened[-1]
+
+    yield open_one
+    for workspace in opened:
+        workspace.engine.dispose()
+
+
+def send(arrivals: Arrivals, *rows: dict[str, str]) -> online.Arrival:
+    return arrivals.resolve([json.dumps(row, ensure_ascii=False) for row in rows])
+
+
+def profile_count(workspace: Workspace) -> int:
+    with workspace.engine.connect() as connection:
+        count = connection.scalar(sa.select(sa.func.count()).select_from(schema.profile))
+    return count or 0
+
+
+def assert_as_a_full_run(workspace: Workspace) -> None:
+    """Everything that is stored is what a full run under the same epoch would store."""
+    before = state(workspace)
+    resolve(workspace, full=True)
+    after = state(workspace)
+    for name in TABLES:
+        assert before[name] == after[name], name
+
+
+def test_a_record_joins_its_person_at_once(shop: Opener) -> None:
+    """The answer names the person whom the record belongs to, and nobody new."""
+    workspace = shop()
+    before = profile_count(workspace)
+    arrival = send(Arrivals(workspace, "app"), person(3, 9))
+    assert arrival.resolved
+    assert (arrival.stored, arrival.unchanged, arrival.refused) == (1, 0, ())
+    assert len(arrival.profiles) == 1
+    assert profile_count(workspace) == before
+    assert_as_a_full_run(workspace)
+
+
+def test_a_stranger_gets_a_profile_of_their_own(shop: Opener) -> None:
+    """A record that resembles nobody is a person."""
+    workspace = shop()
+    before = profile_count(workspace)
+    assert len(send(Arrivals(workspace, "app"), person(900)).profiles) == 1
+    assert profile_count(workspace) == before + 1
+    assert_as_a_full_run(workspace)
+
+
+def test_what_is_known_changes_nothing(shop: Opener) -> None:
+    """The same record again is unchanged: nothing is stored and nobody is announced."""
+    workspace = shop()
+    before = state(workspace)
+    arrival = send(Arrivals(workspace, "app"), person(3))
+    assert (arrival.stored, arrival.unchanged, arrival.profiles) == (0, 1, ())
+    assert state(workspace) == before
+
+
+def test_a_changed_record_moves(shop: Opener) -> None:
+    """Corrected, a record leaves one person and joins another."""
+    workspace = shop()
+    arrivals = Arrivals(workspace, "app")
+    moved = {**person(5), "openid": person(4, 1)["openid"]}
+    arrival = send(arrivals, moved)
+    assert arrival.profiles == send(arrivals, person(5, 9)).profiles
+    assert_as_a_full_run(workspace)
+
+
+def test_several_at_once_are_one_transaction(shop: Opener) -> None:
+    """Rows that are no record are named to their sender; the others are taken in."""
+    workspace = shop()
+    arrivals = Arrivals(workspace, "app")
+    rows = [json.dumps(person(n, 5), ensure_ascii=False) for n in (950, 951)]
+    arrival = arrivals.resolve([rows[0], '{"name": "nobody"}', rows[1], rows[1]])
+    assert (arrival.stored, len(arrival.profiles)) == (2, 2)
+    assert [(one.position, one.rule) for one in arrival.refused] == [(2, "record_id_missing")]
+    assert_as_a_full_run(workspace)
+
+
+def test_the_outbox_hears_of_it_in_the_same_transaction(shop: Opener) -> None:
+    """Whoever changed has one message waiting for each message destination."""
+    workspace = shop()
+    arrivals = Arrivals(workspace, "app")
+    changed = send(arrivals, person(3, 9)).profiles
+    send(arrivals, person(3, 10))
+    with workspace.engine.connect() as connection:
+        waiting = connection.execute(
+            sa.select(schema.outbox.c.destination, schema.outbox.c.profile_id)
+        ).all()
+    assert [tuple(row) for row in waiting] == [("crm", changed[0])]
+
+
+@pytest.mark.parametrize("together", [1, 3])
+def test_many_writers_end_as_one_would(shop: Opener, together: int) -> None:
+    """Invariant 1: four writers on the same eight people leave what a full run would find."""
+    workspace = shop()
+    rows = [person(n, account) for n in range(996, 1004) for account in range(6)]
+    # Bridges: two people's records that a third one joins, sent by different writers.
+    rows += [{**person(n, 7), "unionid": person(n + 1)["unionid"]} for n in range(996, 1003)]
+    order = np.random.default_rng(together).permutation(len(rows))
+    shares = [[rows[at] for at in order[start::4]] for start in range(4)]
+
+    def write(mine: list[dict[str, str]]) -> None:
+        arrivals = Arrivals(workspace, "app")
+        for start in range(0, len(mine), together):
+            assert send(arrivals, *mine[start : start + together]).resolved
+
+    with ThreadPoolExecutor(4) as pool:
+        list(pool.map(write, shares))
+    assert_as_a_full_run(workspace)
+
+
+def test_while_everybody_is_resolved_a_record_waits(shop: Opener) -> None:
+    """Invariant 2: it is stored, the answer says so, and the next resolve finds its person."""
+    workspace = shop()
+    with only_one(workspace.engine, "repair", "wait"):
+        arrival = send(Arrivals(workspace, "app"), person(3, 9))
+    assert (arrival.stored, arrival.resolved, arrival.profiles) == (1, False, ())
+    report = resolve(workspace)
+    assert (report.created, report.records) == (0, 81)
+    assert_as_a_full_run(workspace)
+
+
+def test_before_the_first_resolve_a_record_waits(shop: Opener) -> None:
+    """Invariant 2: without an epoch nothing can be compared."""
+    workspace = shop()
+    with workspace.engine.begin() as connection:
+        connection.execute(sa.update(schema.epoch).values(active=False))
+    assert not send(Arrivals(workspace, "app"), person(3, 9)).resolved
+
+
+def test_who_gets_no_turn_changes_nothing(shop: Opener, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Invariant 3: after too many attempts the sender is told to send again."""
+    workspace = shop()
+    before = state(workspace)
+
+    def busy(*_: Any) -> None:
+        raise online._Busy({(online._KEYS, 1)})
+
+    monkeypatch.setattr(online, "_try", busy)
+    with pytest.raises(Refused, match="send it again"):
+        send(Arrivals(workspace, "app"), person(3, 9))
+    assert state(workspace) == before
+
+
+def test_push_resolves_what_it_reads(shop: Opener, tmp_path: Path) -> None:
+    """`cdp source push` takes JSON lines from a file and says whom they belong to."""
+    workspace = shop()
+    shell = Shell(workspace.settings.declaration.parent, workspace.settings.database_url,
+                  workspace.settings.home)  # fmt: skip
+    file = tmp_path / "rows.jsonl"
+    rows = [json.dumps(person(n, 9), ensure_ascii=False) for n in (1, 2)]
+    file.write_text("\n".join([*rows, "{}"]), encoding="utf-8")
+    outcome = shell.run("source", "push", "app", str(file), "--json", code=1)
+    assert (outcome.json["stored"], outcome.json["people"]) == (2, 2)
+    assert [one["line"] for one in outcome.json["refused"]] == [3]
+    with workspace.engine.connect() as connection:
+        assert epochs.active(connection) is not None
+    assert_as_a_full_run(workspace)

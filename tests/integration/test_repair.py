@@ -1,0 +1,192 @@
+"""Resolving a few records among many; invariants of `cdp/resolution/repair.py`."""
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+import pytest
+import sqlalchemy as sa
+
+from cdp.demo.world import write_world
+from cdp.errors import Stop
+from cdp.ingest.sync import sync
+from cdp.resolution import blocks, epochs, repair
+from cdp.resolution.run import resolve
+from cdp.storage import schema
+from cdp.storage.engine import open_engine
+from cdp.vault.keyed import BlockKeyer
+from cdp.workspace import Workspace
+from identity import blocking, clusters, components, sharing
+from identity.model import Model
+from identity.sharing import PhoneUse
+from tests.journeys import tills
+from tests.journeys.databases import Databases
+
+pytestmark = pytest.mark.integration
+Opener = Callable[[], Workspace]
+EMPTY = np.zeros(0, np.int64)
+
+
+@dataclass(frozen=True)
+class Town:
+    """A small made-up world, synced and not resolved, and an epoch learnt from it."""
+
+    workspace: Workspace
+    model: Model
+    records: list[int]
+
+
+@pytest.fixture(scope="module")
+def databases(server: sa.URL) -> Iterator[Databases]:
+    with Databases(server) as made:
+        yield made
+
+
+@pytest.fixture(scope="module")
+def town(tmp_path_factory: pytest.TempPathFactory, databases: Databases, template: str) -> Town:
+    folder = tmp_path_factory.mktemp("town")
+    write_world(folder, people=120, seed=11)
+    workspace = tills.open_shop(folder, databases.copy(template))
+    for name in workspace.declaration.sources:
+        sync(workspace, name)
+    workspace.engine.dispose()
+    unresolved = databases.copy_of(str(workspace.settings.database_url))
+    resolve(workspace)
+    with workspace.engine.connect() as connection:
+        active = epochs.active(connection)
+        records = list(connection.scalars(sa.select(schema.record.c.id).order_by("id")))
+    workspace.engine.dispose()
+    assert active is not None
+    settings = replace(workspace.settings, database_url=unresolved)
+    return Town(replace(workspace, settings=settings), active[1], records)
+
+
+@pytest.fixture
+def another(town: Town, databases: Databases) -> Iterator[Opener]:
+    """Opens copies of the unresolved town with the epoch active and nobody resolved yet."""
+    opened: list[Workspace] = []
+
+    def open_one() -> Workspace:
+        url = databases.copy_of(str(town.workspace.settings.database_url))
+        engine = open_engine(url, town.workspace.settings.database_folder)
+        workspace = replace(town.workspace, engine=engine)
+        opened.append(workspace)
+        with engine.begin() as connection:
+            epochs.activate(connection, town.model, workspace.now())
+            nothing = blocks.Blocked(EMPTY, EMPTY, EMPTY)
+            made = blocks.made_with(town.model.most_people)
+            keyer = BlockKeyer(workspace.keyring)
+            blocks.store_all(connection, keyer, nothing, PhoneUse(EMPTY, EMPTY), made)
+        return workspace
+
+    yield open_one
+    for workspace in opened:
+        workspace.engine.dispose()
+
+
+@pytest.fixture(params=["usual limits", "small limits"])
+def limits(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
+    """Every law holds where limits are crossed all the time, too."""
+    if request.param == "small limits":
+        for module in (blocking, repair, blocks):
+            monkeypatch.setattr(module, "MOST", 4)
+        for module in (sharing, repair):
+            monkeypatch.setattr(module, "MOST_HOLDERS", 5)
+        for module in (clusters, components, repair):
+            monkeypatch.setattr(module, "LARGEST", 4)
+    return str(request.param)
+
+
+TABLES = {
+    "membership": "SELECT record_id, profile_id FROM kith.membership",
+    "profile": "SELECT id, anchor_id, size, stores, golden::text, attributes::text, purposes "
+    "FROM kith.profile",
+    "edge": "SELECT low_id, high_id, weight, levels, weights, epoch, direct FROM kith.edge",
+    "block": "SELECT key, record_id, rule FROM kith.block",
+    "shared_number": "SELECT key, people FROM kith.shared_number",
+    "dirty": "SELECT id FROM kith.record WHERE dirty",
+}
+
+
+def state(workspace: Workspace) -> dict[str, list[Any]]:
+    """What identity stores, as sorted rows."""
+    with workspace.engine.connect() as connection:
+        return {
+            name: sorted(map(repr, connection.execute(sa.text(query))))
+            for name, query in TABLES.items()
+        }
+
+
+def assert_same(one: Workspace, other: Workspace) -> None:
+    here, there = state(one), state(other)
+    for name in TABLES:
+        assert here[name] == there[name], name
+
+
+def arrive(workspace: Workspace, records: Sequence[int]) -> None:
+    """Resolve records that are stored and not resolved yet."""
+    with workspace.engine.begin() as connection:
+        repair.repair(connection, workspace, records)
+
+
+def leave(workspace: Workspace, records: Sequence[int]) -> None:
+    """Let records go for good."""
+    with workspace.engine.begin() as connection:
+        repair.forget(connection, workspace, records)
+
+
+def portions(records: Sequence[int], seed: int, largest: int) -> Iterator[list[int]]:
+    """The records in a random order, in portions of random size."""
+    generator = np.random.default_rng(seed)
+    order = generator.permutation(records).tolist()
+    while order:
+        size = int(generator.integers(1, largest + 1))
+        yield order[:size]
+        del order[:size]
+
+
+@pytest.mark.parametrize(("seed", "largest"), [(1, 400), (2, 60), (3, 8)])
+def test_arriving_in_any_order_and_portion_equals_one_full_run(
+    another: Opener, town: Town, limits: str, seed: int, largest: int
+) -> None:
+    """Invariant 1: people, ids, edges, blocks and counts are those of one full run."""
+    once, bit_by_bit = another(), another()
+    resolve(once, full=True)
+    for portion in portions(town.records, seed, largest):
+        arrive(bit_by_bit, portion)
+    assert_same(once, bit_by_bit)
+
+
+def test_coming_and_going_equals_never_having_been_there(
+    another: Opener, town: Town, limits: str
+) -> None:
+    """Invariant 1: whoever left has left no trace in the people who stay."""
+    rest, visited = another(), another()
+    guests = np.random.default_rng(4).permutation(town.records)[:90].tolist()
+    with rest.engine.begin() as connection:
+        connection.execute(sa.delete(schema.record).where(schema.record.c.id.in_(guests)))
+    resolve(rest, full=True)
+    for portion in portions(town.records, 5, 120):
+        arrive(visited, portion)
+    for portion in portions(guests, 6, 25):
+        leave(visited, portion)
+    assert_same(rest, visited)
+
+
+def test_a_second_look_changes_nothing(another: Opener, town: Town) -> None:
+    """Invariant 1: repairing what is right writes no row."""
+    workspace = another()
+    resolve(workspace, full=True)
+    before = state(workspace)
+    arrive(workspace, town.records[::7])
+    assert state(workspace) == before
+
+
+def test_without_a_full_run_there_is_nothing_to_repair(another: Opener, town: Town) -> None:
+    """Keys of another version are refused with the next step."""
+    workspace = another()
+    with workspace.engine.begin() as connection:
+        connection.execute(sa.text("UPDATE kith.workspace SET blocked_with = 'earlier'"))
+    with pytest.raises(Stop, match="cdp identity resolve"):
+        arrive(workspace, town.records[:1])
