@@ -10,7 +10,10 @@ from benchmarks import (
     identity_batch,
     identity_febrl,
     identity_historical,
+    identity_incremental,
+    identity_omnichannel,
     identity_online,
+    identity_spark,
 )
 
 BENCHMARKS: dict[str, ModuleType] = {
@@ -18,7 +21,10 @@ BENCHMARKS: dict[str, ModuleType] = {
     "identity.batch": identity_batch,
     "identity.febrl": identity_febrl,
     "identity.historical50k": identity_historical,
+    "identity.omnichannel": identity_omnichannel,
+    "identity.incremental": identity_incremental,
     "identity.online": identity_online,
+    "identity.spark": identity_spark,
 }
 
 

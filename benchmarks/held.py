@@ -82,23 +82,32 @@ def held(records: int, seed: int) -> Iterator[Held]:
 def rows(crowd: people.Crowd, chosen: people.Ints, prefix: str) -> Iterator[dict[str, str]]:
     """What an app would send of the chosen records; their ids begin with ``prefix``."""
     for at in chosen.tolist():
-        row = {"openid": f"{prefix}{at:012}"}
-        if crowd.surname[at]:
-            end = _CHARACTERS[crowd.second[at]] if crowd.second[at] else ""
-            first = "*" if crowd.masked[at] else _CHARACTERS[crowd.first[at]]
-            row["name"] = _SURNAMES[crowd.surname[at] % len(_SURNAMES)] + first + end
-        if crowd.phone[at]:
-            row["phone"] = f"13{crowd.phone[at] % 10**9:09}"
-        if birth := crowd.birth[at]:
-            row["birth"] = f"{birth // 10_000:04}-{birth // 100 % 100:02}-{birth % 100:02}"
-        for column in ("unionid", "card"):
-            if value := getattr(crowd, column)[at]:
-                row[column] = f"{column}{value:09}"
-        if city := crowd.city[at]:
-            row["city"] = _CHARACTERS[city] + _CHARACTERS[city // 2]
-        if crowd.gender[at]:
-            row["gender"] = "MF"[crowd.gender[at] - 1]
-        yield row
+        row = {
+            "name": _name(crowd, at),
+            "phone": f"13{crowd.phone[at] % 10**9:09}" if crowd.phone[at] else "",
+            "birth": _date(int(crowd.birth[at])),
+            "city": _CHARACTERS[crowd.city[at]] + _CHARACTERS[crowd.city[at] // 2],
+            "gender": " MF"[crowd.gender[at]].strip(),
+        }
+        row |= {name: f"{name}{getattr(crowd, name)[at]:09}" for name in ("unionid", "card")}
+        told = {name: text for name, text in row.items() if text and _is_told(crowd, name, at)}
+        yield {"openid": f"{prefix}{at:012}", **told}
+
+
+def _is_told(crowd: people.Crowd, name: str, at: int) -> bool:
+    return name not in {"unionid", "card", "city"} or bool(getattr(crowd, name)[at])
+
+
+def _name(crowd: people.Crowd, at: int) -> str:
+    if not crowd.surname[at]:
+        return ""
+    first = "*" if crowd.masked[at] else _CHARACTERS[crowd.first[at]]
+    end = _CHARACTERS[crowd.second[at]] if crowd.second[at] else ""
+    return _SURNAMES[crowd.surname[at] % len(_SURNAMES)] + first + end
+
+
+def _date(birth: int) -> str:
+    return f"{birth // 10_000:04}-{birth // 100 % 100:02}-{birth % 100:02}" if birth else ""
 
 
 def write(path: Path, lines: Iterator[dict[str, str]]) -> None:

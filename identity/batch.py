@@ -186,4 +186,10 @@ def rules_of(model: Model) -> Rules:
         tuple(comparison.exclusive for comparison in COMPARISONS),
         model.prior_bits,
         model.join_bits,
+        tuple(
+            (place, comparison.level_number(at))
+            for place, comparison in enumerate(COMPARISONS)
+            for at, level in enumerate(comparison.levels)
+            if level.partial
+        ),
     )

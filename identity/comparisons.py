@@ -43,6 +43,8 @@ class Level:
     label: str
     condition: Condition | None  # None for "differs"
     frequency_of: str | None = None  # the feature whose value frequency sharpens this level
+    partial: bool = False  # only a part could be compared: in a group, complete values outweigh it
+    neutral: bool = False  # says nothing, whatever was learnt: it comes with what says it all
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,6 +131,7 @@ NAME = Comparison(
                 unless_told("given_end"),
             ),
             "surname",
+            partial=True,
         ),
         # One record gives a single word, and it is a word of the other's name.
         Level("the only word agrees", every(lacking("name"), shared("words"))),
@@ -143,7 +146,7 @@ NAME = Comparison(
 # everything else a family shares (the address) would otherwise say "match".
 _NAMES_CONTRADICT = either(
     every(unequal("name"), unequal("sound"), negated(shared("name_near"))),
-    every(lacking("name"), unequal("surname")),
+    every(lacking("name"), either(unequal("surname"), unequal("given_end"))),
 )
 
 PHONE = Comparison(
@@ -151,12 +154,35 @@ PHONE = Comparison(
     lacking("phones_own", "phones_shared"),
     (
         Level("same number, of one person", shared("phones_own")),
+        # 张三, 王五 and a masked 张** on one number: the masked one is 张三.
+        Level(
+            "same number, of several people whom the visible name tells apart",
+            every(
+                shared("phones_shared"),
+                equal("surname"),
+                # With 张明 and 张丽 on the number, 张*丽 is known as well.
+                either(shared("phones_apart"), every(lacking("name"), equal("given_end"))),
+                negated(_NAMES_CONTRADICT),
+            ),
+        ),
+        # Two people called 张 and a masked 张**: that the surname agrees, or is rare, says nothing.
+        Level(
+            "same number and surname, of several people so called",
+            every(
+                shared("phones_shared"),
+                lacking("name"),
+                equal("surname"),
+                negated(_NAMES_CONTRADICT),
+            ),
+            neutral=True,
+        ),
         Level(
             "same number, used by several people",
             every(shared("phones_shared"), negated(_NAMES_CONTRADICT)),
         ),
         Level("one slip apart", every(shared("phones_near"), negated(shared("phones_shared")))),
-        Level("same number under another name", shared("phones_shared")),
+        # A family: a likely number, but also a likely address. Neither makes them one person.
+        Level("same number under another name", shared("phones_shared"), neutral=True),
         _DIFFERS,
     ),
     several=True,

@@ -24,7 +24,11 @@ from identity.columns import Bools, Columns, Ints, Lists
 from identity.features import MULTIPLE
 
 # Lists that are made from the stored ones, see ``identity.sharing``.
-LISTS = frozenset(MULTIPLE) - {"phones"} | {"phones_own", "phones_shared"}
+LISTS = frozenset(MULTIPLE) - {"phones"} | {
+    "phones_own",
+    "phones_shared",
+    "phones_apart",
+}
 
 
 FEW = 100  # pairs; measured: below, Python's sets are faster than numpy's many small calls

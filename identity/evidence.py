@@ -3,7 +3,9 @@
 * Of what a person can have several of (phones, mail addresses, accounts), the best
   agreement between the groups counts: a second phone is no contradiction.
 * Of what a person has one of (name, birth date, gender), the mean over all pairs that
-  can be compared counts: one clerk's slip is outvoted, a different person is not.
+  can be compared counts: one clerk's slip is outvoted, a different person is not. Where
+  only a part could be compared (张** and 张三), the pair counts a sixteenth: it decides where
+  nothing better is told, and does not water down what is.
 * The prior counts once.
 
 Records that must be one person are one unit from the start. Units and records are named
@@ -16,6 +18,7 @@ import numpy as np
 
 from identity.pairs import Bools, Floats, Ints, Levels, Pairs
 
+PARTLY = 1 / 16  # of a pair of which only a part could be compared; a power of two sums exactly
 DIFFERS = 0  # the level number of two values that nothing reconciles
 
 
@@ -28,12 +31,14 @@ class Rules:
         exclusive: per comparison, whether two values that differ prove two people.
         prior_bits: the prior as log2 odds.
         join_bits: the evidence two groups need to be one person.
+        partial: levels where only a part could be compared, as (comparison, level number).
     """
 
     several: tuple[bool, ...]
     exclusive: tuple[bool, ...]
     prior_bits: float
     join_bits: float
+    partial: tuple[tuple[int, int], ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,7 +49,7 @@ class Evidence:
         low, high: places of the units, low < high. Shape (rows,).
         witness: the smallest pair of records behind the row, as one number; settles ties.
         best: the best agreement, -inf if none was told. Shape (rows, several).
-        total, count: sum and number of what was told. Shape (rows, others).
+        total, count: sum and number of what was told, ``PARTLY`` counted. Shape (rows, others).
         blocked: whether the two are never one person. Shape (rows,).
     """
 
@@ -73,13 +78,16 @@ class Evidence:
         """One row for each pair; ``low`` and ``high`` of the pairs are places below ``size``."""
         several = np.array(rules.several, np.bool_)
         told = pairs.levels >= 0
+        counted = told.astype(np.float64)
+        for place, number in rules.partial:
+            counted[pairs.levels[:, place] == number, place] = PARTLY
         return cls(
             pairs.low,
             pairs.high,
             pairs.low * size + pairs.high,
             np.where(told[:, several], pairs.bits[:, several], -np.inf),
-            np.where(told[:, ~several], pairs.bits[:, ~several], 0.0),
-            told[:, ~several].astype(np.float64),
+            np.where(told[:, ~several], pairs.bits[:, ~several] * counted[:, ~several], 0.0),
+            counted[:, ~several],
             contradicted(pairs.levels, rules),
         )
 
@@ -161,14 +169,14 @@ def bits(best: Floats, total: Floats, count: Floats, prior: float) -> Floats:
     Args:
         best: the best agreement, -inf if none was told. Shape (..., several).
         total: the sum of what was told. Shape (..., others).
-        count: how often it was told. Shape (..., others).
+        count: how often it was told, 0 for never. Shape (..., others).
         prior: the prior in bits.
 
     Returns:
         Shape (...).
     """
     terms = np.concatenate(
-        (np.where(best > -np.inf, best, 0.0), total / np.maximum(count, 1.0)), axis=-1
+        (np.where(best > -np.inf, best, 0.0), total / np.where(count > 0, count, 1.0)), axis=-1
     )
     # Added one comparison after another, so that the shape changes no last digit.
     found = np.full(best.shape[:-1], prior)

@@ -20,6 +20,7 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
+from identity.columns import Columns, Ints, Lists
 from identity.errors import FeatureVersionError
 
 VERSION = 2
@@ -106,7 +107,6 @@ _PADDING = bytes(_HEAD - _LENGTHS - len(MULTIPLE))
 
 Values = Mapping[str, int | Sequence[int]]
 Bytes = npt.NDArray[np.uint8]
-Ints = npt.NDArray[np.int64]
 
 
 def pack(values: Values) -> bytes:
@@ -131,11 +131,7 @@ def pack(values: Values) -> bytes:
 
 
 def unpack(record_ids: Sequence[int], blobs: Sequence[bytes]) -> pa.Table:
-    """Unpack many records at once.
-
-    Args:
-        record_ids: one id per record.
-        blobs: the packed features, in the same order.
+    """Unpack many records at once, as ``unpack_columns`` does.
 
     Returns:
         A table of ``len(blobs)`` rows: ``id`` (int64), one nullable int64 column per
@@ -144,32 +140,48 @@ def unpack(record_ids: Sequence[int], blobs: Sequence[bytes]) -> pa.Table:
     Raises:
         FeatureVersionError: a blob was packed by another version, or is damaged.
     """
+    return unpack_columns(record_ids, blobs).table()
+
+
+def unpack_columns(record_ids: Sequence[int], blobs: Sequence[bytes]) -> Columns:
+    """Unpack many records at once.
+
+    Args:
+        record_ids: one id per record.
+        blobs: the packed features, in the same order.
+
+    Raises:
+        FeatureVersionError: a blob was packed by another version, or is damaged.
+    """
+    ids = np.array(record_ids, np.int64)
     if not blobs:
         none = np.zeros(0, np.int64)
-        return _table(record_ids, [none] * len(SINGLE), [_no_keys(0)] * len(MULTIPLE))
+        nothing = Lists(np.zeros(1, np.int64), none)
+        return Columns(ids, dict.fromkeys(SINGLE, none), dict.fromkeys(MULTIPLE, nothing))
     joined = np.frombuffer(b"".join(blobs), np.uint8)
     lengths = np.fromiter(map(len, blobs), np.int64, len(blobs))
     starts = np.concatenate(([0], np.cumsum(lengths)[:-1]))
     _refuse(record_ids, lengths < _HEAD)
     _refuse(record_ids, joined[starts] != VERSION)
     flags = joined[starts[:, None] + np.arange(1, _LENGTHS)]
-    there = np.unpackbits(flags, axis=1, count=len(SINGLE), bitorder="little")
-    counts = joined[starts[:, None] + np.arange(_LENGTHS, _LENGTHS + len(MULTIPLE))]
-    expected = _HEAD + 8 * (there.sum(axis=1, dtype=np.int64) + counts.sum(axis=1, dtype=np.int64))
-    _refuse(record_ids, lengths != expected)
+    bits = np.unpackbits(flags, axis=1, count=len(SINGLE), bitorder="little")
+    lengths_of = joined[starts[:, None] + np.arange(_LENGTHS, _LENGTHS + len(MULTIPLE))]
+    there, counts = bits.astype(np.int64), lengths_of.astype(np.int64)
+    _refuse(record_ids, lengths != _HEAD + 8 * (there.sum(axis=1) + counts.sum(axis=1)))
     # Every length is a multiple of 8 by now, so the keys lie where an integer can be read.
-    keys, place = joined.view("<i8"), (starts + _HEAD) // 8
-    singles, lists = [], []
-    for column in range(len(SINGLE)):
-        has = there[:, column].astype(np.int64)
-        # A row without the feature reads some other key, which the product drops.
-        singles.append(keys[np.minimum(place, len(keys) - 1)] * has)
-        place = place + has
-    for column in range(len(MULTIPLE)):
-        held = counts[:, column].astype(np.int64)
-        lists.append(_gather(keys, place, held))
-        place = place + held
-    return _table(record_ids, singles, lists)
+    keys, first = joined.view("<i8"), (starts + _HEAD) // 8
+    after = first[:, None] + np.cumsum(there, axis=1)
+    # A row without the feature reads some other key, which the product drops.
+    single = keys[np.minimum(after - there, len(keys) - 1)] * there
+    ends = after[:, -1:] + np.cumsum(counts, axis=1)
+    return Columns(
+        ids,
+        {name: single[:, column] for column, name in enumerate(SINGLE)},
+        {
+            name: _gather(keys, ends[:, column] - counts[:, column], counts[:, column])
+            for column, name in enumerate(MULTIPLE)
+        },
+    )
 
 
 def _refuse(record_ids: Sequence[int], wrong: npt.NDArray[np.bool_]) -> None:
@@ -177,25 +189,9 @@ def _refuse(record_ids: Sequence[int], wrong: npt.NDArray[np.bool_]) -> None:
         raise FeatureVersionError(record_ids[int(np.argmax(wrong))])
 
 
-def _gather(keys: Ints, places: Ints, counts: Ints) -> pa.ListArray:
+def _gather(keys: Ints, places: Ints, counts: Ints) -> Lists:
     """Read one list feature of every record: ``counts[i]`` integers from ``places[i]`` on."""
-    ends = np.cumsum(counts)
-    rank = np.arange(ends[-1]) - np.repeat(ends - counts, counts)
-    held = keys[np.repeat(places, counts) + rank]
-    return pa.ListArray.from_arrays(
-        pa.array(np.concatenate(([0], ends)).astype(np.int32)), pa.array(held)
-    )
-
-
-def _no_keys(rows: int) -> pa.ListArray:
-    return pa.array([[]] * rows, pa.list_(pa.int64()))
-
-
-def _table(
-    record_ids: Sequence[int], singles: Sequence[Ints], lists: Sequence[pa.ListArray]
-) -> pa.Table:
-    columns = {"id": pa.array(record_ids, pa.int64())}
-    for name, values in zip(SINGLE, singles, strict=True):
-        columns[name] = pa.array(values, pa.int64(), mask=values == 0)
-    columns.update(zip(MULTIPLE, lists, strict=True))
-    return pa.table(columns)
+    starts = np.zeros(len(counts) + 1, np.int64)
+    np.cumsum(counts, out=starts[1:])
+    rank = np.arange(starts[-1]) + np.repeat(places - starts[:-1], counts)
+    return Lists(starts, keys[rank])

@@ -53,6 +53,8 @@ def with_labels(weights: Mapping[str, Weights], levels: Levels | None) -> dict[s
         return renewed
     for place, comparison in enumerate(COMPARISONS):
         told = levels[levels[:, place] != MISSING, place]
+        if not len(told):
+            continue
         estimate = np.array([m for m, _ in weights[comparison.name]])
         counted = np.bincount(told, minlength=len(estimate))[::-1]
         m = np.maximum((counted + WEIGHT * estimate) / (len(told) + WEIGHT), LEAST)

@@ -39,7 +39,7 @@ from identity.conditions import Sides
 from identity.duckdb_engine import Limits
 from identity.errors import SparkAnswerError, SparkFailedError, SparkLostError, SparkMissingError
 from identity.scorer import AT_ONCE, Compared, Levels, compare_all
-from identity.spark_engine import PATIENCE, Ending
+from identity.spark_engine import PATIENCE, WORDS, Ending
 from identity.spark_sql import LEVELS, READ_LISTS, READ_SINGLES
 
 RECORDS_A_FILE = 50_000  # files are what executors share out
@@ -94,7 +94,7 @@ class OnSpark:
     Attributes:
         cluster: where.
         rekey: gives every integer another one of 63 bits, above 0, the same for equal ones,
-            under a key that nothing else knows and that ends with the run.
+            under a key that nothing else knows. It is made anew for each run.
         limits: memory of the process that drives Spark, and threads for what is done here.
     """
 
@@ -189,23 +189,26 @@ def _run(cluster: Cluster, folder: Path, records: int, memory_mb: int) -> None:
     process = subprocess.Popen(  # noqa: S603 - our own module, and no shell
         ["env", *withheld, *environment, *command],  # noqa: S607 - POSIX has it
         stdin=subprocess.DEVNULL,
-        stdout=subprocess.PIPE,
+        stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
-        text=True,
         start_new_session=True,
     )
     try:
-        words = process.communicate()[0].strip()
+        process.wait()
     finally:
         with suppress(ProcessLookupError):
             os.killpg(process.pid, signal.SIGKILL)  # Java may outlive the one who started it
         process.wait()
+    told = folder / WORDS
+    words = (
+        told.read_text(encoding="utf-8") if told.exists() else f"ended with {process.returncode}"
+    )
     if process.returncode == Ending.LOST:
         raise SparkLostError(cluster.master, words)
     if process.returncode == Ending.NOT_STARTED:
         raise SparkFailedError(cluster.master, f"Spark did not start: {words}")
     if process.returncode:
-        raise SparkFailedError(cluster.master, words or f"ended with {process.returncode}")
+        raise SparkFailedError(cluster.master, words)
 
 
 def _spark_home(folder: Path) -> Path:

@@ -21,7 +21,7 @@ import numpy as np
 from identity.columns import Bools, Columns, Ints, Lists, ordered
 
 MOST_HOLDERS = 200  # records; a number on more of them names nobody, whoever they are
-NAME_PARTS = ("name", "sound", "surname", "given", "name_near")
+NAME_PARTS = ("name", "sound", "surname", "given", "given_end", "name_near")
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,7 +30,8 @@ class PhoneUse:
 
     Attributes:
         phones: keyed numbers, ascending. Shape (numbers,).
-        people: how many people use each, at least 2. Shape (numbers,).
+        people: how many people use each, at least 2; negative where no two of them have a
+            surname in common, so that a surname says which of them is meant. Shape (numbers,).
     """
 
     phones: Ints
@@ -64,7 +65,7 @@ def count_use(features: Columns) -> PhoneUse:
     for phone, size in zip(keys[starts[wanted]].tolist(), sizes[wanted].tolist(), strict=True):
         last = first + size
         people = _users(names[first:last], unionids[first:last])
-        if people > 1:
+        if people != 1:
             several[phone] = people
         first = last
     return PhoneUse(
@@ -89,17 +90,17 @@ def _names(features: Columns, rows: Ints) -> list[tuple[Any, ...]]:
     keys, starts = near.keys.tolist(), near.starts.tolist()
     slips = [keys[a:b] for a, b in pairwise(starts)]
     return [
-        (name or None, sound or None, surname or None, given or None, slip)
-        for name, sound, surname, given, slip in zip(*singles, slips, strict=True)
+        (name or None, sound or None, surname or None, given or None, end or None, slip)
+        for name, sound, surname, given, end, slip in zip(*singles, slips, strict=True)
     ]
 
 
 def _busy(features: Columns, rows: Ints, starts: Ints, sizes: Ints) -> Bools:
-    """Which numbers may have several people: those that show two names or three unionids."""
+    """Which numbers may have several people: two names, two parts of one, or three unionids."""
     busy = sizes > MOST_HOLDERS
     if not len(starts):
         return busy
-    for feature in ("name", "surname"):
+    for feature in ("name", "surname", "given_end"):
         keys = features.singles[feature][rows]
         least = np.minimum.reduceat(np.where(keys == 0, np.iinfo(np.int64).max, keys), starts)
         busy |= np.maximum.reduceat(keys, starts) > least
@@ -108,11 +109,27 @@ def _busy(features: Columns, rows: Ints, starts: Ints, sizes: Ints) -> Bools:
 
 
 def _users(names: list[tuple[Any, ...]], unionids: list[int]) -> int:
-    """Count the people behind the records that hold one number."""
-    if len({one[0] for one in names} - {None}) < 2 and len({one[2] for one in names} - {None}) < 2:
+    """Count the people behind the records that hold one number, as in ``PhoneUse.people``."""
+    if all(len({one[part] for one in names} - {None}) < 2 for part in (0, 2, 4)):
         names = []  # one name, or none: whatever is behind it, nothing speaks for two people
+    people = count_people(names)
     # One spare unionid: a second WeChat account is common and no second person.
-    return max(count_people(names), len(set(unionids) - {0}) - 1)
+    accounts = len(set(unionids) - {0}) - 1
+    if accounts > people:
+        return accounts
+    return -people if people > 1 and _apart(names) else people
+
+
+def kind(people: int, most_people: int) -> int:
+    """What counts about a number: 0 for one person's, 3 for nobody's, else several people's.
+
+    Args:
+        people: as in ``PhoneUse.people``.
+        most_people: see invariant 1.
+    """
+    if abs(people) > most_people:
+        return 3
+    return 0 if people == 1 else 1 if people > 0 else 2
 
 
 def judged(features: Columns, use: PhoneUse, most_people: int) -> Columns:
@@ -120,16 +137,19 @@ def judged(features: Columns, use: PhoneUse, most_people: int) -> Columns:
 
     Returns:
         ``features`` with ``phones_own`` and ``phones_shared`` in place of ``phones``;
-        ``phones_near`` is empty where a number names nobody. ``birth_least`` is the
+        ``phones_apart`` are those of the latter whose people have each a surname of their
+        own. ``phones_near`` is empty where a number names nobody. ``birth_least`` is the
         smaller of the birth date and its exchanged form.
     """
     phones = features.lists["phones"]
-    people = use.of(phones.keys)
+    told = use.of(phones.keys)
+    people = np.abs(told)
     crowded = np.unique(phones.rows()[people > most_people])
     near = features.lists["phones_near"]
     lists = {name: keys for name, keys in features.lists.items() if name != "phones"}
     lists["phones_own"] = phones.kept(people == 1)
     lists["phones_shared"] = phones.kept((people > 1) & (people <= most_people))
+    lists["phones_apart"] = phones.kept((told < 0) & (people <= most_people))
     lists["phones_near"] = near.kept(_outside(near.rows(), crowded, len(features)))
     birth, swapped = features.singles["birth"], features.singles["birth_swapped"]
     least = np.where(swapped == 0, birth, np.minimum(birth, swapped))
@@ -143,23 +163,54 @@ def _outside(rows: Ints, chosen: Ints, records: int) -> Bools:
     return kept[rows]
 
 
-def wrong_shares(person: Columns, most_people: int) -> tuple[float, float]:
+@dataclass(slots=True)
+class _Tally:
+    """Answers counted, with one wrong and one right one added."""
+
+    wrong: int = 1
+    all: int = 2
+
+    def add(self, wrong: int, answers: int) -> None:
+        """Count more answers."""
+        self.wrong += wrong
+        self.all += answers
+
+    @property
+    def share(self) -> float:
+        """The share of wrong answers."""
+        return self.wrong / self.all
+
+
+@dataclass(frozen=True, slots=True)
+class WrongShares:
+    """How often a number leads to somebody else, see ``wrong_shares``.
+
+    Attributes:
+        own: on a number of one person.
+        apart: on one of several people, where the surname says which of them.
+        shared: on one of several people.
+    """
+
+    own: float
+    apart: float
+    shared: float
+
+
+def wrong_shares(person: Columns, most_people: int) -> WrongShares:
     """Measure how often a number leads to somebody else, by hiding one name at a time.
 
     On every number with at least two named records, each record in turn is taken as if it
     had no name. If the other names are one person's, the number looks like one person's:
     was the hidden record that person? If the others are several people's: was it the one
-    that a given other record belongs to? Numbers that name nobody are left out.
+    that a given other record belongs to? If they have each a surname of their own, the
+    given name alone is hidden: was it the one with that surname? Numbers that name nobody
+    are left out.
 
     Args:
         person: features as ``judged`` gives them.
         most_people: see invariant 1.
-
-    Returns:
-        The share of wrong answers for numbers of one person, and of several, each with
-        one wrong and one right answer added.
     """
-    own, shared = [1, 2], [1, 2]
+    own, apart, shared = _Tally(), _Tally(), _Tally()
     for numbers in ("phones_own", "phones_shared"):
         held = person.lists[numbers]
         named = held.kept(person.singles["name"][held.rows()] != 0)
@@ -167,13 +218,13 @@ def wrong_shares(person: Columns, most_people: int) -> tuple[float, float]:
         names = person.singles["name"][rows]
         differ = _spread(names, starts)
         # Where all have one name, whoever is hidden, the others answer right.
-        own[1] += int(sizes[~differ & (sizes > 1)].sum())
+        own.add(0, int(sizes[~differ & (sizes > 1)].sum()))
         told = _names(person, rows[np.repeat(differ, sizes)])
         first = 0
         for size in sizes[differ].tolist():
-            _hide(told[first : first + size], most_people, own, shared)
+            _hide(told[first : first + size], most_people, (own, apart, shared))
             first += size
-    return own[0] / own[1], shared[0] / shared[1]
+    return WrongShares(own.share, apart.share, shared.share)
 
 
 def _spread(keys: Ints, starts: Ints) -> Bools:
@@ -185,27 +236,45 @@ def _spread(keys: Ints, starts: Ints) -> Bools:
 
 
 def _hide(
-    names: list[tuple[Any, ...]], most_people: int, own: list[int], shared: list[int]
+    names: list[tuple[Any, ...]], most_people: int, tallies: tuple[_Tally, _Tally, _Tally]
 ) -> None:
     """Hide each of the names on one number in turn; count wrong answers and all answers."""
+    own, apart, shared = tallies
     if count_people(names) > most_people:
         return
     for place, hidden in enumerate(names):
         others = names[:place] + names[place + 1 :]
+        wrong = [not compatible(hidden, other) for other in others]
         if count_people(others) == 1:
-            own[0] += not any(compatible(hidden, other) for other in others)
-            own[1] += 1
-        else:
-            shared[0] += sum(not compatible(hidden, other) for other in others)
-            shared[1] += len(others)
+            own.add(all(wrong), 1)
+            continue
+        shared.add(sum(wrong), len(wrong))
+        if _apart(others):
+            named = [
+                told for told, other in zip(wrong, others, strict=True) if other[2] == hidden[2]
+            ]
+            apart.add(sum(named), len(named))
 
 
 def count_people(names: Iterable[tuple[Any, ...]]) -> int:
     """Count the people behind the names on one number; at least 1.
 
     Args:
-        names: one tuple of (name, sound, surname, given, name_near) per record, None
-            where the record has none.
+        names: one tuple of ``NAME_PARTS`` per record, None where the record has none.
+    """
+    whole, surnames, ends = _people(names)
+    # What only ends a given name may be whoever is behind a surname that stands alone.
+    return max(1, len(whole) + max(len(surnames), ends))
+
+
+def _people(
+    names: Iterable[tuple[Any, ...]],
+) -> tuple[list[list[tuple[Any, ...]]], set[Any], bool]:
+    """Sort the names on one number by person.
+
+    Returns:
+        The complete names of each person; the surnames of masked names that are none of
+        these people's; whether there are others of whom only the end of the name shows.
     """
     whole: list[list[tuple[Any, ...]]] = []
     masked: list[tuple[Any, ...]] = []
@@ -216,19 +285,33 @@ def count_people(names: Iterable[tuple[Any, ...]]) -> int:
         same = [group for group in whole if any(compatible(candidate, other) for other in group)]
         joined = [candidate, *(member for group in same for member in group)]
         whole = [group for group in whole if not any(group is found for found in same)] + [joined]
-    # A masked name may be anybody of its surname: it is one person more only where nobody
-    # has that surname, and it never makes two people one.
-    surnames = {member[2] for group in whole for member in group}
-    unknown = {candidate[2] for candidate in masked} - surnames - {None}
-    return max(1, len(whole) + len(unknown))
+    # A masked name may be anybody that it fits: it is one person more only where it fits
+    # nobody, and it never makes two people one.
+    members = [member for group in whole for member in group]
+    unknown = [one for one in masked if not any(compatible(one, member) for member in members)]
+    surnames = {one[2] for one in unknown} - {None}
+    return whole, surnames, any(one[2] is None and one[4] is not None for one in unknown)
+
+
+def _apart(names: Iterable[tuple[Any, ...]]) -> bool:
+    """Whether no two people behind the names on one number have a surname in common."""
+    whole, surnames, ends = _people(names)
+    held = [surname for group in whole for surname in {one[2] for one in group} - {None}]
+    held += surnames
+    return not ends and len(held) == len(set(held))
 
 
 def compatible(one: tuple[Any, ...], other: tuple[Any, ...]) -> bool:
     """Tell whether two names can be one person's."""
-    name, sound, surname, given, near = one
-    other_name, other_sound, other_surname, other_given, other_near = other
+    name, sound, surname, given, end, near = one
+    other_name, other_sound, other_surname, other_given, other_end, other_near = other
     if name is None or other_name is None:
-        return surname is not None and surname == other_surname
+        shown = [
+            mine == theirs
+            for mine, theirs in ((surname, other_surname), (end, other_end))
+            if mine is not None and theirs is not None
+        ]
+        return bool(shown) and all(shown)
     return (
         name == other_name
         or (sound is not None and sound == other_sound)

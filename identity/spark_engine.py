@@ -2,13 +2,14 @@
 
 It is started by `identity.remote` and is given a folder of integers that were keyed
 afresh for this one run. It never meets a feature as the workspace keys it, nor anything
-else of the workspace. It ends with a code that says what went wrong, and one line of words.
+else of the workspace. It ends with a code that says what went wrong, and leaves one line of words.
 
 The folder, seen by this process and by every executor:
 
 * ``features/``: the records, Parquet;
 * ``pairs/`` and ``compared/``: what Spark writes;
-* ``scratch/``: what Spark spills on this machine.
+* ``scratch/``: what Spark spills on this machine;
+* ``words``: why it failed.
 """
 
 import os
@@ -24,6 +25,7 @@ from identity.spark_sql import candidates_sql, compared_sql
 
 POLL = 1.0  # seconds between two looks at the cluster
 PATIENCE = 60.0  # seconds without a single executor before the run gives up
+WORDS = "words"
 LONGEST = 300  # characters of Spark's own words that are handed on
 RECORDS_A_TASK = 20_000
 MOST_TASKS = 2_000
@@ -45,7 +47,7 @@ def main(folder: str, master: str, records: str, memory_mb: str, patience: str) 
     try:
         session = _started(home, master, int(records), int(memory_mb))
     except Exception as error:  # noqa: BLE001 - whatever it is, the other side must hear of it
-        _end(Ending.NOT_STARTED, error)
+        _end(home, Ending.NOT_STARTED, error)
     problems: list[BaseException] = []
     work = threading.Thread(target=_caught, args=(_compare, session, home, problems), daemon=True)
     work.start()
@@ -57,9 +59,10 @@ def main(folder: str, master: str, records: str, memory_mb: str, patience: str) 
             os._exit(Ending.LOST)
         alone = 0.0 if _executors(session, master) else alone + POLL
         if alone > float(patience):
-            _end(Ending.LOST, RuntimeError(f"no executor for {alone:.0f} seconds"))
+            _end(home, Ending.LOST, RuntimeError(f"no executor for {alone:.0f} seconds"))
     if problems:
-        _end(Ending.FAILED if _executors(session, master) else Ending.LOST, problems[0])
+        lost = not _executors(session, master)
+        _end(home, Ending.LOST if lost else Ending.FAILED, problems[0])
     session.stop()
 
 
@@ -108,10 +111,10 @@ def _executors(session: Any, master: str) -> int:
     return held if master.startswith("local[") or master == "local" else held - 1
 
 
-def _end(ending: Ending, error: BaseException) -> NoReturn:
+def _end(home: Path, ending: Ending, error: BaseException) -> NoReturn:
     """Say why and go, without waiting for a cluster that may never answer."""
     words = str(error).strip().splitlines() or [type(error).__name__]
-    print(words[0][:LONGEST], flush=True)  # noqa: T201 - the answer of this process
+    (home / WORDS).write_text(words[0][:LONGEST], encoding="utf-8")
     os._exit(ending)
 
 

@@ -8,6 +8,7 @@ Splink's scores are the reference of ours, in the tests.
 
 import logging
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import duckdb
@@ -28,12 +29,25 @@ CONVERGED = 1e-4  # the largest change of a probability that ends EM
 NOTHING_LEARNT = 1e-4  # m of a level that no true pair showed
 
 
+@dataclass(frozen=True, slots=True)
+class Learnt:
+    """What EM found.
+
+    Attributes:
+        share: of the given pairs that match.
+        m: for each comparison one m per level, best level first.
+    """
+
+    share: float
+    m: dict[str, tuple[float, ...]]
+
+
 def learn_m(
     levels: npt.NDArray[np.int8],
     comparisons: Sequence[Comparison],
     model: Model,
     limits: Limits,
-) -> dict[str, tuple[float, ...]]:
+) -> Learnt:
     """Estimate m by EM over the given pairs, u held.
 
     Args:
@@ -42,23 +56,22 @@ def learn_m(
         comparisons: what to estimate; none that reads what the pairs have in common.
         model: gives u, and where m and the share of matches start.
         limits: memory and threads.
-
-    Returns:
-        For each comparison one m per level, best level first.
     """
     with open_memory(limits) as connection:
         connection.register("given_pairs", _two_rows_a_pair(levels))
         connection.execute("CREATE TABLE pair AS SELECT * FROM given_pairs")
         session = _trained(connection, comparisons, model)
+        learnt = session.core_model_settings
         estimates = {
             estimated.output_column_name: tuple(
                 _known(level.m_probability)
                 for level in estimated.comparison_levels
                 if not level.is_null_level
             )
-            for estimated in session.core_model_settings.comparisons
+            for estimated in learnt.comparisons
         }
-    return {one.name: estimates[_column(one)] for one in comparisons}
+    m = {one.name: estimates[_column(one)] for one in comparisons}
+    return Learnt(learnt.probability_two_random_records_match, m)
 
 
 def _two_rows_a_pair(levels: npt.NDArray[np.int8]) -> pa.Table:

@@ -8,7 +8,8 @@ The estimates, and where each comes from:
   one *are* matches, which is why the stock estimate fails on it. It follows in closed
   form from how often one value stands for two people (``identity.identifiers``, and for
   phones measured by ``identity.sharing``): alone, the identifier must give those odds.
-* m: Splink's expectation maximisation, u held, averaged over the training rules.
+* m: Splink's expectation maximisation, u held, averaged over the training rules. A rule
+  counts as much as it saw: by the number of its pairs that match and tell.
 * prior: the expected number of matches (the sum of p over all candidates) over all pairs,
   repeated until it holds.
 
@@ -114,8 +115,10 @@ def train(
         weights={c.name: _start(c, drawn[c.name]) for c in COMPARISONS},
         frequencies=_frequencies(person),
     )
-    own, shared = sharing.wrong_shares(person, start.most_people)
-    wrong = {name: (share,) for name, share in WRONG_SHARE.items()} | {"phone": (own, shared)}
+    number = sharing.wrong_shares(person, start.most_people)
+    wrong: dict[str, tuple[float, ...]] = {name: (one,) for name, one in WRONG_SHARE.items()}
+    # Best level first; the third is neutral and has no share of its own.
+    wrong |= {"phone": (number.own, number.apart, number.shared, number.shared)}
     model = _calibrated(model, wrong)
     progress("learning how people's records differ")
     learnt = _learnt(person, _informative(drawn), model, limits)
@@ -142,6 +145,11 @@ def _calibrated(model: Model, wrong: Mapping[str, Sequence[float]]) -> Model:
             m, _ = renewed[place]
             renewed[place] = (m, m * odds * share / (1 - share))
         weights[name] = tuple(renewed)
+    for comparison in COMPARISONS:
+        weights[comparison.name] = tuple(
+            (m, m if level.neutral else u)
+            for level, (m, u) in zip(comparison.levels, weights[comparison.name], strict=True)
+        )
     return replace(model, weights=weights)
 
 
@@ -194,9 +202,9 @@ def _frequencies(person: Columns) -> dict[str, dict[int, float]]:
 
 def _learnt(
     person: Columns, comparisons: Sequence[Comparison], model: Model, limits: Limits
-) -> dict[str, list[tuple[float, ...]]]:
-    """For each comparison one tuple of m (best level first) per rule it was learnt under."""
-    learnt: dict[str, list[tuple[float, ...]]] = {one.name: [] for one in comparisons}
+) -> dict[str, list[tuple[Floats, float]]]:
+    """For each comparison one m (best level first) per rule, and how many matches told it."""
+    learnt: dict[str, list[tuple[Floats, float]]] = {one.name: [] for one in comparisons}
     for training in TRAINING_RULES:
         row, key = keys_under(training.rule, person)
         for feature in training.alike:
@@ -206,19 +214,39 @@ def _learnt(
         if len(pairs[0]) < LEAST_PAIRS or not asked:
             continue
         levels = compare_all(person, *pairs, limits.threads).levels
-        for name, m in splink_engine.learn_m(levels, asked, model, limits).items():
-            learnt[name].append(m)
+        found = splink_engine.learn_m(levels, asked, model, limits)
+        told = _matches_told(levels, found, model)
+        for name, m in found.m.items():
+            if told[name] > 0:
+                learnt[name].append((np.array(m), told[name]))
     return learnt
 
 
+def _matches_told(
+    levels: npt.NDArray[np.int8], found: splink_engine.Learnt, model: Model
+) -> dict[str, float]:
+    """Of each learnt comparison, how many of the pairs match and say something, as expected."""
+    columns = {c.name: levels[:, place] for place, c in enumerate(COMPARISONS) if c.name in found.m}
+    # Where every pair matches, or none does, the next one still might not.
+    share = min(max(found.share, LEAST_M), 1 - LEAST_M)
+    bits = np.full(len(levels), math.log2(share / (1 - share)))
+    for name, column in columns.items():
+        u = np.array([u for _, u in model.weights[name]])
+        of_level = np.log2(np.maximum(found.m[name], LEAST_M) / u)[::-1]
+        bits += np.append(of_level, 0.0)[column]  # the last one is what -1, missing, reads
+    p = 1 / (1 + np.exp2(-bits))
+    return {name: float(p[column >= 0].sum()) for name, column in columns.items()}
+
+
 def _with_m(
-    weights: Mapping[str, Weights], learnt: Mapping[str, Sequence[tuple[float, ...]]]
+    weights: Mapping[str, Weights], learnt: Mapping[str, Sequence[tuple[Floats, float]]]
 ) -> dict[str, Weights]:
     """Put the mean of the learnt m in place, keeping u."""
     renewed = dict(weights)
     for name, estimates in learnt.items():
         if estimates:
-            m = np.maximum(np.mean(estimates, axis=0), LEAST_M)
+            told = [told for _, told in estimates]
+            m = np.maximum(np.average([m for m, _ in estimates], axis=0, weights=told), LEAST_M)
             if name in SEVERAL:
                 m[-1] = max(m[-1], LEAST_SECOND)
             u = [u for _, u in weights[name]]

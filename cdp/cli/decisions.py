@@ -14,10 +14,10 @@ from cdp.cli.records import find_person, find_record
 from cdp.errors import Refused, Stop
 from cdp.resolution import decisions as decided
 from cdp.resolution import history, review
+from cdp.resolution.at_once import repair_people
 from cdp.resolution.deciding import Decided, Decider
 from cdp.resolution.links import Decision
 from cdp.resolution.permission import Permission
-from cdp.resolution.repair import repair_people
 from policies.vocabulary import Action, FieldClass
 
 REPAIR = repair_people  # how a decision is carried out at once

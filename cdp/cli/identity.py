@@ -55,7 +55,13 @@ def resolve(
         str | None, typer.Option(help="Of Spark: local[2], spark://HOST:7077.")
     ] = None,
     exchange: Annotated[
-        Path | None, typer.Option(help="A folder that every Spark executor sees under this path.")
+        Path | None,
+        typer.Option(
+            help="A folder that every Spark executor sees under this path.",
+            exists=True,
+            file_okay=False,
+            writable=True,
+        ),
     ] = None,
     as_json: session.Json = False,
 ) -> None:

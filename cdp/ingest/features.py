@@ -107,7 +107,9 @@ def _visible(part: Name, key: Key, features: Features) -> None:
     """What shows of an incomplete name: 张** its surname, 张*三 also its end, 雨姐 only an end."""
     if part.surname:
         features["surname"] = key("surname", part.surname)
-    end = part.full[-1:] if part.masked else (part.given or "")[-1:]
+    # A mask ends where the name does, but for 阿*提·买买提, where the father's name follows.
+    whole = part.masked and "·" not in part.full
+    end = part.full[-1:] if whole else (part.given or "")[-1:]
     if part.script is Script.HAN and end and end != "*":
         features["given_end"] = key("given_end", end)
 

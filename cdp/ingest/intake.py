@@ -8,6 +8,7 @@ Invariants:
 
 import datetime as dt
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 import sqlalchemy as sa
 
@@ -19,6 +20,21 @@ from connectors.record import Record, Rejection
 from connectors.sources.json_lines import ObjectMapper
 
 FINGERPRINT = "sent"  # stands where a sync names the content of a file
+
+
+@dataclass(frozen=True, slots=True)
+class Stored:
+    """What was stored: record ids, ascending.
+
+    Attributes:
+        ids: new and changed records.
+        unseen: those of them that are new.
+        set_aside: how many single values were not taken in.
+    """
+
+    ids: tuple[int, ...]
+    unseen: tuple[int, ...]
+    set_aside: int
 
 
 class Intake:
@@ -51,16 +67,28 @@ class Intake:
         return list(records.values()), tuple(refused)
 
     def store(
-        self, connection: sa.Connection, records: Sequence[Record], now: dt.datetime
-    ) -> tuple[tuple[int, ...], int]:
-        """Store what is new or changed; return the ids, and how many values were set aside."""
+        self,
+        connection: sa.Connection,
+        records: Sequence[Record],
+        now: dt.datetime,
+        *,
+        waiting: bool,
+    ) -> Stored:
+        """Store what is new or changed.
+
+        Args:
+            connection: in the transaction of whoever resolves them.
+            records: as ``read`` gives them.
+            now: when.
+            waiting: mark new records as to be resolved; without it the caller does so.
+        """
         recognised: list[tuple[Record, Recognised]] = [
             (record, self._preparer.recognise(record)) for record in records
         ]
         incoming = incoming_of(connection, self._preparer, recognised)
         if not incoming:
-            return (), 0
-        write_records(connection, self._source, incoming, now)
+            return Stored((), (), 0)
+        write_records(connection, self._source, incoming, now, waiting=waiting)
         aside = [
             # The record's own number is a position that no other record has.
             SetAside(one.id, problem.field, problem.rule, problem.next_step, problem.raw, one.id)
@@ -70,4 +98,6 @@ class Intake:
         write_set_aside(
             connection, self._workspace.vault, self._source.name, FINGERPRINT, aside, now
         )
-        return tuple(sorted(one.id for one in incoming)), len(aside)
+        ids = sorted(one.id for one in incoming)
+        unseen = sorted(one.id for one in incoming if one.is_new)
+        return Stored(tuple(ids), tuple(unseen), len(aside))

@@ -109,8 +109,10 @@ def write_records(
     source: SourceDeclaration,
     incoming: Sequence[Incoming],
     now: dt.datetime,
+    *,
+    waiting: bool = True,
 ) -> None:
-    """Store new and changed records."""
+    """Store new and changed records; ``waiting`` marks the new ones as to be resolved."""
     changed = [one for one in incoming if not one.is_new]
     if changed:
         _forget_revisions(connection, [one.id for one in changed])
@@ -119,33 +121,26 @@ def write_records(
     copy_in(
         connection,
         schema.record,
-        ((*_row(source, one), now, now, True) for one in incoming if one.is_new),
+        ((*_row(source, one), now, now, waiting) for one in incoming if one.is_new),
     )
+    _copy_sealed(connection, incoming)
+
+
+def _copy_sealed(connection: sa.Connection, incoming: Sequence[Incoming]) -> None:
+    """Store cells, blind indexes and keys."""
+    sealed = [(one, one.prepared.sealed) for one in incoming]
     copy_in(
         connection,
         schema.contact,
-        (
-            (
-                one.id,
-                one.revision,
-                one.prepared.sealed.contact_fields,
-                one.prepared.sealed.contact_cells,
-            )
-            for one in incoming
-        ),
+        ((one.id, one.revision, s.contact_fields, s.contact_cells) for one, s in sealed),
     )
     copy_in(
         connection,
         schema.sensitive,
         (
-            (
-                one.id,
-                one.revision,
-                one.prepared.sealed.sensitive_fields,
-                one.prepared.sealed.sensitive_cells,
-            )
-            for one in incoming
-            if one.prepared.sealed.sensitive_key
+            (one.id, one.revision, s.sensitive_fields, s.sensitive_cells)
+            for one, s in sealed
+            if s.sensitive_key
         ),
     )
     copy_in(

@@ -25,7 +25,7 @@ from identity.columns import Columns, Ints
 from identity.sharing import PhoneUse
 
 HOLDER = len(RULES)  # the rule of "holds this number", which makes no pairs by itself
-VERSION = 1
+VERSION = 2
 _PARAMETER = "CAST(:keys AS bigint[])"
 
 
@@ -115,12 +115,6 @@ def store_all(
     numbers = number_keys(keyer, use.phones)
     _copy(connection, "shared_number (key, people)", numbers, use.people)
     connection.execute(sa.text("UPDATE kith.workspace SET blocked_with = :made"), {"made": made})
-
-
-def are_current(connection: sa.Connection, made: str) -> bool:
-    """Whether the stored keys are of this version of everything that they depend on."""
-    stored = connection.scalar(sa.text("SELECT blocked_with FROM kith.workspace"))
-    return bool(stored == made)
 
 
 def append(connection: sa.Connection, blocked: Blocked) -> None:
@@ -220,8 +214,8 @@ def people_on(connection: sa.Connection, numbers: Ints) -> dict[int, int]:
 
 def store_people(connection: sa.Connection, counted: Mapping[int, int]) -> None:
     """Write down how many people use each of these stored numbers."""
-    gone = [key for key, people in counted.items() if people < 2]
-    several = {key: people for key, people in counted.items() if people > 1}
+    gone = [key for key, people in counted.items() if people == 1]
+    several = {key: people for key, people in counted.items() if people != 1}
     if gone:
         connection.execute(
             sa.text(f"DELETE FROM kith.shared_number WHERE key = ANY({_PARAMETER})"),

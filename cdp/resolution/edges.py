@@ -1,6 +1,6 @@
 """Store the evidence: the scored pairs of a run. What did not change is not written."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -9,6 +9,8 @@ import sqlalchemy as sa
 from cdp.storage import schema
 from cdp.storage.bulk import copy_in
 from identity.pairs import Bools, Ints, Pairs
+
+Stored = Mapping[tuple[int, int], tuple[Any, ...]]
 
 
 def store_all(connection: sa.Connection, pairs: Pairs, direct: Bools, epoch: str) -> None:
@@ -28,22 +30,26 @@ def store_all(connection: sa.Connection, pairs: Pairs, direct: Bools, epoch: str
     connection.execute(_INSERT)
 
 
+def stored_among(connection: sa.Connection, nodes: Ints) -> Stored:
+    """The stored edges of whole components, by their two records."""
+    return {
+        (row.low_id, row.high_id): tuple(row)
+        for row in connection.execute(_STORED, {"ids": nodes.tolist()})
+    }
+
+
 def store_some(
-    connection: sa.Connection, nodes: Ints, pairs: tuple[Pairs, Bools], epoch: str
+    connection: sa.Connection, stored: Stored, pairs: tuple[Pairs, Bools], epoch: str
 ) -> None:
-    """Make the stored edges of these records, whole components, exactly these pairs.
+    """Make the stored edges of whole components exactly these pairs.
 
     Args:
         connection: in the transaction that stores.
-        nodes: record ids: every edge of one of them leads to another.
+        stored: their edges so far.
         pairs: the pairs, and which of them a rule made.
         epoch: the model they were scored with.
     """
     fresh = {row[:2]: row for row in _rows(*pairs, epoch)}
-    stored = {
-        (row.low_id, row.high_id): tuple(row)
-        for row in connection.execute(_STORED, {"ids": nodes.tolist()})
-    }
     gone = [pair for pair, row in stored.items() if fresh.get(pair) != row]
     if gone:
         low, high = zip(*gone, strict=True)
@@ -53,9 +59,16 @@ def store_some(
     )
 
 
-def reach(connection: sa.Connection, start: Ints) -> Sequence[sa.Row[Any]]:
-    """Everybody in a component with one of these records: rows of (id, revision)."""
-    return connection.execute(_REACH, {"start": start.tolist()}).all()
+def reach(connection: sa.Connection, start: Ints, *, decided: bool) -> Sequence[sa.Row[Any]]:
+    """Everybody in a component with one of these records: rows of (id, revision).
+
+    Args:
+        connection: in a transaction.
+        start: record ids.
+        decided: whether any decision of people counts; without one there is less to ask.
+    """
+    statement = _REACH_DECIDED if decided else _REACH
+    return connection.execute(statement, {"start": start.tolist()}).all()
 
 
 def direct_among(connection: sa.Connection, nodes: Ints) -> Ints:
@@ -91,24 +104,33 @@ _REMOVE = sa.text(
 )
 # Over stored pairs that a rule made and over must links that count. Pairs that will go are
 # still there, so that every part of a component that falls apart is reached.
-_REACH = sa.text(
-    """
-    WITH RECURSIVE reach(id) AS (
-        SELECT * FROM unnest(CAST(:start AS bigint[]))
-        UNION
-        SELECT n.id FROM reach r CROSS JOIN LATERAL (
+_BY_PAIRS = """
             SELECT e.high_id FROM kith.edge e WHERE e.low_id = r.id AND e.direct
             UNION ALL
             SELECT e.low_id FROM kith.edge e WHERE e.high_id = r.id AND e.direct
+"""
+_BY_DECISIONS = """
             UNION ALL
             SELECT CASE r.id WHEN l.low_id THEN l.high_id ELSE l.low_id END
             FROM kith.decision_link l JOIN kith.decision d ON d.id = l.decision_id
             WHERE (l.low_id = r.id OR l.high_id = r.id) AND l.kind = 'must' AND d.undone_at IS NULL
-        ) AS n(id)
+"""
+
+
+def _reach(by: str) -> sa.TextClause:
+    return sa.text(
+        f"""
+    WITH RECURSIVE reach(id) AS (
+        SELECT * FROM unnest(CAST(:start AS bigint[]))
+        UNION
+        SELECT n.id FROM reach r CROSS JOIN LATERAL ({by}) AS n(id)
     )
     SELECT r.id, k.revision FROM reach r JOIN kith.record k ON k.id = r.id
     """
-)
+    )
+
+
+_REACH, _REACH_DECIDED = _reach(_BY_PAIRS), _reach(_BY_PAIRS + _BY_DECISIONS)
 _DIRECT = sa.text(
     "SELECT low_id, high_id FROM kith.edge WHERE low_id = ANY(CAST(:ids AS bigint[])) AND direct"
 )

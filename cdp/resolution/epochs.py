@@ -86,9 +86,9 @@ def activate(
     Without a signature, one that the epoch has already stays with it.
     """
     name = id_of(model)
-    signed: dict[str, Any] = {}
+    new: dict[str, Any] = {"model": model.to_json(), "active": True}
     if signature:
-        signed = {
+        new |= {
             "signed_by": signature.by,
             "reason": signature.reason,
             "signed_at": signature.at,
@@ -96,8 +96,8 @@ def activate(
     connection.execute(sa.update(epoch).where(epoch.c.id != name).values(active=False))
     connection.execute(
         insert(epoch)
-        .values(id=name, model=model.to_json(), active=True, at=now, **signed)
-        .on_conflict_do_update(index_elements=["id"], set_={"active": True, **signed})
+        .values(id=name, at=now, **new)
+        .on_conflict_do_update(index_elements=["id"], set_=new)
     )
     return name
 

@@ -5,9 +5,9 @@ compared, decided and stored, and the changed people are put into the outbox of 
 message destination: all of it is committed together, or nothing.
 
 Invariants, each named by a test in ``tests/integration/test_online.py``:
-    1. Writers who touch the same people end in the state that one writer would reach:
-       before anything is decided, the blocking keys and the records it depends on are
-       locked, in one order for all.
+    1. Writers who touch the same people end in the state that one writer would reach: who
+       is not alone locks the blocking keys and the records that it depends on before
+       anything is decided, in one order for all.
     2. While everybody is resolved anew, a record is stored and left for the next run;
        the answer says so.
     3. A writer that cannot get its turn changes nothing.
@@ -20,16 +20,16 @@ from dataclasses import dataclass
 import numpy as np
 import sqlalchemy as sa
 
-from cdp.errors import Refused
-from cdp.ingest.intake import Intake
+from cdp.errors import Refused, Retry
+from cdp.ingest.intake import Intake, Stored
 from cdp.profiles.build import rebuild
 from cdp.resolution.announcing import announce
-from cdp.resolution.repair import Repair, ready
-from cdp.storage.locks import shared_until_commit
+from cdp.resolution.readiness import Ready, ready
+from cdp.resolution.repair import Repair
+from cdp.storage.locks import alone_or_shared, shared_until_commit
 from cdp.workspace import Workspace
 from connectors.record import Record, Rejection
 from identity.columns import Ints
-from identity.model import Model
 
 ATTEMPTS = 5
 STRIPES = 4096  # locks; two keys on one stripe only wait for each other without need
@@ -66,12 +66,14 @@ class Arrivals:
         """Make it once for many records: it holds what does not change between them."""
         self._workspace = workspace
         self._intake = Intake(workspace, source)
+        self._ready: Ready | None = None  # the epoch that was in force last
 
     def resolve(self, objects: Sequence[str]) -> Arrival:
         """Take in JSON objects, given as text, and resolve them together.
 
         Raises:
             Refused: others kept changing the same people; nothing was stored.
+            Retry: the database went away; sent again, what was stored counts as unchanged.
         """
         records, refused = self._intake.read(objects)
         wanted: set[Lock] = set()
@@ -82,6 +84,8 @@ class Arrivals:
             except _Busy as busy:
                 wanted |= busy.locks
             except sa.exc.DBAPIError as error:
+                if error.connection_invalidated:
+                    raise Retry("database_lost", "send it again in a moment") from None
                 if getattr(error.orig, "pgcode", None) not in _AGAIN:
                     raise
         raise Refused("people_are_busy", "send it again")
@@ -94,43 +98,58 @@ class Arrivals:
         wanted: set[Lock],
     ) -> Arrival:
         now = self._workspace.now()
-        alone = not shared_until_commit(connection, "repair")
-        ids, set_aside = self._intake.store(connection, records, now)
-        epoch = None if alone or not ids else ready(connection)
+        shared = shared_until_commit(connection, "repair")
+        epoch = ready(connection, self._ready) if shared else None
+        self._ready = epoch or self._ready
+        stored = self._intake.store(connection, records, now, waiting=epoch is None)
         profiles: tuple[str, ...] = ()
-        if epoch:
-            profiles = self._repair(connection, ids, epoch, wanted, now)
-        unchanged = len(records) - len(ids)
-        resolved = not ids or epoch is not None
-        return Arrival(profiles, len(ids), unchanged, set_aside, refused, resolved)
+        if epoch and stored.ids:
+            profiles = self._repair(connection, stored, epoch, wanted, now)
+        return Arrival(
+            profiles,
+            len(stored.ids),
+            len(records) - len(stored.ids),
+            stored.set_aside,
+            refused,
+            resolved=not stored.ids or epoch is not None,
+        )
 
     def _repair(
         self,
         connection: sa.Connection,
-        ids: Sequence[int],
-        epoch: tuple[str, Model],
+        stored: Stored,
+        epoch: Ready,
         wanted: set[Lock],
         now: dt.datetime,
     ) -> tuple[str, ...]:
-        work = Repair(connection, self._workspace, *epoch)
-        held = wanted | _stripes(_KEYS, work.keys_of(ids))
+        if alone_or_shared(connection, "arrivals"):
+            work = Repair(connection, self._workspace, epoch)
+            work.find(stored.ids, unseen=stored.unseen)
+        else:
+            work = self._found_among_others(connection, stored, epoch, wanted)
+        outcome = work.store(now).outcome
+        rebuild(connection, self._workspace.declaration.trust, outcome.touched, now)
+        announce(connection, self._workspace.declaration, outcome, now)
+        return work.profiles_of(stored.ids)
+
+    def _found_among_others(
+        self, connection: sa.Connection, stored: Stored, epoch: Ready, wanted: set[Lock]
+    ) -> Repair:
+        """Find what the records touch, and hold it: others are at work on other people."""
+        work = Repair(connection, self._workspace, epoch)
+        held = wanted | _stripes(_KEYS, work.keys_of(stored.ids))
         _lock(connection, held)
-        work.find(ids)
+        work.find(stored.ids)
         while True:
             keys = _stripes(_KEYS, work.touched_keys)
             more = (keys | _stripes(_RECORDS, work.nodes)) - held
             _try(connection, more, held)
             held |= more
             if not (keys & more) and work.still_holds():
-                break
+                return work
             # It was looked up before it was locked: look again, now that it is.
-            work = Repair(connection, self._workspace, *epoch)
-            work.find(ids)
-        repaired = work.store(now)
-        touched = repaired.outcome.touched
-        rebuild(connection, self._workspace.declaration.trust, touched, now)
-        announce(connection, self._workspace.declaration, repaired.outcome, now)
-        return work.profiles_of(ids)
+            work = Repair(connection, self._workspace, epoch)
+            work.find(stored.ids)
 
 
 class _Busy(Exception):  # noqa: N818 - caught in this module

@@ -58,7 +58,7 @@ class Opened:
             )
             for row in rows
         )
-        self._parts.append(Columns.of(features.unpack([row.id for row in rows], blobs)))
+        self._parts.append(features.unpack_columns([row.id for row in rows], blobs))
         for row in rows:
             self.revision[row.id] = row.revision
             self.dirty[row.id] = row.dirty
@@ -68,9 +68,11 @@ class Opened:
         """Everything that is open, by record id ascending."""
         if len(self._parts) > 1:
             self._parts[:] = [Columns.joined(self._parts).ascending()]
-        return self._parts[0] if self._parts else Columns.of(features.unpack([], []))
+        return self._parts[0] if self._parts else features.unpack_columns([], [])
 
     def of(self, ids: Sequence[int] | Ints) -> Columns:
         """The open ones of ``ids``, ascending."""
         whole = self.columns()
+        if len(whole) == len(ids):
+            return whole
         return whole.take(np.flatnonzero(np.isin(whole.ids, np.asarray(ids, np.int64))))

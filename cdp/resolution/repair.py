@@ -23,14 +23,12 @@ from typing import Any
 import numpy as np
 import sqlalchemy as sa
 
-from cdp.errors import Stop
-from cdp.profiles.build import rebuild
-from cdp.resolution import blocks, edges, epochs
+from cdp.resolution import blocks, edges
 from cdp.resolution.blocks import HOLDER, Blocked
 from cdp.resolution.decisions import active_constraints
 from cdp.resolution.opened import Opened
+from cdp.resolution.readiness import Ready
 from cdp.resolution.storing import Outcome, Seen, anchors_before, apply
-from cdp.storage.locks import until_commit
 from cdp.vault.keyed import BlockKeyer, RecordKeys
 from cdp.workspace import Workspace
 from identity import sharing
@@ -38,14 +36,21 @@ from identity.batch import FLOOR_BITS, rules_of
 from identity.blocking import MOST
 from identity.clusters import LARGEST, Constraints, Pairs, decide
 from identity.columns import Bools, Columns, Ints
+from identity.comparisons import COMPARISONS
 from identity.components import connected
-from identity.model import Model
 from identity.pairs import places
-from identity.scorer import Scorer, compare
+from identity.scorer import compare
 from identity.sharing import MOST_HOLDERS, PhoneUse
 
 NONE: Ints = np.zeros(0, np.int64)
 _NO_KEYS = Blocked(NONE, NONE, NONE)
+_NO_PAIRS = Pairs(
+    NONE,
+    NONE,
+    np.zeros(0),
+    np.zeros((0, len(COMPARISONS)), np.int8),
+    np.zeros((0, len(COMPARISONS))),
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,14 +69,11 @@ class Repair:
     what must be held still.
     """
 
-    def __init__(
-        self, connection: sa.Connection, workspace: Workspace, epoch: str, model: Model
-    ) -> None:
+    def __init__(self, connection: sa.Connection, workspace: Workspace, epoch: Ready) -> None:
         self._connection = connection
         self._workspace = workspace
-        self._epoch, self._model = epoch, model
+        self._epoch, self._model = epoch, epoch.model
         self._keyer = BlockKeyer(workspace.keyring)
-        self._scorer = Scorer(model)
         self._opened = Opened(workspace.vault)
         self._constraints = Constraints.none()
         self._gone: Ints = NONE  # records that are about to be deleted
@@ -81,9 +83,13 @@ class Repair:
         self._people: dict[int, int] = {}  # stored form of a number -> people, now
         self._counted: dict[int, int] = {}  # those that this repair counted anew
         self._fresh = self._old = _NO_KEYS  # keys of the looked-at records, after and before
+        self._before: dict[int, int] = {}  # what was stored of those
+        self._members: dict[int, tuple[int, Ints]] = {}  # key -> asked for at most, found
+        self._sorted: Columns | None = None  # everything opened, its numbers judged
         self.nodes: Ints = NONE  # of every touched component
+        self.anchors: Ints = NONE  # of the nodes, once they are decided
         self.compared = 0
-        self._candidates = self._score(NONE, NONE)
+        self._candidates = _NO_PAIRS
 
     @property
     def touched_keys(self) -> Ints:
@@ -103,30 +109,38 @@ class Repair:
         return np.union1d(fresh.key, blocks.stored_of(self._connection, ids).key)
 
     def profiles_of(self, records: Collection[int]) -> tuple[str, ...]:
-        """The profiles that these records are in now, ascending."""
-        found = self._connection.scalars(_PROFILES, {"ids": sorted(records)})
-        return tuple(sorted(found))
+        """The profiles that these records are in, once it is stored. Ascending."""
+        anchors = self.anchors[np.searchsorted(self.nodes, _ids(records))]
+        keys = RecordKeys(self._workspace.keyring)
+        return tuple(sorted({keys.profile_id(self._opened.key[a]) for a in anchors.tolist()}))
 
     # ── finding ─────────────────────────────────────────────────────────────
 
-    def find(self, dirty: Collection[int], removed: Collection[int] = ()) -> None:
+    def find(
+        self,
+        dirty: Collection[int],
+        removed: Collection[int] = (),
+        unseen: Collection[int] = (),
+    ) -> None:
         """Find everything that these records touch.
 
         Args:
             dirty: records that are new or changed.
             removed: records that are about to be deleted: they end up alone.
+            unseen: those of the dirty records that were never resolved.
         """
         self._gone = _ids(removed)
         named = np.union1d(_ids(dirty), self._gone)
         self._opened.open(self._connection, named.tolist())
-        self._old = blocks.stored_of(self._connection, named)
+        self._old = blocks.stored_of(self._connection, np.setdiff1d(named, _ids(unseen)))
         others = np.setdiff1d(self._recount(named), named)
         self._opened.open(self._connection, others.tolist())
         self._looked_at = np.union1d(named, others)
         self._old = self._old.and_also(blocks.stored_of(self._connection, others))
         staying = self._opened.of(np.setdiff1d(self._looked_at, self._gone))
         self._fresh = blocks.blocked_by(self._keyer, staying, self._judged(staying))
-        self._constraints = active_constraints(self._connection)
+        if self._epoch.decided:
+            self._constraints = active_constraints(self._connection)
         self._renew(np.union1d(self._looked_at, self._turned()))
         while len(crowd := self._crowd()):
             # A component too large to be compared whole is decided over its candidates,
@@ -158,16 +172,16 @@ class Repair:
         people[holders > MOST_HOLDERS] = MOST_HOLDERS + 1
         self._counted = dict(zip(numbers.tolist(), people.tolist(), strict=True))
         self._people |= self._counted
-        before = blocks.people_on(self._connection, numbers)
+        self._before = blocks.people_on(self._connection, numbers)
         turned = [
             key for key, now in self._counted.items()
-            if self._use(now) != self._use(before.get(key, 1))
+            if self._kind(now) != self._kind(self._before.get(key, 1))
         ]  # fmt: skip
         return blocks.members(self._connection, _ids(turned), None)[1]
 
-    def _use(self, people: int) -> int:
+    def _kind(self, people: int) -> int:
         """What counts about a number: one person's, several people's, or nobody's."""
-        return 0 if people == 1 else 1 if people <= self._model.most_people else 2
+        return sharing.kind(people, self._model.most_people)
 
     def _judged(self, raw: Columns) -> Columns:
         """Sort numbers by how many people use them, asking for those not known yet."""
@@ -190,10 +204,23 @@ class Repair:
         more = np.bincount(np.searchsorted(keys, came.key), minlength=len(keys))
         fewer = np.bincount(np.searchsorted(keys, went.key), minlength=len(keys))
         most = MOST + int(np.maximum(more, fewer).max()) + 1
-        at, _ = blocks.members(self._connection, keys, most)
+        at, _ = self._shared_by(keys, most)
         before = np.bincount(at, minlength=len(keys))
         turned = keys[(before > MOST) != (before - fewer + more > MOST)]
         return np.setdiff1d(blocks.members(self._connection, turned, None)[1], self._gone)
+
+    def _shared_by(self, keys: Ints, most: int) -> tuple[Ints, Ints]:
+        """``blocks.members``, asking only for what was not asked for yet."""
+        asked = [key for key in keys.tolist() if self._members.get(key, (0,))[0] < most]
+        if asked:
+            place, member = blocks.members(self._connection, np.array(asked, np.int64), most)
+            member = member[np.argsort(place, kind="stable")]
+            ends = np.concatenate(([0], np.cumsum(np.bincount(place, minlength=len(asked)))))
+            for at, key in enumerate(asked):
+                self._members[key] = (most, member[ends[at] : ends[at + 1]])
+        found = [self._members[key][1] for key in keys.tolist()]
+        sizes = [len(one) for one in found]
+        return np.repeat(np.arange(len(keys)), sizes), np.concatenate([NONE, *found])
 
     def _renew(self, records: Ints) -> None:
         """Find and score the pairs of these records with everybody in a common block."""
@@ -202,7 +229,7 @@ class Repair:
         keys = np.unique(others.and_also(self._fresh).making_pairs().key)
         held = np.bincount(np.searchsorted(keys, self._old.take(np.isin(self._old.key, keys)).key))
         most = MOST + 1 + int(held.max(initial=0))
-        place, member = blocks.members(self._connection, keys, most)
+        place, member = self._shared_by(keys, most)
         # The database tells how it was; of the looked-at records it is known better.
         stays = ~np.isin(member, self._looked_at)
         fresh = self._fresh.take(np.isin(self._fresh.key, keys))
@@ -217,7 +244,7 @@ class Repair:
         self.nodes = _ids(row.id for row in self._reached())
 
     def _reached(self) -> Sequence[sa.Row[Any]]:
-        return edges.reach(self._connection, self._start)
+        return edges.reach(self._connection, self._start, decided=self._epoch.decided)
 
     def still_holds(self) -> bool:
         """Whether the touched components are what they were when they were found."""
@@ -246,17 +273,24 @@ class Repair:
 
     def _kept(self) -> tuple[Ints, Ints]:
         """The stored pairs that a rule made, between records whose candidates stay."""
-        pairs = edges.direct_among(self._connection, self.nodes)
+        return self._settled(edges.direct_among(self._connection, self.nodes))
+
+    def _settled(self, pairs: Ints) -> tuple[Ints, Ints]:
+        """Those of stored pairs whose records keep their candidates."""
         settled = ~np.isin(pairs, self._renewed).any(axis=1)
         return pairs[settled, 0], pairs[settled, 1]
 
     def _score(self, low: Ints, high: Ints) -> Pairs:
         """Score pairs of record ids."""
-        ids = np.union1d(low, high)
-        self._opened.open(self._connection, ids.tolist())
-        judged = self._judged(self._opened.of(ids))
+        if not len(low):
+            return _NO_PAIRS
+        self._opened.open(self._connection, np.union1d(low, high).tolist())
+        raw = self._opened.columns()
+        if self._sorted is None or len(self._sorted) != len(raw):
+            self._sorted = self._judged(raw)
+        judged = self._sorted
         self.compared += len(low)
-        return self._scorer.weigh(
+        return self._epoch.scorer.weigh(
             compare(judged, np.searchsorted(judged.ids, low), np.searchsorted(judged.ids, high))
         )
 
@@ -265,23 +299,29 @@ class Repair:
     def store(self, at: dt.datetime) -> Repaired:
         """Decide the touched components and write what changed."""
         self._opened.open(self._connection, self.nodes.tolist())
-        pairs, direct, anchors = self._decided()
+        stored = edges.stored_among(self._connection, self.nodes)
+        pairs, direct, self.anchors = self._decided(stored)
         was = anchors_before(self._connection, self.nodes, self.nodes)
         nodes = self.nodes.tolist()
         seen = Seen(
             self.nodes,
             np.array([self._opened.revision[one] for one in nodes], np.int64),
             np.array([self._opened.dirty[one] for one in nodes], np.bool_),
+            self._opened.key,
         )
         blocks.remove(self._connection, self._old.without(self._fresh))
         blocks.append(self._connection, self._fresh.without(self._old))
-        blocks.store_people(self._connection, self._counted)
-        edges.store_some(self._connection, self.nodes, (pairs, direct), self._epoch)
+        renewed = {
+            key: now for key, now in self._counted.items() if now != self._before.get(key, 1)
+        }
+        blocks.store_people(self._connection, renewed)
+        edges.store_some(self._connection, stored, (pairs, direct), self._epoch.id)
         keys = RecordKeys(self._workspace.keyring)
-        outcome = apply(self._connection, keys, seen, (was, anchors), self._epoch, at)
+        partition = (was, self.anchors)
+        outcome = apply(self._connection, keys, seen, partition, self._epoch.id, at)
         return Repaired(outcome, len(nodes), self.compared)
 
-    def _decided(self) -> tuple[Pairs, Bools, Ints]:
+    def _decided(self, stored: edges.Stored) -> tuple[Pairs, Bools, Ints]:
         """The pairs worth keeping, which of them a rule made, and every node's anchor."""
         # Ties are broken in the order of record keys, as in a full run.
         ranked = np.array([self._opened.key[one] for one in self.nodes.tolist()], "S16")
@@ -304,7 +344,7 @@ class Repair:
             self._candidates.high, self.nodes
         )
         candidates = self._candidates.take(inside)
-        given = placed(candidates.and_also(self._score(*self._kept())))
+        given = placed(candidates.and_also(self._score(*self._settled(_direct(stored)))))
         between = self._constraints.within(self.nodes)
         decision = decide(
             np.arange(len(ids)),
@@ -323,77 +363,10 @@ class Repair:
         return named, strong < len(given), oldest[decision.anchors][place]
 
 
+def _direct(stored: edges.Stored) -> Ints:
+    pairs = [pair for pair, row in stored.items() if row[-1]]
+    return np.array(pairs, np.int64).reshape(-1, 2)
+
+
 def _ids(records: Iterable[int]) -> Ints:
     return np.array(sorted(records), np.int64)
-
-
-_PROFILES = sa.text(
-    "SELECT DISTINCT profile_id FROM kith.membership WHERE record_id = ANY(CAST(:ids AS bigint[]))"
-)
-
-
-def repair(
-    connection: sa.Connection,
-    workspace: Workspace,
-    dirty: Collection[int],
-    removed: Collection[int] = (),
-) -> Repaired:
-    """Bring the people of these records up to date, profiles included, in the transaction.
-
-    Nobody else resolves or repairs anybody until the transaction ends.
-
-    Raises:
-        Refused: others do, for longer than a moment.
-        Stop: there is no epoch yet, or the stored keys are of another version.
-    """
-    until_commit(connection, "repair", "wait until the other has ended, then try again")
-    epoch = ready(connection)
-    if epoch is None:
-        raise Stop("not_resolved_yet", "run: cdp identity resolve")
-    work = Repair(connection, workspace, *epoch)
-    work.find(dirty, removed)
-    now = workspace.now()
-    repaired = work.store(now)
-    rebuild(connection, workspace.declaration.trust, repaired.outcome.touched, now)
-    return repaired
-
-
-def forget(connection: sa.Connection, workspace: Workspace, records: Collection[int]) -> Repaired:
-    """Delete records, and leave the people who stay as if these had never been there.
-
-    Raises:
-        Stop: see ``repair``.
-    """
-    repaired = repair(connection, workspace, (), records)
-    ids = {"ids": sorted(records)}
-    connection.execute(_END, ids)
-    connection.execute(_DELETE, ids)
-    return repaired
-
-
-# Alone by now: the profile of each is its own.
-_END = sa.text(
-    """
-    WITH gone AS (
-        DELETE FROM kith.membership WHERE record_id = ANY(CAST(:ids AS bigint[]))
-    )
-    DELETE FROM kith.profile WHERE anchor_id = ANY(CAST(:ids AS bigint[]))
-    """
-)
-_DELETE = sa.text("DELETE FROM kith.record WHERE id = ANY(CAST(:ids AS bigint[]))")
-
-
-def repair_people(
-    connection: sa.Connection, workspace: Workspace, records: Collection[int]
-) -> Outcome:
-    """``repair`` of records that somebody decided about."""
-    return repair(connection, workspace, records).outcome
-
-
-def ready(connection: sa.Connection) -> tuple[str, Model] | None:
-    """The active epoch, if a full run has left everything that a repair needs; else None."""
-    active = epochs.active(connection)
-    if active is None:
-        return None
-    made = blocks.made_with(active[1].most_people)
-    return active if blocks.are_current(connection, made) else None

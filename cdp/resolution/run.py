@@ -11,7 +11,8 @@ from cdp.errors import Stop
 from cdp.profiles.build import rebuild
 from cdp.resolution import blocks, decisions, edges, epochs
 from cdp.resolution.loading import Loaded, load_features
-from cdp.resolution.repair import Repair, ready
+from cdp.resolution.readiness import ready
+from cdp.resolution.repair import Repair
 from cdp.resolution.storing import Outcome, anchors_before, apply
 from cdp.storage import schema
 from cdp.storage.locks import PATIENCE, only_one
@@ -172,20 +173,20 @@ def _repair(
     epoch = ready(connection)
     record = schema.record
     records = connection.scalar(sa.select(sa.func.count()).select_from(record)) or 0
-    if epoch is None or _ends(connection, epoch[1], records):
+    if epoch is None or _ends(connection, epoch.model, records):
         return None
     dirty = list(connection.scalars(sa.select(record.c.id).where(record.c.dirty)))
     if len(dirty) > FEW * records:
         return None
     progress("finding what changed touches")
-    work = Repair(connection, workspace, *epoch)
+    work = Repair(connection, workspace, epoch)
     work.find(dirty)
     progress("storing people")
     now = workspace.now()
     repaired = work.store(now)
     updated = _build(connection, workspace, repaired.outcome, now, progress)
     counted = {"compared": repaired.compared, "judged": repaired.judged}
-    return _report(connection, repaired.outcome, epoch[0], updated, counted, trained=False)
+    return _report(connection, repaired.outcome, epoch.id, updated, counted, trained=False)
 
 
 @dataclass(frozen=True, slots=True)

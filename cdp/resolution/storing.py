@@ -16,7 +16,7 @@ with the changes, and a kind of change that there is not costs no statement.
 
 import datetime as dt
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 import sqlalchemy as sa
@@ -36,11 +36,13 @@ class Seen:
         ids: record ids, ascending.
         revisions: their revisions.
         dirty: whether they were to be looked at again.
+        keys: their record keys by id, as far as known; others are asked for.
     """
 
     ids: Ints
     revisions: Ints
     dirty: Bools
+    keys: Mapping[int, bytes] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,7 +119,7 @@ def apply(
     changes = compare(seen.ids, was, now)
     dirty = np.flatnonzero(seen.dirty)
     touched = np.union1d(changes.touched, now[dirty])
-    names = _names(connection, keys, changes, touched)
+    names = _names(connection, keys, changes, touched, seen.keys)
     if not changes.empty:
         _add_profiles(connection, changes, names, at)
         _tell(connection, changes, names, epoch, at)
@@ -137,15 +139,21 @@ def apply(
 
 
 def _names(
-    connection: sa.Connection, keys: RecordKeys, changes: Changes, touched: Ints
+    connection: sa.Connection,
+    keys: RecordKeys,
+    changes: Changes,
+    touched: Ints,
+    known: Mapping[int, bytes],
 ) -> Mapping[int, str]:
     """The profile id of each anchor, and the id that each moved record would give."""
     parts = (changes.fresh, changes.gone, changes.into, changes.out_of, changes.moved)
-    wanted = np.unique(np.concatenate((*parts, touched)))
-    if not len(wanted):
-        return {}
-    rows = connection.execute(_KEYS, {"ids": _array(wanted.tolist())})
-    return {row.id: keys.profile_id(bytes(row.key)) for row in rows}
+    wanted = np.unique(np.concatenate((*parts, touched))).tolist()
+    names = {one: keys.profile_id(known[one]) for one in wanted if one in known}
+    asked = [one for one in wanted if one not in known]
+    if asked:
+        rows = connection.execute(_KEYS, {"ids": _array(asked)})
+        names |= {row.id: keys.profile_id(bytes(row.key)) for row in rows}
+    return names
 
 
 def _add_profiles(

@@ -66,6 +66,21 @@ def shared_until_commit(connection: sa.Connection, work: str) -> bool:
     return bool(taken)
 
 
+def alone_or_shared(connection: sa.Connection, work: str) -> bool:
+    """Do ``work`` alone if nobody else does it now, else share it; until the transaction ends.
+
+    Whoever shares waits for the one who works alone, for moments.
+
+    Returns:
+        Whether it is done alone.
+    """
+    name = {"name": f"kith.{work}"}
+    if connection.scalar(sa.text("SELECT pg_try_advisory_xact_lock(hashtext(:name))"), name):
+        return True
+    connection.execute(sa.text("SELECT pg_advisory_xact_lock_shared(hashtext(:name))"), name)
+    return False
+
+
 def until_commit(connection: sa.Connection, work: str, next_step: str) -> None:
     """Hold the right to do ``work`` until the transaction ends, waiting a moment for it.
 

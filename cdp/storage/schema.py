@@ -189,7 +189,7 @@ shared_number = sa.Table(
     "shared_number",
     metadata,
     sa.Column("key", sa.BigInteger, primary_key=True, autoincrement=False),
-    sa.Column("people", sa.Integer, nullable=False),  # two at least
+    sa.Column("people", sa.Integer, nullable=False),  # two at least; see identity.sharing
     schema=MAIN,
 )
 

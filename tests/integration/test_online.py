@@ -214,6 +214,7 @@ def test_who_gets_no_turn_changes_nothing(shop: Opener, monkeypatch: pytest.Monk
     def busy(*_: Any) -> None:
         raise online._Busy({(online._KEYS, 1)})
 
+    monkeypatch.setattr(online, "alone_or_shared", lambda *_: False)
     monkeypatch.setattr(online, "_try", busy)
     with pytest.raises(Refused, match="send it again"):
         send(Arrivals(workspace, "app"), person(3, 9))

@@ -11,13 +11,13 @@ import sqlalchemy as sa
 from cdp.demo.world import write_world
 from cdp.errors import Stop
 from cdp.ingest.sync import sync
-from cdp.resolution import blocks, epochs, repair
+from cdp.resolution import at_once, blocks, epochs, repair
 from cdp.resolution.run import resolve
 from cdp.storage import schema
 from cdp.storage.engine import open_engine
 from cdp.vault.keyed import BlockKeyer
 from cdp.workspace import Workspace
-from identity import blocking, clusters, components, sharing
+from identity import blocking, candidates, clusters, components, sharing
 from identity.model import Model
 from identity.sharing import PhoneUse
 from tests.journeys import tills
@@ -89,7 +89,7 @@ def another(town: Town, databases: Databases) -> Iterator[Opener]:
 def limits(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
     """Every law holds where limits are crossed all the time, too."""
     if request.param == "small limits":
-        for module in (blocking, repair, blocks):
+        for module in (blocking, candidates, repair, blocks):
             monkeypatch.setattr(module, "MOST", 4)
         for module in (sharing, repair):
             monkeypatch.setattr(module, "MOST_HOLDERS", 5)
@@ -127,13 +127,13 @@ def assert_same(one: Workspace, other: Workspace) -> None:
 def arrive(workspace: Workspace, records: Sequence[int]) -> None:
     """Resolve records that are stored and not resolved yet."""
     with workspace.engine.begin() as connection:
-        repair.repair(connection, workspace, records)
+        at_once.repair(connection, workspace, records)
 
 
 def leave(workspace: Workspace, records: Sequence[int]) -> None:
     """Let records go for good."""
     with workspace.engine.begin() as connection:
-        repair.forget(connection, workspace, records)
+        at_once.forget(connection, workspace, records)
 
 
 def portions(records: Sequence[int], seed: int, largest: int) -> Iterator[list[int]]:

@@ -17,7 +17,12 @@ from cdp.ingest.normalise.name_words import (
     NO_NAMES,
 )
 from cdp.ingest.normalise.result import Problem
-from cdp.ingest.normalise.surnames import COMMON_SURNAMES, is_tibetan, split_surname
+from cdp.ingest.normalise.surnames import (
+    COMMON_SURNAMES,
+    TRANSLITERATED_OPENINGS,
+    is_tibetan,
+    split_surname,
+)
 from cdp.ingest.normalise.titles import sex_told
 
 # Kana and Hangul: beside them, Han characters belong to a Japanese or Korean name.
@@ -61,13 +66,13 @@ def read_han(text: str, kind: NameKind) -> Name | Problem:
 def _addressed(text: str, bare: str) -> Name:
     """The name and what its form of address tells.
 
-    李姐 is a 李, as 艳姐 is somebody called 艳. So is 明哥 somebody called 明: 明 is a surname
-    too, but a thousand times rarer than names that end in it.
+    李姐 is a 李, as 艳姐 is somebody called 艳. But 明哥 may be either: 明 is a rare surname and
+    ends many given names, so neither part is told.
     """
     name = _parted(bare)
     called = text == bare + text[-1] and text[-1] in HAN_KIN_TITLES
     if called and name.surname == bare and len(bare) == 1 and bare not in COMMON_SURNAMES:
-        name = _name(bare, None, bare)
+        name = _name(bare, None, None)
     return replace(name, sex=sex_told(text, bare))
 
 
@@ -107,11 +112,18 @@ def _parted(core: str) -> Name:
     if is_tibetan(core):
         return _name(core, None, core)
     surname, given = split_surname(core)
+    if _shows_opening(core) and (surname is None or core[0] in TRANSLITERATED_OPENINGS):
+        return _name(core, None, None)  # 阿**: what shows may be no surname
     if surname is None and 2 <= len(core) <= 4 and core[0] != "*":
         surname, given = core[0], core[1:]
     if len(core) > 4 and "*" not in core and (surname is None or len(given) > 3):
         return _name(core, None, None)  # transliterated without a dot: no part is certain
     return _name(core, surname, given or None)
+
+
+def _shows_opening(core: str) -> bool:
+    """Whether a mask leaves the first character alone, as in 张**."""
+    return "*" in core and core.rstrip("*") == core[0]
 
 
 def _dotted(core: str) -> Name:

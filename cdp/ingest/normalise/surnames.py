@@ -61,6 +61,15 @@ TIBETAN_PARTS = frozenset(
     }
 )  # fmt: skip
 
+# Characters that often open a Uyghur or Kazakh name in Han characters, where the father's name
+# stands last, and that open few Han names: 阿**, 祖**, 热** show no surname.
+TRANSLITERATED_OPENINGS = (
+    frozenset(
+        "阿艾祖米古买吐热帕努玛木库依伊哈塔沙居克加巴奴麦赛萨再肉如托亚玉凯卡迪地海司斯图麻喀穆赫胡吾乌约"
+    )
+    - COMMON_SURNAMES
+)
+
 # Readings that differ from the character's usual one. Toneless, ü written v.
 SURNAME_SOUNDS = {
     "单": "shan", "單": "shan", "曾": "zeng", "仇": "qiu", "解": "xie", "查": "zha", "区": "ou",

@@ -63,6 +63,7 @@ def date(place, near=0):
 
 MASKED = {"surname": 1}
 SHARED = {"phones_shared": [5]}
+APART = {"phones_shared": [5], "phones_apart": [5]}
 HOUSE = {"street": 1, "street_number": 2, "district": 3, "postcode": 4, "street_near": [1]}
 NUMBERS = {
     f"{comparison}: {label}": (comparison, label, left, right)
@@ -106,6 +107,15 @@ BY_HAND = [
     ("name", "not given", name(1), {}),
     ("name", "not given", MASKED, {"given_end": 1}),
     ("phone", "same number, of one person", {"phones_own": [5]}, {"phones_own": [5, 6]}),
+    ("phone", "same number, of several people whom the visible name tells apart",
+     APART | MASKED, APART | name(1)),
+    ("phone", "same number, used by several people", APART | MASKED, APART),
+    ("phone", "same number under another name",
+     APART | {**MASKED, "given_end": 7}, APART | name(1) | {"given_end": 8}),
+    ("phone", "same number, of several people whom the visible name tells apart",
+     SHARED | MASKED | {"given_end": 8}, SHARED | name(1) | {"given_end": 8}),
+    ("phone", "same number and surname, of several people so called",
+     SHARED | MASKED, SHARED | name(1)),
     ("phone", "same number, used by several people", SHARED, SHARED),
     ("phone", "same number, used by several people",
      SHARED | name(1), SHARED | name(2, sound=1)),
@@ -218,7 +228,10 @@ def test_no_feature_speaks_in_two_comparisons():
             owner.setdefault(feature, set()).add(comparison.name)
     twice = {feature: names for feature, names in owner.items() if len(names) > 1}
     assert twice == {
-        **{part: {"name", "phone"} for part in ("name", "sound", "surname", "name_near")},
+        **{
+            part: {"name", "phone"}
+            for part in ("name", "sound", "surname", "given_end", "name_near")
+        },
         "national_id": {"ID number", "birth date", "gender"},
     }
 

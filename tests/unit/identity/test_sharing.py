@@ -5,6 +5,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from identity import sharing
+from identity.sharing import WrongShares
 from tests.unit.identity.tables import database, judged, prepared
 
 small = st.none() | st.integers(1, 4)
@@ -15,16 +16,18 @@ def names(draw):
     """A name as `count_people` takes it: whole, or masked (no name, no given name)."""
     near = draw(st.none() | st.lists(st.integers(1, 4), max_size=2))
     if draw(st.booleans()):
-        return (draw(st.integers(1, 6)), draw(small), draw(st.integers(1, 3)), draw(small), near)
-    return (None, None, draw(small), None, None)
+        parts = draw(small), draw(st.integers(1, 3)), draw(small), draw(small)
+        return (draw(st.integers(1, 6)), *parts, near)
+    return (None, None, draw(small), None, draw(small), None)
 
 
 def whole(number, surname=1, sound=None, given=None, near=None):
-    return (number, sound or number, surname, given or number, near or [number])
+    given = given or number
+    return (number, sound or number, surname, given, given, near or [number])
 
 
-def masked(surname):
-    return (None, None, surname, None, None)
+def masked(surname, end=None):
+    return (None, None, surname, None, end, None)
 
 
 @settings(max_examples=100, deadline=None)
@@ -74,11 +77,17 @@ def test_there_are_never_more_people_than_names(others, one):
         (2, [masked(1), masked(2)]),
         (2, [whole(1), masked(1), whole(2)]),
         (1, [whole(1, near=[7]), whole(2, near=[7, 8]), whole(3, near=[8])]),
+        (1, [whole(1), masked(1, 1), masked(None, 1)]),
+        (2, [whole(1), masked(1, 2)]),
+        (2, [whole(1), masked(None, 2)]),
+        (2, [whole(1), masked(None, 2), masked(2)]),
     ],
     ids=[
         "nobody", "nothing visible", "equal", "homophone", "one slip", "turned round",
         "masked of that surname", "two masked alike", "two names", "masked of another surname",
         "two masked", "masked between two", "a chain of slips",
+        "masked with the same end", "masked with another end", "another end alone",
+        "an end and a surname may be one",
     ],
 )  # fmt: skip
 def test_people_are_counted_as_names_are_compared(people, found):
@@ -117,6 +126,40 @@ def test_a_familys_number_is_shared_by_all_who_have_it():
     """Two names make a number shared, for the records without a name as well."""
     found = use([row(1, [5, 6]), row(2, [5]), {"phones": [5], "phones_near": [505]}])
     assert found == [([6], [5], [505, 506]), ([], [5], [505]), ([], [5], [505])]
+
+
+def apart(rows, most_people=4):
+    """The numbers of every record on which a surname says who is meant."""
+    found = database().table(prepared(rows, most_people))
+    return [held for (held,) in found.order("id").project("phones_apart").fetchall()]
+
+
+def test_surnames_tell_the_people_of_a_number_apart():
+    """A number of 张 and 王 is one where 张** is known; with two 张 on it, it is not."""
+    assert apart([row(1, [5]), row(2, [5]), {"phones": [5], "surname": 1}]) == [[5]] * 3
+    assert apart([row(1, [5]), row(2, [5]), row(3, [5], surname=1)]) == [[]] * 3
+    # A surname of which nothing else shows may be a third person's; an end alone anybody's.
+    assert apart([row(1, [5]), {"phones": [5], "surname": 2}]) == [[5]] * 2
+    stray = {"phones": [5], "given_end": 9}
+    assert apart([row(1, [5], given_end=1), row(2, [5], given_end=2), stray]) == [[]] * 3
+
+
+def test_a_number_of_one_or_of_too_many_is_nobodys_by_surname():
+    """Invariant 1: only a number of several people, and not of too many, is told apart."""
+    assert apart([row(1, [5]), row(1, [5])]) == [[]] * 2
+    assert apart([row(n, [5]) for n in range(1, 4)], most_people=2) == [[]] * 3
+
+
+def test_accounts_without_a_name_may_bear_any_surname():
+    """More unionids than names: somebody unnamed is there, and no surname says who is meant."""
+    accounts = [{"phones": [5], "unionid": number} for number in range(1, 5)]
+    assert apart([row(1, [5]), row(2, [5]), *accounts]) == [[]] * 6
+
+
+def test_kinds_of_numbers_are_what_changes_weights():
+    """A third person of a family changes nothing; the first, a namesake and the fifth do."""
+    assert [sharing.kind(people, 4) for people in (1, 2, 3, 4, 5)] == [0, 1, 1, 1, 3]
+    assert [sharing.kind(people, 4) for people in (-2, -4, -5)] == [2, 2, 3]
 
 
 def test_a_clerks_number_names_nobody():
@@ -161,21 +204,30 @@ def shares(rows, most_people=4):
     return sharing.wrong_shares(judged(rows, most_people), 4)
 
 
-def test_without_numbers_both_shares_are_a_half():
+def test_without_numbers_every_share_is_a_half():
     """Nothing measured: one wrong and one right answer, and no division by nothing."""
-    assert shares([]) == (0.5, 0.5)
-    assert shares([row(1, [5])]) == (0.5, 0.5)
+    assert shares([]) == WrongShares(0.5, 0.5, 0.5)
+    assert shares([row(1, [5])]) == WrongShares(0.5, 0.5, 0.5)
 
 
 def test_a_number_of_one_person_lowers_the_share_of_wrong_answers():
     """Ten pairs that agree: of 2 + 20 answers one is wrong, the one that was added."""
     rows = [row(number, [number]) for number in range(1, 11) for _ in range(2)]
-    assert shares(rows) == (1 / 22, 0.5)
+    assert shares(rows) == WrongShares(1 / 22, 0.5, 0.5)
 
 
 def test_a_number_of_two_people_counts_against_own_numbers():
     """With one of two names hidden, the number looks like one person's and is another's."""
-    assert shares([row(1, [5]), row(2, [5])]) == (3 / 4, 0.5)
+    assert shares([row(1, [5]), row(2, [5])]) == WrongShares(3 / 4, 0.5, 0.5)
+
+
+def test_a_surname_that_leads_to_one_person_is_right_where_the_names_agree():
+    """A number of 1, 1 and 2: hide one given name of 1, and its surname still leads to 1."""
+    # Hiding either 1 leaves two people, whose surname says which of them it was.
+    assert shares([row(1, [5]), row(1, [5]), row(2, [5])]).apart == 1 / 4
+    # 3 has the surname of 1: hide 3, and its surname leads to 1 twice, both times wrongly.
+    mixed = [row(1, [5]), row(1, [5]), row(2, [5]), row(3, [5], surname=1)]
+    assert shares(mixed).apart == 3 / 4
 
 
 phones = st.lists(st.integers(1, 3), max_size=2, unique=True)
@@ -184,6 +236,6 @@ phones = st.lists(st.integers(1, 3), max_size=2, unique=True)
 @settings(max_examples=25, deadline=None)
 @given(st.lists(st.tuples(st.integers(1, 6), phones), max_size=8))
 def test_shares_are_never_certain(records):
-    """Whatever the data, both shares lie strictly between 0 and 1."""
+    """Whatever the data, all shares lie strictly between 0 and 1."""
     found = shares([row(number, held, surname=number % 3 + 1) for number, held in records])
-    assert all(0 < share < 1 for share in found)
+    assert all(0 < share < 1 for share in (found.own, found.apart, found.shared))

@@ -53,7 +53,9 @@ def drawn(pairs, matches, seed=4):
 @pytest.mark.parametrize("matches", [0.2, 0.6])
 def test_m_is_found_again(matches):
     """From pairs drawn with a known m, whatever their share of matches, EM gives that m back."""
-    learnt = learn_m(drawn(20_000, matches), ASKED, model(), LIMITS)
+    found = learn_m(drawn(20_000, matches), ASKED, model(), LIMITS)
+    learnt = found.m
+    assert found.share == pytest.approx(matches, abs=0.02)
     assert list(learnt) == [one.name for one in ASKED]
     for one in ASKED:
         assert len(learnt[one.name]) == len(one.levels)
@@ -63,8 +65,8 @@ def test_m_is_found_again(matches):
 def test_the_order_of_pairs_teaches_nothing_else():
     """The same pairs in another order give the same m, but for the last digits of sums."""
     levels = drawn(2_000, 0.4)
-    one = learn_m(levels, ASKED, model(), LIMITS)
-    other = learn_m(levels[::-1].copy(), ASKED, model(), LIMITS)
+    one = learn_m(levels, ASKED, model(), LIMITS).m
+    other = learn_m(levels[::-1].copy(), ASKED, model(), LIMITS).m
     assert {name: pytest.approx(m, rel=1e-9) for name, m in one.items()} == other
 
 
@@ -73,5 +75,5 @@ def test_a_level_that_nobody_showed_has_a_small_m():
     levels = drawn(2_000, 0.4)
     name = PLACES[0]
     levels[levels[:, name] == 1, name] = 0
-    found = learn_m(levels, ASKED, model(), LIMITS)[ASKED[0].name]
+    found = learn_m(levels, ASKED, model(), LIMITS).m[ASKED[0].name]
     assert 0 < found[-2] <= NOTHING_LEARNT

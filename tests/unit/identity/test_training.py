@@ -10,7 +10,7 @@ from identity import batch
 from identity.comparisons import COMPARISONS
 from identity.errors import TooFewRecordsError
 from identity.model import UNTRAINED, Model
-from identity.training import MOST_BITS
+from identity.training import MOST_BITS, _with_m
 from tests.unit.identity.tables import LIMITS, delivered
 
 ROUNDED = 1e-4  # bits: an epoch's numbers have six digits
@@ -105,3 +105,20 @@ def test_a_handful_of_records_is_enough(rows, anchors):
     found, model = learn(rows)
     assert found == anchors
     assert_sound(model)
+
+
+def test_a_neutral_level_weighs_nothing(found):
+    """A number under another name says family; it comes with the address, and adds no bits."""
+    for comparison in COMPARISONS:
+        for level, (m, u) in zip(
+            comparison.levels, found.model.weights[comparison.name], strict=True
+        ):
+            assert m == u or not level.neutral, level.label
+
+
+def test_a_rule_counts_as_much_as_it_saw():
+    """m is the mean over training rules, weighed by the matches that told something."""
+    start = {"name": tuple((0.5, 0.1) for _ in range(2))}
+    learnt = {"name": [(np.array([0.9, 0.1]), 99.0), (np.array([0.0, 1.0]), 1.0)]}
+    (good, _), (bad, _) = _with_m(start, learnt)["name"]
+    assert (good, bad) == (pytest.approx(0.891), pytest.approx(0.109))

@@ -212,7 +212,34 @@ def test_a_masked_name_shows_its_end():
         "surname": whole["surname"],
         "given_end": whole["given_end"],
     }
-    assert features_of(name="雨姐") == {"given_end": whole["given_end"]}
+    assert features_of(name="雨姐")["given_end"] == whole["given_end"]
+
+
+def test_a_form_of_address_tells_the_gender():
+    """张女士 is a woman, as if a column said so; what a column says comes first."""
+    woman = features_of(gender="女")["gender"]
+    for title in ("女士", "姐", "阿姨"):
+        assert features_of(name=f"张{title}")["gender"] == woman
+    assert features_of(remark="朝阳店 张先生")["gender"] == features_of(gender="男")["gender"]
+    assert features_of(name="张女士", gender="男") == features_of(name="张先生")
+    assert "gender" not in features_of(name="张老师")
+
+
+def test_a_mask_shows_no_surname_where_names_have_none():
+    """阿** may be 阿依古丽·买买提, whose surname stands last; 张** and 阿*三 are what they seem."""
+    assert features_of(name="阿**") == {}
+    assert set(features_of(name="张**")) == {"surname"}
+    assert set(features_of(name="艾*三")) == {"surname", "given_end"}
+    whole = features_of(name="阿依古丽·买买提")
+    masked = features_of(name="*依古丽·买买提")
+    assert masked == {name: whole[name] for name in ("surname", "given_end")}
+
+
+def test_a_rare_surname_before_a_title_tells_no_part():
+    """王哥 is a 王 and 艳姐 a 艳; 明哥 may be a 明 or somebody whose name ends in 明."""
+    assert set(features_of(name="明哥")) == {"gender"}
+    assert features_of(name="王哥")["surname"] == features_of(name="王明")["surname"]
+    assert features_of(name="明先生")["surname"] == features_of(name="明亮")["surname"]
 
 
 def test_parts_of_a_name_are_the_whole_name():
