@@ -1,6 +1,7 @@
 """Splink as its documentation shows it, on the plain text of made-up people."""
 
 import time
+from typing import Any
 
 import duckdb
 import numpy as np
@@ -69,7 +70,7 @@ def clusters(records: pa.Table, threshold: float = 0.95) -> list[int]:
         connection.execute("CREATE TABLE person AS SELECT * FROM held")
         api = DuckDBAPI(connection)
         linker = Linker(api.register("person"), settings(), log_level=None)
-        certain = [block_on("unionid"), block_on("name", "dob")]
+        certain: list[Any] = [block_on("unionid"), block_on("name", "dob")]
         linker.training.estimate_probability_two_random_records_match(certain, recall=0.6)
         linker.training.estimate_u_using_random_sampling(max_pairs=1e6)
         for rule in (block_on("phone"), block_on("name", "dob")):

@@ -34,7 +34,7 @@ _WRITE: Final = sa.text(
            updated_at = :now
       FROM jsonb_to_recordset(CAST(:rows AS jsonb)) AS n(
            id text, size integer, stores text[], golden jsonb, attributes jsonb, purposes text[])
-     WHERE p.id = n.id
+     WHERE p.id = n.id AND p.id = ANY(CAST(:ids AS text[]))
     """
 )
 _PARTS_OF_A_ROW: Final = ("size", "stores", "golden", "attributes", "purposes")
@@ -67,7 +67,13 @@ def rebuild(
             if (fresh := content(records)) != stored.get(profile_id, fresh)
         ]
         if rows:
-            connection.execute(_WRITE, {"rows": json.dumps(rows, ensure_ascii=False), "now": now})
+            written = {
+                "rows": json.dumps(rows, ensure_ascii=False),
+                # Said twice, so that few profiles are looked up and not all of them read.
+                "ids": [row["id"] for row in rows],
+                "now": now,
+            }
+            connection.execute(_WRITE, written)
         changed += len(rows)
     return changed
 

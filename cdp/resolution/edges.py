@@ -125,7 +125,8 @@ def _reach(by: str) -> sa.TextClause:
         UNION
         SELECT n.id FROM reach r CROSS JOIN LATERAL ({by}) AS n(id)
     )
-    SELECT r.id, k.revision FROM reach r JOIN kith.record k ON k.id = r.id
+    SELECT r.id, (SELECT k.revision FROM kith.record k WHERE k.id = r.id) AS revision
+    FROM reach r
     """
     )
 

@@ -258,8 +258,16 @@ def _keep(
         blocks.made_with(found.model.most_people),
     )
     updated = _build(connection, workspace, outcome, now, progress)
+    # What comes after looks up a few of many rows: the planner has to know that they are many.
+    connection.execute(_ANALYZE)
     counted = {"compared": resolution.compared, "judged": len(seen.ids)}
     return _report(connection, outcome, name, updated, counted, trained=found.trained)
+
+
+_ANALYZE = sa.text(
+    "ANALYZE kith.record, kith.block, kith.edge, kith.membership, kith.profile, "
+    "kith.shared_number, kith_vault.contact, kith_vault.sensitive, kith_keys.data_key"
+)
 
 
 def _report(

@@ -145,7 +145,7 @@ def test_many_profiles_are_rebuilt_at_once(engine: sa.Engine) -> None:
         copy_in(
             connection,
             schema.membership,
-            ([n, f"p{(n - 1) % people + 1:020}"] for n in range(1, records + 1)),
+            ([n, f"p{(n - 1) % people + 1:020}", at] for n in range(1, records + 1)),
         )
         connection.execute(sa.text("ANALYZE"))
         statements: list[str] = []
@@ -294,7 +294,7 @@ def _edge(low: int, high: int, levels: int) -> dict[str, object]:
     bits = [6.5, -1.5, *[0.0] * (levels - 2)]
     return {
         "low_id": low, "high_id": high, "weight": 5.0, "levels": numbers, "weights": bits,
-        "epoch": "e1",
+        "epoch": "e1", "direct": True,
     }  # fmt: skip
 
 

@@ -69,10 +69,14 @@ def looks_like_name(text: str) -> bool:
 def join_names(given: Name | None, surname: Name | None) -> Name | None:
     """Make one name from the two columns of a source that keeps the parts apart.
 
-    Each argument is the answer of `normalise_name` for kinds `given_name` and `surname`.
+    Each argument is the answer of `normalise_name` for kinds `given_name` and `surname`. Parts
+    in two scripts (陈, David) make no one name: written together, each would be read as the
+    whole. They count as parts.
     """
     if given is None or surname is None:
         return given or surname
+    if (given.script is Script.HAN) != (surname.script is Script.HAN):
+        return None
     if given.script is Script.HAN and surname.script is Script.HAN:
         full = surname.full + given.full
         tokens: tuple[str, ...] = (full,)

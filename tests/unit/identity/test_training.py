@@ -117,7 +117,7 @@ def test_a_neutral_level_weighs_nothing(found):
 
 
 def test_a_rule_counts_as_much_as_it_saw():
-    """m is the mean over training rules, weighed by the matches that told something."""
+    """The m of a level is the mean over training rules, weighed by the matches that told it."""
     start = {"name": tuple((0.5, 0.1) for _ in range(2))}
     learnt = {"name": [(np.array([0.9, 0.1]), 99.0), (np.array([0.0, 1.0]), 1.0)]}
     (good, _), (bad, _) = _with_m(start, learnt)["name"]
