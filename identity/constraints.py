@@ -42,6 +42,17 @@ class Constraints:
             *_both(records, self.cannot_low, self.cannot_high),
         )
 
+    def without(self, records: Ints) -> "Constraints":
+        """The constraints that name none of these records."""
+        must = ~(np.isin(self.must_low, records) | np.isin(self.must_high, records))
+        cannot = ~(np.isin(self.cannot_low, records) | np.isin(self.cannot_high, records))
+        return Constraints(
+            self.must_low[must],
+            self.must_high[must],
+            self.cannot_low[cannot],
+            self.cannot_high[cannot],
+        )
+
     def mapped(self, places: Ints) -> "Constraints":
         """The same constraints between other numbers: ``places[i]`` stands for i."""
         must = places[self.must_low], places[self.must_high]

@@ -56,7 +56,7 @@ def count_use(features: Columns) -> PhoneUse:
     keys, rows, starts, sizes = _holders(phones)
     busy = _busy(features, rows, starts, sizes)
     full = sizes > MOST_HOLDERS
-    several = dict(zip(keys[starts[full]].tolist(), sizes[full].tolist(), strict=True))
+    several = dict.fromkeys(keys[starts[full]].tolist(), MOST_HOLDERS + 1)
     wanted = busy & ~full
     told = np.repeat(wanted, sizes)
     names = _names(features, rows[told])

@@ -29,12 +29,19 @@ class Stored:
     Attributes:
         ids: new and changed records.
         unseen: those of them that are new.
+        waiting: unchanged records that are still to be resolved.
         set_aside: how many single values were not taken in.
     """
 
     ids: tuple[int, ...]
     unseen: tuple[int, ...]
+    waiting: tuple[int, ...]
     set_aside: int
+
+    @property
+    def touched(self) -> tuple[int, ...]:
+        """What is to be resolved: new, changed and waiting records, ascending."""
+        return tuple(sorted({*self.ids, *self.waiting}))
 
 
 class Intake:
@@ -85,9 +92,9 @@ class Intake:
         recognised: list[tuple[Record, Recognised]] = [
             (record, self._preparer.recognise(record)) for record in records
         ]
-        incoming = incoming_of(connection, self._preparer, recognised)
+        incoming, earlier = incoming_of(connection, self._preparer, recognised)
         if not incoming:
-            return Stored((), (), 0)
+            return Stored((), (), tuple(sorted(earlier)), 0)
         write_records(connection, self._source, incoming, now, waiting=waiting)
         aside = [
             # The record's own number is a position that no other record has.
@@ -100,4 +107,4 @@ class Intake:
         )
         ids = sorted(one.id for one in incoming)
         unseen = sorted(one.id for one in incoming if one.is_new)
-        return Stored(tuple(ids), tuple(unseen), len(aside))
+        return Stored(tuple(ids), tuple(unseen), tuple(sorted(earlier)), len(aside))

@@ -28,7 +28,7 @@ from cdp.ingest.writing import (
     write_records,
     write_set_aside,
 )
-from cdp.storage.locks import only_one
+from cdp.storage.locks import is_collision, only_one
 from cdp.storage.schema import sync_run
 from cdp.workspace import Workspace
 from connectors.base import Source
@@ -45,6 +45,7 @@ def quiet(done: int, expected: int | None) -> None:
     del done, expected
 
 
+ATTEMPTS = 5  # to store a batch
 SAME_ID = "the record id stands on an earlier row with other content"
 SAME_ID_STEP = "give every row of the source its own record id, or remove one of the two"
 
@@ -131,9 +132,7 @@ class _Sync:
             rows = self._pass_over(rows, position)
         self._progress(self._report.read, expected)
         while batch := list(islice(rows, self._workspace.settings.batch_rows)):
-            with self._workspace.engine.begin() as connection:
-                self._store(connection, batch)
-                self._remember(connection, run_id, batch[-1].position)
+            self._commit(batch, run_id)
             self._progress(self._report.read, expected)
         with self._workspace.engine.begin() as connection:
             connection.execute(
@@ -142,6 +141,23 @@ class _Sync:
                 .values(finished_at=self._workspace.now())
             )
         return self._report
+
+    def _commit(self, batch: Sequence[Record | Rejection], run_id: int) -> None:
+        """Store one batch, again from its start where somebody else stored a record of it."""
+        before = self._report
+        for attempt in range(ATTEMPTS):
+            seen: dict[bytes, bytes] = {}
+            try:
+                with self._workspace.engine.begin() as connection:
+                    self._store(connection, batch, seen)
+                    self._remember(connection, run_id, batch[-1].position)
+            except sa.exc.DBAPIError as error:
+                self._report = before
+                if not is_collision(error) or attempt == ATTEMPTS - 1:
+                    raise
+                continue
+            self._seen |= seen
+            return
 
     def _begin(self) -> tuple[int, int]:
         """Go on with an interrupted run over the same content, or begin a new one."""
@@ -190,7 +206,12 @@ class _Sync:
                 recognised = self._preparer.recognise(row)
                 self._seen.setdefault(recognised.key, recognised.content)
 
-    def _store(self, connection: sa.Connection, batch: Sequence[Record | Rejection]) -> None:
+    def _store(
+        self,
+        connection: sa.Connection,
+        batch: Sequence[Record | Rejection],
+        seen: dict[bytes, bytes],
+    ) -> None:
         aside = [
             SetAside(row.position, "", row.rule, row.next_step, row.raw, None)
             for row in batch
@@ -202,14 +223,16 @@ class _Sync:
             if isinstance(row, Rejection):
                 continue
             recognised = self._preparer.recognise(row)
-            before = self._seen.setdefault(recognised.key, recognised.content)
+            before = self._seen.get(recognised.key)
+            if before is None:
+                before = seen.setdefault(recognised.key, recognised.content)
             if before is recognised.content:  # put there just now: the first row of this id
                 fresh.append((row, recognised))
             elif before == recognised.content:
                 repeated += 1
             else:
                 aside.append(SetAside(row.position, "", SAME_ID, SAME_ID_STEP, as_text(row), None))
-        incoming = incoming_of(connection, self._preparer, fresh)
+        incoming, _ = incoming_of(connection, self._preparer, fresh)
         write_records(connection, self._declaration, incoming, self._started)
         fields = [
             SetAside(one.record.position, p.field, p.rule, p.next_step, p.raw, one.id)

@@ -35,6 +35,7 @@ class Known:
     id: int
     content: bytes
     revision: int
+    dirty: bool  # whether it waits to be resolved
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,11 +70,25 @@ def known_records(connection: sa.Connection, keys: Sequence[bytes]) -> dict[byte
     """What is stored of these record keys."""
     record = schema.record
     rows = connection.execute(
-        sa.select(record.c.key, record.c.id, record.c.content, record.c.revision).where(
-            record.c.key == sa.any_(sa.cast(list(keys), sa.ARRAY(sa.LargeBinary)))
-        )
+        _known().where(record.c.key == sa.any_(sa.cast(list(keys), sa.ARRAY(sa.LargeBinary))))
     )
-    return {row.key: Known(row.id, row.content, row.revision) for row in rows}
+    return {row.key: Known(row.id, row.content, row.revision, row.dirty) for row in rows}
+
+
+def _known() -> sa.Select[Any]:
+    record = schema.record
+    return sa.select(record.c.key, record.c.id, record.c.content, record.c.revision, record.c.dirty)
+
+
+def _held(connection: sa.Connection, ids: Sequence[int]) -> dict[int, Known]:
+    """What is stored of records that are going to change; nobody else changes them meanwhile."""
+    rows = connection.execute(
+        _known()
+        .where(schema.record.c.id == sa.any_(sa.cast(list(ids), sa.ARRAY(sa.BigInteger))))
+        .order_by(schema.record.c.id)
+        .with_for_update(key_share=True)
+    )
+    return {row.id: Known(row.id, row.content, row.revision, row.dirty) for row in rows}
 
 
 def new_ids(connection: sa.Connection, count: int) -> list[int]:
@@ -87,21 +102,34 @@ def new_ids(connection: sa.Connection, count: int) -> list[int]:
 
 def incoming_of(
     connection: sa.Connection, preparer: Preparer, rows: Sequence[tuple[Record, Recognised]]
-) -> list[Incoming]:
-    """Prepare those of the rows that are new or changed; each record stands once among them."""
+) -> tuple[list[Incoming], list[int]]:
+    """Prepare those of the rows that are new or changed; each record stands once among them.
+
+    Returns:
+        What is to be stored, and the ids of unchanged records that wait to be resolved.
+    """
     known = known_records(connection, [recognised.key for _, recognised in rows])
+    differ = [
+        known[recognised.key].id
+        for _, recognised in rows
+        if recognised.key in known and known[recognised.key].content != recognised.content
+    ]
+    held = _held(connection, differ) if differ else {}
     unknown = sum(recognised.key not in known for _, recognised in rows)
     ids = iter(new_ids(connection, unknown) if unknown else ())
-    incoming = []
+    incoming: list[Incoming] = []
+    waiting: list[int] = []
     for record, recognised in rows:
         stored = known.get(recognised.key)
+        stored = held.get(stored.id, stored) if stored else None
         if stored and stored.content == recognised.content:
+            waiting += [stored.id] if stored.dirty else []
             continue
         record_id = stored.id if stored else next(ids)
         revision = stored.revision + 1 if stored else 1
         prepared = preparer.prepare(record, record_id, revision)
         incoming.append(Incoming(record_id, revision, recognised, record, prepared))
-    return incoming
+    return incoming, waiting
 
 
 def write_records(
@@ -117,7 +145,10 @@ def write_records(
     if changed:
         _forget_revisions(connection, [one.id for one in changed])
         _update(connection, source, changed, now)
-        connection.execute(_CONSENT, {"ids": [one.id for one in changed], "now": now})
+        ids = {"ids": [one.id for one in changed]}
+        # In a statement of its own: what it waited for is seen by the next one.
+        connection.execute(_HOLD_PROFILES, ids)
+        connection.execute(_CONSENT, {**ids, "now": now})
     copy_in(
         connection,
         schema.record,
@@ -151,6 +182,13 @@ def _copy_sealed(connection: sa.Connection, incoming: Sequence[Incoming]) -> Non
     copy_in(connection, schema.data_key, _keys(incoming))
 
 
+_HOLD_PROFILES = sa.text(
+    """
+    SELECT p.id FROM kith.profile p
+     WHERE p.id IN (SELECT m.profile_id FROM kith.membership m WHERE m.record_id = ANY(:ids))
+     ORDER BY p.id FOR NO KEY UPDATE
+    """
+)
 # A consent withdrawn in one record counts for the person from the moment it is stored: the
 # same rule as cdp.profiles.survivorship.granted_purposes, without waiting for a resolve.
 _CONSENT = sa.text(

@@ -33,8 +33,10 @@ _WRITE: Final = sa.text(
            purposes = n.purposes,
            updated_at = :now
       FROM jsonb_to_recordset(CAST(:rows AS jsonb)) AS n(
-           id text, size integer, stores text[], golden jsonb, attributes jsonb, purposes text[])
-     WHERE p.id = n.id AND p.id = ANY(CAST(:ids AS text[]))
+           id text, revision integer, size integer, stores text[], golden jsonb,
+           attributes jsonb, purposes text[])
+     WHERE p.id = n.id AND p.revision = n.revision AND p.id = ANY(CAST(:ids AS text[]))
+    RETURNING p.id
     """
 )
 _PARTS_OF_A_ROW: Final = ("size", "stores", "golden", "attributes", "purposes")
@@ -60,22 +62,38 @@ def rebuild(
     changed = 0
     for start in range(0, len(wanted), PART):
         part = wanted[start : start + PART]
-        stored = _stored(connection, part)
-        rows = [
-            {"id": profile_id, **fresh}
-            for profile_id, records in facts(connection, part, trust)
-            if (fresh := content(records)) != stored.get(profile_id, fresh)
-        ]
-        if rows:
-            written = {
-                "rows": json.dumps(rows, ensure_ascii=False),
-                # Said twice, so that few profiles are looked up and not all of them read.
-                "ids": [row["id"] for row in rows],
-                "now": now,
-            }
-            connection.execute(_WRITE, written)
-        changed += len(rows)
+        while part:
+            written, part = _rebuilt(connection, part, trust, now)
+            changed += written
     return changed
+
+
+def _rebuilt(
+    connection: sa.Connection, part: Sequence[str], trust: Sequence[str], now: dt.datetime
+) -> tuple[int, list[str]]:
+    """Write the rows of these profiles that differ.
+
+    Returns:
+        How many were written, and those that somebody else changed in the meantime: what
+        was read of them no longer holds (a consent may have been withdrawn).
+    """
+    stored = _stored(connection, part)
+    rows = [
+        {"id": profile_id, "revision": stored[profile_id][0], **fresh}
+        for profile_id, records in facts(connection, part, trust)
+        if profile_id in stored and (fresh := content(records)) != stored[profile_id][1]
+    ]
+    if not rows:
+        return 0, []
+    ids = [row["id"] for row in rows]
+    values = {
+        "rows": json.dumps(rows, ensure_ascii=False),
+        # Said twice, so that few profiles are looked up and not all of them read.
+        "ids": ids,
+        "now": now,
+    }
+    written = set(connection.scalars(_WRITE, values))
+    return len(written), [profile_id for profile_id in ids if profile_id not in written]
 
 
 def content(records: Sequence[RecordFacts]) -> dict[str, Any]:
@@ -89,12 +107,15 @@ def content(records: Sequence[RecordFacts]) -> dict[str, Any]:
     }
 
 
-def _stored(connection: sa.Connection, part: Sequence[str]) -> Mapping[str, dict[str, Any]]:
+def _stored(
+    connection: sa.Connection, part: Sequence[str]
+) -> Mapping[str, tuple[int, dict[str, Any]]]:
+    """The revision and the content of each profile."""
     columns = [plain(profile.c[name]) for name in _PARTS_OF_A_ROW]
-    statement = sa.select(profile.c.id, *columns).where(
+    statement = sa.select(profile.c.id, profile.c.revision, *columns).where(
         profile.c.id == sa.any_(sa.literal(part, TEXTS))
     )
     return {
-        row[0]: dict(zip(_PARTS_OF_A_ROW, row[1:], strict=True))
+        row[0]: (row[1], dict(zip(_PARTS_OF_A_ROW, row[2:], strict=True)))
         for row in connection.execute(statement)
     }

@@ -8,8 +8,8 @@ Invariants, each named by a test in ``tests/integration/test_online.py``:
     1. Writers who touch the same people end in the state that one writer would reach: who
        is not alone locks the blocking keys and the records that it depends on before
        anything is decided, in one order for all.
-    2. While everybody is resolved anew, a record is stored and left for the next run;
-       the answer says so.
+    2. While others resolve or decide, a record is stored and left for the next run, or for
+       its next arrival; the answer says so.
     3. A writer that cannot get its turn changes nothing.
 """
 
@@ -26,7 +26,7 @@ from cdp.profiles.build import rebuild
 from cdp.resolution.announcing import announce
 from cdp.resolution.readiness import Ready, ready
 from cdp.resolution.repair import Repair
-from cdp.storage.locks import alone_or_shared, shared_until_commit
+from cdp.storage.locks import alone_or_shared, is_collision, shared_until_commit
 from cdp.workspace import Workspace
 from connectors.record import Record, Rejection
 from identity.columns import Ints
@@ -34,7 +34,6 @@ from identity.columns import Ints
 ATTEMPTS = 5
 STRIPES = 4096  # locks; two keys on one stripe only wait for each other without need
 _KEYS, _RECORDS = 11_301, 11_302  # lock classes: blocking keys come before records
-_AGAIN = {"40P01", "40001", "23505"}  # deadlock, serialisation, the same record twice
 Lock = tuple[int, int]
 
 
@@ -86,7 +85,7 @@ class Arrivals:
             except sa.exc.DBAPIError as error:
                 if error.connection_invalidated:
                     raise Retry("database_lost", "send it again in a moment") from None
-                if getattr(error.orig, "pgcode", None) not in _AGAIN:
+                if not is_collision(error):
                     raise
         raise Refused("people_are_busy", "send it again")
 
@@ -103,7 +102,7 @@ class Arrivals:
         self._ready = epoch or self._ready
         stored = self._intake.store(connection, records, now, waiting=epoch is None)
         profiles: tuple[str, ...] = ()
-        if epoch and stored.ids:
+        if epoch and stored.touched:
             profiles = self._repair(connection, stored, epoch, wanted, now)
         return Arrival(
             profiles,
@@ -111,7 +110,7 @@ class Arrivals:
             len(records) - len(stored.ids),
             stored.set_aside,
             refused,
-            resolved=not stored.ids or epoch is not None,
+            resolved=not stored.touched or epoch is not None,
         )
 
     def _repair(
@@ -124,22 +123,22 @@ class Arrivals:
     ) -> tuple[str, ...]:
         if alone_or_shared(connection, "arrivals"):
             work = Repair(connection, self._workspace, epoch)
-            work.find(stored.ids, unseen=stored.unseen)
+            work.find(stored.touched, unseen=stored.unseen)
         else:
             work = self._found_among_others(connection, stored, epoch, wanted)
         outcome = work.store(now).outcome
         rebuild(connection, self._workspace.declaration.trust, outcome.touched, now)
         announce(connection, self._workspace.declaration, outcome, now)
-        return work.profiles_of(stored.ids)
+        return work.profiles_of(stored.touched)
 
     def _found_among_others(
         self, connection: sa.Connection, stored: Stored, epoch: Ready, wanted: set[Lock]
     ) -> Repair:
         """Find what the records touch, and hold it: others are at work on other people."""
         work = Repair(connection, self._workspace, epoch)
-        held = wanted | _stripes(_KEYS, work.keys_of(stored.ids))
+        held = wanted | _stripes(_KEYS, work.keys_of(stored.touched))
         _lock(connection, held)
-        work.find(stored.ids)
+        work.find(stored.touched)
         while True:
             keys = _stripes(_KEYS, work.touched_keys)
             more = (keys | _stripes(_RECORDS, work.nodes)) - held
@@ -149,7 +148,7 @@ class Arrivals:
                 return work
             # It was looked up before it was locked: look again, now that it is.
             work = Repair(connection, self._workspace, epoch)
-            work.find(stored.ids)
+            work.find(stored.touched)
 
 
 class _Busy(Exception):  # noqa: N818 - caught in this module

@@ -77,6 +77,7 @@ class Repair:
         self._opened = Opened(workspace.vault)
         self._constraints = Constraints.none()
         self._gone: Ints = NONE  # records that are about to be deleted
+        self._named: Ints = NONE  # records that the caller named
         self._looked_at: Ints = NONE  # records whose keys are found anew
         self._renewed: Ints = NONE  # records whose candidates are found anew
         self._start: Ints = NONE  # where the touched components are reached from
@@ -130,7 +131,7 @@ class Repair:
             unseen: those of the dirty records that were never resolved.
         """
         self._gone = _ids(removed)
-        named = np.union1d(_ids(dirty), self._gone)
+        named = self._named = np.union1d(_ids(dirty), self._gone)
         self._opened.open(self._connection, named.tolist())
         self._old = blocks.stored_of(self._connection, np.setdiff1d(named, _ids(unseen)))
         others = np.setdiff1d(self._recount(named), named)
@@ -140,7 +141,10 @@ class Repair:
         staying = self._opened.of(np.setdiff1d(self._looked_at, self._gone))
         self._fresh = blocks.blocked_by(self._keyer, staying, self._judged(staying))
         if self._epoch.decided:
-            self._constraints = active_constraints(self._connection)
+            # What was decided about a record that goes counts no more. It is still followed
+            # to everybody whom it held together.
+            found = active_constraints(self._connection)
+            self._constraints = found.without(self._gone)
         self._renew(np.union1d(self._looked_at, self._turned()))
         while len(crowd := self._crowd()):
             # A component too large to be compared whole is decided over its candidates,
@@ -306,7 +310,9 @@ class Repair:
         seen = Seen(
             self.nodes,
             np.array([self._opened.revision[one] for one in nodes], np.int64),
-            np.array([self._opened.dirty[one] for one in nodes], np.bool_),
+            # Another record that waits is still to be looked at: its keys were not renewed.
+            np.array([self._opened.dirty[one] for one in nodes], np.bool_)
+            & np.isin(self.nodes, self._named),
             self._opened.key,
         )
         blocks.remove(self._connection, self._old.without(self._fresh))

@@ -29,6 +29,7 @@ from identity.churn import Churn, churn
 from identity.duckdb_engine import Limits
 from identity.model import Model
 from identity.pairs import Ints
+from identity.sharing import MOST_HOLDERS
 
 Progress = Callable[[str], None]
 EXAMPLES = 20  # of each kind, unless more are asked for
@@ -39,7 +40,7 @@ _WHOLE: Final = frozenset({"most_people"})
 _BOUNDS: Final = {
     "join_bits": _BITS,
     "suggest_bits": _BITS,
-    "most_people": (1, 1_000_000, "a whole number from 1 on"),
+    "most_people": (1, MOST_HOLDERS - 1, f"a whole number from 1 to {MOST_HOLDERS - 1}"),
 }
 
 

@@ -11,6 +11,15 @@ PATIENCE = 10  # seconds that a short piece of work waits for another
 _LOCK_NOT_AVAILABLE = "55P03"  # PostgreSQL manual, appendix A
 
 
+# Deadlock, serialisation failure, and a key that another transaction stored first.
+_COLLISIONS = frozenset({"40P01", "40001", "23505"})  # PostgreSQL manual, appendix A
+
+
+def is_collision(error: sa.exc.DBAPIError) -> bool:
+    """Whether the same transaction, begun anew, may succeed."""
+    return getattr(error.orig, "pgcode", None) in _COLLISIONS
+
+
 @contextmanager
 def only_one(engine: sa.Engine, work: str, next_step: str, *, patience: int = 0) -> Iterator[None]:
     """Hold the right to do ``work`` (a name such as ``sync pos``) on a connection of its own.

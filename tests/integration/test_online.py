@@ -198,6 +198,19 @@ def test_while_everybody_is_resolved_a_record_waits(shop: Opener) -> None:
     assert_as_a_full_run(workspace)
 
 
+def test_sent_again_a_record_that_waits_is_resolved(shop: Opener) -> None:
+    """Invariant 2: the same record, sent once more when nobody is in the way, gets its person."""
+    workspace = shop()
+    arrivals = Arrivals(workspace, "app")
+    with only_one(workspace.engine, "repair", "wait"):
+        assert not send(arrivals, person(3, 9)).resolved
+        assert not send(arrivals, person(3, 9)).resolved
+    again = send(arrivals, person(3, 9))
+    assert (again.stored, again.unchanged, again.resolved) == (0, 1, True)
+    assert again.profiles == send(arrivals, person(3, 10)).profiles
+    assert_as_a_full_run(workspace)
+
+
 def test_before_the_first_resolve_a_record_waits(shop: Opener) -> None:
     """Invariant 2: without an epoch nothing can be compared."""
     workspace = shop()

@@ -174,6 +174,48 @@ def test_coming_and_going_equals_never_having_been_there(
     assert_same(rest, visited)
 
 
+def test_a_record_that_waits_goes_on_waiting(another: Opener, town: Town) -> None:
+    """Whoever touches its component does not take a changed record off the list."""
+    workspace = another()
+    resolve(workspace, full=True)
+    members = "SELECT min(record_id), max(record_id) FROM kith.membership GROUP BY profile_id"
+    with workspace.engine.begin() as connection:
+        pairs = connection.execute(sa.text(f"{members} HAVING count(*) > 1")).all()
+        waiting, other = pairs[0]
+        record = schema.record
+        connection.execute(sa.update(record).where(record.c.id == waiting).values(dirty=True))
+    arrive(workspace, [other])
+    with workspace.engine.connect() as connection:
+        dirty = list(connection.scalars(sa.select(record.c.id).where(record.c.dirty)))
+    assert dirty == [waiting]
+
+
+@pytest.mark.parametrize("who", ["the older", "the younger"])
+def test_a_decision_about_a_record_ends_with_it(another: Opener, town: Town, who: str) -> None:
+    """Forgetting one of two merged people leaves the other whole, under a right id."""
+    workspace = another()
+    resolve(workspace, full=True)
+    with workspace.engine.begin() as connection:
+        anchors = list(connection.scalars(sa.select(schema.profile.c.anchor_id).order_by("id")))
+        low, high = sorted(anchors[:2])
+        number = connection.scalar(
+            schema.decision.insert()
+            .values(kind="merge", profiles=[], actor="headquarters", reason="test",
+                    at=workspace.now())
+            .returning(schema.decision.c.id)
+        )  # fmt: skip
+        connection.execute(
+            schema.decision_link.insert().values(
+                decision_id=number, low_id=low, high_id=high, kind="must"
+            )
+        )
+    arrive(workspace, [low, high])
+    leave(workspace, [low if who == "the older" else high])
+    before = state(workspace)
+    resolve(workspace, full=True)
+    assert state(workspace) == before
+
+
 def test_a_second_look_changes_nothing(another: Opener, town: Town) -> None:
     """Invariant 1: repairing what is right writes no row."""
     workspace = another()
