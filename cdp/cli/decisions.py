@@ -203,8 +203,8 @@ def _decide(
         # A refusal is kept also of a rehearsal: somebody asked about these people.
         if dry_run and not isinstance(answer, Denial):
             connection.rollback()
-        else:
-            connection.commit()
+            decider.log_look(connection, answer)
+        connection.commit()
     _raise(answer)
     if isinstance(answer, Decided):
         _show_decided(answer, dry_run=dry_run, as_json=as_json)

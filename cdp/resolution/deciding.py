@@ -7,6 +7,9 @@ Invariants:
     3. Undone, it is as if it had never been made: the same people under the same ids.
     4. Two people who decide at once decide one after the other.
     5. A record that is erased takes its links with it.
+    6. Whoever decides or rehearses takes the locks before any row, in the order of a
+       run, so that nobody waits for anybody in a circle.
+    7. What a rehearsal shows is in the log before it is shown.
 """
 
 import datetime as dt
@@ -39,6 +42,7 @@ from policies.vocabulary import Action
 # Bring the people of these records (ids) up to date, profiles included, in the transaction.
 Repair = Callable[[sa.Connection, Workspace, Collection[int]], Outcome]
 
+LOOK = "identity.rehearse"
 _ACTIONS = {Kind.MERGE: Action.MERGE, Kind.SPLIT: Action.SPLIT, Kind.NOT_SAME: Action.SPLIT}
 
 
@@ -55,7 +59,7 @@ class Decider:
     """One person at work on decisions.
 
     Every method runs in the caller's transaction and gives a `Denial` where policy says
-    no; commit before handing either on. Rolled back, it is a rehearsal.
+    no; commit before handing either on. Rolled back, it is a rehearsal: ``log_look``.
     """
 
     workspace: Workspace
@@ -148,7 +152,9 @@ class Decider:
             self.workspace, self.subject, _ACTIONS[earlier.kind], "identity.undo"
         )
         there = [one for one in earlier.profiles if reader.current_id(connection, one)]
-        people = permission.people(connection, there, reason)
+        # Its people may all have ended; whom it still holds together or apart have not.
+        concerned = dict.fromkeys((*there, *_holders(connection, earlier.links)))
+        people = permission.people(connection, concerned, reason)
         if isinstance(people, Denial):
             return people
         if not earlier.counts:
@@ -159,13 +165,26 @@ class Decider:
                 by=earlier.undone_by,
                 at=_time(earlier.undone_at),
             )
-        permission.log_allowed(connection, dict.fromkeys(one.id for one in people), reason)
+        permission.log_allowed(connection, dict.fromkeys(one.id for one in people) or ("",), reason)
         now = self.workspace.now()
         values = {"undone_at": now, "undone_by": self.subject.id, "undo_reason": reason}
         table = schema.decision
         connection.execute(sa.update(table).where(table.c.id == number).values(**values))
         outcome = self._carry_out(connection, earlier.links)
         return Decided(decisions.read(connection, number=number)[0], outcome)
+
+    def log_look(self, connection: sa.Connection, rehearsed: Decided) -> None:
+        """Keep that somebody saw what a decision would change; commit before it is shown.
+
+        Args:
+            connection: in a new transaction: the rehearsal's own events went with it.
+            rehearsed: what the rehearsal answered.
+        """
+        made, outcome = rehearsed.decision, rehearsed.outcome
+        moved = (one for pair in (*outcome.merges, *outcome.splits) for one in pair)
+        seen = dict.fromkeys((*made.profiles, *outcome.touched, *moved))
+        permission = Permission(self.workspace, self.subject, _ACTIONS[made.kind], LOOK)
+        permission.log_allowed(connection, seen, made.undo_reason or made.reason)
 
     # ── inside ──────────────────────────────────────────────────────────────
 
@@ -225,7 +244,13 @@ class Decider:
 
 
 def _alone(connection: sa.Connection) -> None:
-    until_commit(connection, "resolve", "wait until the other has ended, then decide again")
+    """Nobody else decides, resolves or repairs until the transaction ends.
+
+    The lock "repair" comes before any record is written: whoever resolves single records
+    shares it, and would wait for such a record while it was waited for here.
+    """
+    for work in ("resolve", "repair"):
+        until_commit(connection, work, "wait until the other has ended, then decide again")
 
 
 def _refuse_contradiction(links: Sequence[Link], counting: Sequence[Decision]) -> None:
@@ -289,6 +314,20 @@ def _members(connection: sa.Connection, profile_id: str) -> list[int]:
     table = schema.membership
     return list(
         connection.scalars(sa.select(table.c.record_id).where(table.c.profile_id == profile_id))
+    )
+
+
+def _holders(connection: sa.Connection, links: Iterable[Link]) -> list[str]:
+    """The profiles that hold the linked records now, in alphabetical order."""
+    records = sorted({record for one in links for record in (one.low, one.high)})
+    table = schema.membership
+    return list(
+        connection.scalars(
+            sa.select(table.c.profile_id)
+            .distinct()
+            .where(table.c.record_id.in_(records))
+            .order_by(table.c.profile_id)
+        )
     )
 
 

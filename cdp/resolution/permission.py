@@ -3,7 +3,7 @@
 A refusal is a value, so that its event is kept; hand it on after the commit.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -42,7 +42,8 @@ class Permission:
 
         Args:
             connection: in a transaction.
-            named: profile ids as typed.
+            named: profile ids as typed; none where nobody is left, and then only who may
+                do this to people of no store is not refused.
             reason: typed by the subject; None where none is asked for.
         """
         ids = list(named)
@@ -52,6 +53,11 @@ class Permission:
             except DetailRefused as error:
                 self._log_denied(connection, error.rule, ids, None)
                 return Denial(DenialKind.UNUSABLE, error.rule, error.next_step)
+        if not ids:
+            why = self.why_not(None)
+            if why is not None and why != _NO_SUCH:
+                self._log_denied(connection, why, ids, reason)
+                return _denial(why)
         found: list[Located] = []
         for one in ids:
             there = reader.locate(connection, one) if reader.is_profile_id(one) else None
@@ -59,7 +65,7 @@ class Permission:
             if why is not None or there is None:
                 why = why or _NO_SUCH
                 self._log_denied(connection, why, ids, reason)
-                return NOT_FOUND if why in _ABOUT_THE_PERSON else _forbidden(why)
+                return _denial(why)
             found.append(there)
         return found
 
@@ -99,21 +105,27 @@ class Permission:
     def log_allowed(
         self, connection: sa.Connection, ids: Iterable[str], reason: str | None = None
     ) -> None:
-        """Keep the event of what is about to happen to each of these people."""
+        """Keep the event of what is about to happen to each of these people.
+
+        The id ``""`` is nobody: what is done there has an event too.
+        """
         attempt = self._attempt()
         fields = () if self.field is FieldClass.NONE else (self.field.value,)
         log.append_all(connection, [attempt.allowed(one, fields, reason) for one in ids])
 
     def _log_denied(
-        self, connection: sa.Connection, why: str, ids: Iterable[str], reason: str | None
+        self, connection: sa.Connection, why: str, ids: Sequence[str], reason: str | None
     ) -> None:
         attempt = self._attempt()
-        events = [attempt.denied(why, one, (), reason) for one in ids] or [attempt.denied(why)]
-        log.append_all(connection, events)
+        log.append_all(connection, [attempt.denied(why, i, (), reason) for i in ids or ("",)])
 
     def _attempt(self) -> Attempt:
         policy, now = self.workspace.policy, self.workspace.now()
         return Attempt(self.subject, self.event, Purpose.SERVICE, policy.version, now, None)
+
+
+def _denial(why: str) -> Denial:
+    return NOT_FOUND if why in _ABOUT_THE_PERSON else _forbidden(why)
 
 
 def _forbidden(reason: str) -> Denial:
