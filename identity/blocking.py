@@ -12,7 +12,6 @@ Invariants:
 """
 
 from dataclasses import dataclass
-from functools import reduce
 
 import numpy as np
 import numpy.typing as npt
@@ -92,32 +91,8 @@ RULES: tuple[Rule, ...] = (
 )
 
 
-def candidates_sql(table: str) -> str:
-    """DuckDB SQL that yields the candidate pairs of ``table`` as ``low``, ``high`` (low < high)."""
-    keyed = " UNION ALL ".join(_keyed(number, rule, table) for number, rule in enumerate(RULES))
-    return f"""
-        WITH keyed AS ({keyed}),
-        useful AS (
-            SELECT rule, key FROM keyed GROUP BY ALL HAVING count(*) BETWEEN 2 AND {MOST}
-        ),
-        kept AS (SELECT k.rule, k.key, k.id FROM keyed k JOIN useful u USING (rule, key))
-        SELECT DISTINCT l.id AS low, r.id AS high
-        FROM kept l JOIN kept r ON l.rule = r.rule AND l.key = r.key AND l.id < r.id
-    """
-
-
-def _keyed(number: int, rule: Rule, table: str) -> str:
-    parts = [*rule.together, *(["k"] if rule.each else [])]
-    key = reduce(lambda one, other: f"xor({one}, {other})", parts)
-    source = f"(SELECT *, unnest({rule.each}) AS k FROM {table})" if rule.each else table
-    return (
-        f"SELECT DISTINCT {number}::UTINYINT AS rule, {key} AS key, id FROM {source} "
-        "WHERE key IS NOT NULL"
-    )
-
-
 def keys_of(columns: Columns) -> Keys:
-    """Every blocking key of every record, as ``candidates_sql`` makes them."""
+    """Every blocking key of every record, each once under each rule."""
     rules, rows, keys = [], [], []
     for number, rule in enumerate(RULES):
         row, key = keys_under(rule, columns)

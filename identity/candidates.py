@@ -14,7 +14,7 @@ from identity.columns import Columns, Ints, distinct, ordered
 
 
 def candidates(columns: Columns, threads: int = 1) -> tuple[Ints, Ints]:
-    """Every candidate pair once, in order: the pairs of ``identity.blocking.candidates_sql``.
+    """Every candidate pair once, in order: the pairs that share a block of at most ``MOST``.
 
     Args:
         columns: features as ``identity.sharing.judged`` gives them, ``ids`` ascending.

@@ -322,22 +322,6 @@ def level_sql(comparison: Comparison, dialect: Dialect = Dialect.DUCKDB) -> str:
     return f"CASE {' '.join(cases)} ELSE 0 END"
 
 
-def frequency_key_sql(comparison: Comparison, level: str) -> str:
-    """SQL for the value whose frequency sharpens the pair's level; null for none.
-
-    Args:
-        comparison: one of ``COMPARISONS``.
-        level: SQL for its level number.
-    """
-    cases = [
-        f"WHEN {comparison.level_number(place)} "
-        f"THEN coalesce({one.frequency_of}_l, {one.frequency_of}_r)"
-        for place, one in enumerate(comparison.levels)
-        if one.frequency_of
-    ]
-    return f"CASE {level} {' '.join(cases)} END"
-
-
 def level_numbers(comparison: Comparison, sides: Sides) -> Levels:
     """The level number of every pair. Shape (pairs,)."""
     numbers = np.zeros(len(sides), np.int8)

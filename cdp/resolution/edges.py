@@ -3,7 +3,6 @@
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-import numpy as np
 import sqlalchemy as sa
 
 from cdp.storage import schema
@@ -71,12 +70,6 @@ def reach(connection: sa.Connection, start: Ints, *, decided: bool) -> Sequence[
     return connection.execute(statement, {"start": start.tolist()}).all()
 
 
-def direct_among(connection: sa.Connection, nodes: Ints) -> Ints:
-    """The stored pairs of whole components that a rule made. Shape (pairs, 2)."""
-    rows = connection.execute(_DIRECT, {"ids": nodes.tolist()}).all()
-    return np.array([tuple(row) for row in rows], np.int64).reshape(-1, 2)
-
-
 def _rows(pairs: Pairs, direct: Bools, epoch: str) -> Iterable[tuple[Any, ...]]:
     made = direct.tolist()
     weights = pairs.weight.round(6).tolist()
@@ -132,6 +125,3 @@ def _reach(by: str) -> sa.TextClause:
 
 
 _REACH, _REACH_DECIDED = _reach(_BY_PAIRS), _reach(_BY_PAIRS + _BY_DECISIONS)
-_DIRECT = sa.text(
-    "SELECT low_id, high_id FROM kith.edge WHERE low_id = ANY(CAST(:ids AS bigint[])) AND direct"
-)

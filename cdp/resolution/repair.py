@@ -277,7 +277,7 @@ class Repair:
 
     def _kept(self) -> tuple[Ints, Ints]:
         """The stored pairs that a rule made, between records whose candidates stay."""
-        return self._settled(edges.direct_among(self._connection, self.nodes))
+        return self._settled(_direct(edges.stored_among(self._connection, self.nodes)))
 
     def _settled(self, pairs: Ints) -> tuple[Ints, Ints]:
         """Those of stored pairs whose records keep their candidates."""

@@ -12,8 +12,8 @@ from connectors.record import Record
 from connectors.registry import open_source
 from identity import batch, features, sharing
 from identity.columns import Columns
-from identity.duckdb_engine import load
 from identity.model import UNTRAINED, Model
+from tests.unit.identity.by_sql import load
 from tests.unit.identity.tables import LIMITS, database
 from tests.unit.ingest.delivered import KEY, READING
 

@@ -10,7 +10,8 @@ from identity import features, sharing
 from identity.columns import Columns
 from identity.comparisons import COMPARISONS
 from identity.conditions import LISTS
-from identity.duckdb_engine import Limits, load
+from identity.duckdb_engine import Limits
+from tests.unit.identity.by_sql import load
 
 LIMITS = Limits(memory_mb=512, threads=1)
 BY_NAME = {comparison.name: comparison for comparison in COMPARISONS}

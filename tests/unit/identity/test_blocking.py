@@ -7,7 +7,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from identity import candidates as numpy_candidates
-from identity.blocking import MOST, RULES, candidates_sql, keys_of
+from identity.blocking import MOST, RULES, keys_of
+from tests.unit.identity.by_sql import candidates_sql
 from tests.unit.identity.tables import database, prepared
 from tests.unit.identity.tables import judged as judged_rows
 

@@ -8,13 +8,12 @@ import pyarrow as pa
 import pytest
 
 from identity import features, scorer
-from identity.blocking import candidates_sql
 from identity.columns import Columns
 from identity.comparisons import COMPARISONS
-from identity.duckdb_engine import compare_pairs
 from identity.model import Model
 from identity.scorer import Scorer, compare, compare_all
 from identity.sharing import count_use, judged
+from tests.unit.identity.by_sql import candidates_sql, compare_pairs
 from tests.unit.identity.splink_scores import splink_scores
 from tests.unit.identity.tables import DATES, database, delivered
 
