@@ -23,8 +23,8 @@ $(STAMP): pyproject.toml .ci/constraints.txt
 demo: $(STAMP) ## run the main job on a made-up retailer of 20,000 people
 	$(BIN)/cdp demo
 
-test: $(STAMP) ## run all tests
-	$(BIN)/python -m pytest
+test: $(STAMP) ## run all tests, on every core
+	$(BIN)/python -m pytest -n auto --dist worksteal
 
 check: $(STAMP) ## lint, types, import contracts
 	$(BIN)/ruff check .
