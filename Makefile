@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test check serve bench
+.PHONY: help setup demo test check serve bench mutants
 
 help: ## print these targets
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 10
@@ -37,3 +37,8 @@ serve: $(STAMP) ## serve the HTTP API of this workspace
 
 bench: $(STAMP) ## measure the demo
 	$(BIN)/python -m benchmarks demo --json
+
+JOBS ?= 1
+mutants: $(STAMP) ## plant mistakes in vault and masks; count how many the tests notice (an hour)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c .ci/constraints.txt -e '.[mutants]'
+	$(BIN)/python .ci/mutants.py --jobs $(JOBS) $(ONLY)

@@ -7,9 +7,10 @@ from fastapi import FastAPI
 from api import errors
 from api.auth import Services
 from api.edge import Edge
-from api.routes import health, profiles
-from cdp.access.gate import Gate
-from cdp.vault.keyed import RecordKeys
+from api.routes import health, profiles, records
+from cdp.access.by_parts import PartsGate
+from cdp.resolution.sending import Sending
+from cdp.vault.keyed import ApiKeyDigests
 from cdp.workspace import Workspace
 
 VERSION: Final = "1"
@@ -30,9 +31,12 @@ def create_app(workspace: Workspace) -> FastAPI:
         redoc_url=None,
         redirect_slashes=False,
     )
-    app.state.services = Services(workspace, Gate(workspace), RecordKeys(workspace.keyring))
+    app.state.services = Services(
+        workspace, PartsGate(workspace), ApiKeyDigests(workspace.keyring), Sending(workspace)
+    )
     app.add_middleware(Edge)
     errors.install(app)
     app.include_router(health.router)
     app.include_router(profiles.router)
+    app.include_router(records.router)
     return app

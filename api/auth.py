@@ -10,7 +10,7 @@ Invariants, each named by a test in ``tests/integration/api``:
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Annotated
 
 import sqlalchemy as sa
@@ -19,11 +19,13 @@ from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
 
 from api.errors import unauthorised
 from cdp.access import keys
-from cdp.access.gate import Gate
+from cdp.access.by_parts import PartsGate
 from cdp.access.principals import subject_of
 from cdp.errors import Stop
-from cdp.vault.keyed import RecordKeys
+from cdp.resolution.sending import Sending
+from cdp.vault.keyed import ApiKeyDigests
 from cdp.workspace import Workspace
+from connectors.record import Raw
 from policies.decision import Subject
 
 _bearer = HTTPBearer(
@@ -36,8 +38,9 @@ class Services:
     """What the application serves with; built once by ``create_app``."""
 
     workspace: Workspace
-    gate: Gate
-    record_keys: RecordKeys
+    gate: PartsGate
+    api_keys: ApiKeyDigests
+    sending: Sending
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,15 +49,26 @@ class Session:
 
     connection: sa.Connection
     subject: Subject
-    gate: Gate
+    gate: PartsGate
 
 
 @dataclass(frozen=True, slots=True)
-class Caller:
+class Caller(Raw):
     """A request and what it offers as a credential, not yet checked."""
 
     request: Request
-    credential: str
+    credential: str = field(repr=False)
+
+    @property
+    def services(self) -> Services:
+        """What the application serves with."""
+        services: Services = self.request.app.state.services
+        return services
+
+    @property
+    def request_id(self) -> str:
+        """The id that we gave the request."""
+        return str(self.request.state.request_id)
 
     @contextmanager
     def session(self) -> Iterator[Session]:
@@ -63,20 +77,21 @@ class Caller:
         Raises:
             Problem: 401, the same for every credential that is not good.
         """
-        services: Services = self.request.app.state.services
+        services = self.services
         workspace = services.workspace
         with workspace.engine.begin() as connection:
             principal = keys.authenticate(
-                connection, services.record_keys, self.credential, workspace.now()
+                connection, services.api_keys, self.credential, workspace.now()
             )
             if principal is None:
                 raise unauthorised()
+            workspace.check_ledger(connection)
             try:
                 subject = subject_of(workspace, principal)
             except Stop:
                 raise unauthorised() from None
             self.request.state.principal = principal
-            gate = services.gate.for_request(self.request.state.request_id)
+            gate = services.gate.for_request(self.request_id)
             yield Session(connection, subject, gate)
 
 

@@ -6,24 +6,27 @@ Invariants, each named by a test in ``tests/integration/api``:
 2. A body beyond the limit is refused before it is read further; nothing parses it.
 3. The access log holds method, route template, status, time, request id and principal:
    no path, no query string, no header, no body.
-4. An error that nobody expected is logged by its type and place, without its message,
-   for a message may quote a value; the caller gets a problem.
+4. An error that nobody expected is logged by its type, place and number, without its
+   message, for a message may quote a value; the caller gets a problem with that number.
 """
 
 import json
+import re
 import time
-from pathlib import PurePath
-from types import TracebackType
 from typing import Final
 from uuid import uuid4
 
-import structlog
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from api.errors import MEDIA_TYPE, content
+from api.errors import MEDIA_TYPE, content, crashed
+from cdp import logs
 
 BODY_LIMIT: Final = 16 * 1024
 """Bytes. The largest honest body, a reveal with its reason, has less than one thousand."""
+
+RECORDS_LIMIT: Final = 512 * 1024
+"""Bytes of records sent at once: the most of them, with five thousand bytes each."""
+_RECORDS: Final = re.compile(r"/v1/sources/[^/]+/records")
 
 _HEADERS: Final = (
     (b"cache-control", b"no-store"),
@@ -31,7 +34,7 @@ _HEADERS: Final = (
     (b"content-security-policy", b"default-src 'none'; frame-ancestors 'none'"),
     (b"referrer-policy", b"no-referrer"),
 )
-_log = structlog.get_logger("kith.api")
+_log = logs.get_logger("kith.api")
 
 
 class Edge:
@@ -47,9 +50,10 @@ class Edge:
             return
         exchange = _Exchange(scope, send)
         try:
-            body = await _whole_body(scope, receive)
+            limit = RECORDS_LIMIT if _RECORDS.fullmatch(scope["path"]) else BODY_LIMIT
+            body = await _whole_body(scope, receive, limit)
             if body is None:
-                await exchange.refuse(413, "body_too_large", f"Send at most {BODY_LIMIT} bytes.")
+                await exchange.refuse(413, "body_too_large", f"Send at most {limit} bytes.")
             else:
                 await self._app(scope, _replay(body, receive), exchange.send)
         except _Gone:
@@ -57,7 +61,7 @@ class Edge:
         except Exception as error:  # noqa: BLE001 - the last place that can keep it from the log
             exchange.failed(error)
             if not exchange.started:
-                await exchange.refuse(500, "unexpected", "Tell us the request id.")
+                await exchange.refuse(500, *crashed(error))
         finally:
             exchange.log()
 
@@ -101,12 +105,7 @@ class _Exchange:
     def failed(self, error: Exception) -> None:
         """Log an unexpected error without its message."""
         self.status = self.status or 500
-        _log.error(
-            "unexpected_error",
-            error=type(error).__name__,
-            at=_place(error.__traceback__),
-            request_id=self._id,
-        )
+        _log.error("unexpected_error", exc_info=error, request_id=self._id)
 
     def log(self) -> None:
         """Write the line of the access log."""
@@ -122,33 +121,22 @@ class _Exchange:
         )
 
 
-def _place(traceback: TracebackType | None) -> str:
-    """The innermost of our own frames, as file and line."""
-    place = "unknown"
-    while traceback is not None:
-        path = PurePath(traceback.tb_frame.f_code.co_filename)
-        if "site-packages" not in path.parts:
-            place = f"{path.parent.name}/{path.name}:{traceback.tb_lineno}"
-        traceback = traceback.tb_next
-    return place
-
-
-async def _whole_body(scope: Scope, receive: Receive) -> bytes | None:
+async def _whole_body(scope: Scope, receive: Receive, limit: int) -> bytes | None:
     """Read the body; None when it is, or says it is, beyond the limit."""
     declared = dict(scope["headers"]).get(b"content-length", b"0")
-    if not declared.isdigit() or len(declared) > 9 or int(declared) > BODY_LIMIT:
+    if not declared.isdigit() or len(declared) > 9 or int(declared) > limit:
         return None
-    body = b""
+    body = bytearray()
     while True:
         message = await receive()
         if message["type"] == "http.disconnect":
             raise _Gone
         part: bytes = message.get("body", b"")
         body += part
-        if len(body) > BODY_LIMIT:
+        if len(body) > limit:
             return None
         if not message.get("more_body", False):
-            return body
+            return bytes(body)
 
 
 def _replay(body: bytes, receive: Receive) -> Receive:

@@ -16,8 +16,10 @@ from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 from starlette.exceptions import HTTPException
 
+from cdp import crash
 from cdp.access.answers import Denial, DenialKind
 from cdp.errors import KithError, Refused, Retry
+from cdp.vault.errors import KeyWithheld
 
 MEDIA_TYPE: Final = "application/problem+json"
 
@@ -32,6 +34,7 @@ _TITLES: Final[Mapping[int, str]] = {
     403: "Not allowed",
     404: "Not found",
     405: "Method not allowed",
+    409: "In the way of others",
     413: "The request is too large",
     415: "Unsupported media type",
     422: "The request is not of its form",
@@ -50,13 +53,19 @@ class Problem(Exception):  # noqa: N818 - the term of RFC 9457
     """An answer that is an error. ``detail`` is written for the caller and holds no input."""
 
     def __init__(
-        self, status: int, code: str, detail: str, headers: Mapping[str, str] | None = None
+        self,
+        status: int,
+        code: str,
+        detail: str,
+        headers: Mapping[str, str] | None = None,
+        errors: list[dict[str, str]] | None = None,
     ) -> None:
         super().__init__(code)
         self.status = status
         self.code = code
         self.detail = detail
         self.headers = headers
+        self.errors = errors
 
 
 def content(status: int, code: str, detail: str, request_id: str, **more: Any) -> dict[str, Any]:
@@ -72,6 +81,12 @@ def content(status: int, code: str, detail: str, request_id: str, **more: Any) -
     }
 
 
+def described(description: str) -> dict[str, Any]:
+    """Return how the contract describes a problem of some status."""
+    schema = {"$ref": "#/components/schemas/ProblemForm"}
+    return {"description": description, "content": {MEDIA_TYPE: {"schema": schema}}}
+
+
 def denied(denial: Denial) -> Problem:
     """Return the problem of a refusal at the gate."""
     return Problem(_STATUS_OF[denial.kind], denial.reason, denial.sentence)
@@ -85,6 +100,23 @@ def unauthorised() -> Problem:
         "Send a valid API key as a bearer token.",
         {"WWW-Authenticate": 'Bearer realm="kith"'},
     )
+
+
+def crashed(error: Exception) -> tuple[str, str]:
+    """Return code and detail for an error that nobody foresaw: its number, and what to do."""
+    number = crash.of(error).reference
+    return "unexpected", f"Report the number {number} and the request id; then try again."
+
+
+def busy(error: Refused) -> Problem:
+    """Return the problem of a sender who got no turn: the same request may work in a moment."""
+    detail = f"{error.rule}; next: {error.next_step}"
+    return Problem(409, "busy", detail, {"Retry-After": "1"})
+
+
+def none_taken_in(errors: list[dict[str, str]]) -> Problem:
+    """Return the problem of rows of which each one was refused."""
+    return Problem(422, "no_record", "Correct what errors lists, and send it again.", None, errors)
 
 
 def install(app: FastAPI) -> None:
@@ -114,7 +146,7 @@ def answer(
 async def _on_problem(request: Request, error: Exception) -> JSONResponse:
     if not isinstance(error, Problem):
         raise error
-    return answer(request, error.status, error.code, error.detail, error.headers)
+    return answer(request, error.status, error.code, error.detail, error.headers, error.errors)
 
 
 async def _on_http(request: Request, error: Exception) -> JSONResponse:
@@ -153,6 +185,9 @@ def _located(error: Mapping[str, Any]) -> dict[str, str]:
 async def _on_kith(request: Request, error: Exception) -> JSONResponse:
     if not isinstance(error, KithError):
         raise error
+    if isinstance(error, KeyWithheld):
+        detail = "This process lacks the key of that: ask one started with --role full."
+        return answer(request, 403, "key_withheld", detail)
     status = 503 if isinstance(error, Retry) else 403 if isinstance(error, Refused) else 500
     headers = {"Retry-After": "1"} if status == 503 else None
     return answer(request, status, "stopped", f"{error.rule}; next: {error.next_step}", headers)

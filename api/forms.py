@@ -1,14 +1,16 @@
 """What requests and answers look like on the wire."""
 
 from datetime import datetime
-from typing import Annotated, Self
+from typing import Annotated, NoReturn, Self
 
 from fastapi import Query
 from pydantic import BaseModel, ConfigDict, Field, SecretStr
 
 from cdp.access.answers import Page, Shown, View
 from cdp.profiles.evidence import Evidence
-from connectors.record import AttributeValue
+from cdp.resolution.sending import Sent
+from connectors.index_parts import MOST_PARTS
+from connectors.record import AttributeValue, Rejection
 from policies.vocabulary import FieldClass, Purpose
 
 _EXAMPLE_ID = "p4t0k9v2m8x7c1q5zr3jd"
@@ -17,7 +19,12 @@ PurposeQuery = Annotated[Purpose, Query(description="What the data is used for."
 
 
 class _Form(BaseModel):
+    """Base of every form. Pydantic's own ``repr`` leaves out the fields marked so."""
+
     model_config = ConfigDict(extra="forbid", hide_input_in_errors=True)
+
+    def __reduce_ex__(self, protocol: object) -> NoReturn:
+        raise TypeError("a form is sent, and never pickled")
 
 
 class Lookup(_Form):
@@ -36,6 +43,22 @@ class Lookup(_Form):
     purpose: Purpose = Field(description="What the data is used for.")
 
 
+class PartsLookup(_Form):
+    """A look-up by parts that an index of the workspace is made of, in the body as well."""
+
+    model_config = ConfigDict(
+        json_schema_extra={
+            "examples": [
+                {"parts": {"surname": "欧阳", "phone_tail_4": "1234"}, "purpose": "service"}
+            ]
+        }
+    )
+    parts: dict[str, SecretStr] = Field(
+        min_length=1, max_length=MOST_PARTS, description="Part and what was given of it."
+    )
+    purpose: Purpose = Field(description="What the data is used for.")
+
+
 class Reveal(_Form):
     """One field, clear, for a reason that the audit log keeps."""
 
@@ -50,6 +73,7 @@ class Reveal(_Form):
     purpose: Purpose
     reason: str = Field(
         max_length=2000,
+        repr=False,  # it may still hold what it must not; it is judged before it is kept
         description="1 to 200 characters, without phone numbers, addresses or ID numbers.",
     )
 
@@ -57,7 +81,7 @@ class Reveal(_Form):
 class ShownForm(_Form):
     """One value and how it is shown."""
 
-    value: str = Field(examples=["138****8000"])
+    value: str = Field(repr=False, examples=["138****8000"])
     treatment: str = Field(description="mask or clear", examples=["mask"])
 
     @classmethod
@@ -79,8 +103,10 @@ class ProfileForm(_Form):
     profile_id: str = Field(examples=[_EXAMPLE_ID])
     redirected_from: str | None = Field(description="The older id that was asked for, if any.")
     fields: dict[str, ShownForm]
-    attributes: dict[str, AttributeValue] = Field(examples=[{"orders": 7, "total_spent": "1280.5"}])
-    tags: dict[str, str] = Field(examples=[{"lifecycle": "active"}])
+    attributes: dict[str, AttributeValue] = Field(
+        repr=False, examples=[{"orders": 7, "total_spent": "1280.5"}]
+    )
+    tags: dict[str, str] = Field(repr=False, examples=[{"lifecycle": "active"}])
     stores: tuple[str, ...] = Field(examples=[["BJ01"]])
     consent: ConsentForm
     omitted: tuple[str, ...] = Field(
@@ -182,6 +208,54 @@ class EvidenceForm(_Form):
                 )
                 for link in evidence.links
             ],
+        )
+
+
+class RefusedRowForm(_Form):
+    """A row that is no record. Never the row, nor a value of it."""
+
+    position: int = Field(description="Which of the rows sent, from 1.", examples=[3])
+    field: str | None = Field(description="Null: the row as a whole.", examples=[None])
+    rule: str = Field(examples=["record_id_missing"])
+    next_step: str = Field(examples=["Fill openid in this row, or remove the row."])
+
+    @classmethod
+    def of(cls, one: Rejection) -> Self:
+        """Translate."""
+        return cls(position=one.position, field=one.field, rule=one.rule, next_step=one.next_step)
+
+    def told(self) -> dict[str, str]:
+        """As one of the errors of a problem."""
+        return {name: str(part) for name, part in self.model_dump(exclude_none=True).items()}
+
+
+class ArrivalForm(_Form):
+    """What became of the records sent. No values, and no people but those one may read."""
+
+    stored: int = Field(description="New or changed records.", examples=[2])
+    unchanged: int = Field(description="Records that were known as they are.", examples=[0])
+    set_aside: int = Field(description="Single values that were not taken in.", examples=[0])
+    resolved: bool = Field(description="False: stored, and waiting for the next resolve.")
+    people: int = Field(
+        description="How many people the new and changed records belong to.", examples=[2]
+    )
+    profiles: list[str] | None = Field(
+        description="Their ids; null where the sender may not read all of them.", examples=[None]
+    )
+    refused: list[RefusedRowForm]
+
+    @classmethod
+    def of(cls, sent: Sent) -> Self:
+        """Translate."""
+        arrival = sent.arrival
+        return cls(
+            stored=arrival.stored,
+            unchanged=arrival.unchanged,
+            set_aside=arrival.set_aside,
+            resolved=arrival.resolved,
+            people=len(arrival.profiles),
+            profiles=None if sent.profiles is None else list(sent.profiles),
+            refused=[RefusedRowForm.of(one) for one in arrival.refused],
         )
 
 

@@ -1,12 +1,11 @@
 """Serve the application with uvicorn."""
 
-import sys
 from typing import Final
 
-import structlog
 import uvicorn
 
 from api.app import create_app
+from cdp import logs
 from cdp.workspace import Workspace
 
 LOOPBACK: Final = "127.0.0.1"
@@ -23,6 +22,7 @@ def server(workspace: Workspace, host: str = LOOPBACK, port: int = DEFAULT_PORT)
             access_log=False,  # it would write paths and query strings; api.edge writes ours
             server_header=False,
             proxy_headers=False,
+            log_config=None,  # its own would print the text of errors; cdp.logs takes its records
             log_level="warning",
             timeout_graceful_shutdown=10,
         )
@@ -35,12 +35,5 @@ def run(workspace: Workspace, host: str = LOOPBACK, port: int = DEFAULT_PORT) ->
     Only the loopback address by default: put a proxy with TLS in front before others may
     reach it.
     """
-    structlog.configure(
-        processors=[
-            structlog.processors.add_log_level,
-            structlog.processors.TimeStamper(fmt="iso", utc=True),
-            structlog.processors.JSONRenderer(),
-        ],
-        logger_factory=structlog.PrintLoggerFactory(file=sys.stderr),
-    )
+    logs.configure()
     server(workspace, host, port).run()

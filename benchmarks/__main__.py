@@ -14,6 +14,8 @@ from benchmarks import (
     identity_omnichannel,
     identity_online,
     identity_spark,
+    ingest_records,
+    vault_rotation,
 )
 
 BENCHMARKS: dict[str, ModuleType] = {
@@ -25,6 +27,8 @@ BENCHMARKS: dict[str, ModuleType] = {
     "identity.incremental": identity_incremental,
     "identity.online": identity_online,
     "identity.spark": identity_spark,
+    "ingest.records": ingest_records,
+    "vault.rotation": vault_rotation,
 }
 
 

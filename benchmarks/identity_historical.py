@@ -3,7 +3,7 @@
 The data (`--data FILE.parquet`) was gathered from Wikidata, damaged on purpose, and published
 with Splink. Column `cluster` is the truth; only the evaluation reads it. Ours sees
 keyed features, and learns its epoch without labels. A match and a miss count alike in F1, so
-records join at even odds (`join_bits` 0), not at the odds of 8 to 1 that a retailer begins with.
+records join at even odds (`join_bits` 0), not at the odds of 4 to 1 that a retailer begins with.
 
 Splink's model follows the one its documentation builds for this data set: names by
 Jaro-Winkler, dates by their parts, postcodes by their hierarchy, frequencies of values. Its

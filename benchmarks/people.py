@@ -192,6 +192,8 @@ def _name(crowd: Crowd, singles: dict[str, Ints], lists: dict[str, Lists]) -> No
     singles["surname"] = _key("surname", crowd.surname)
     singles["name"] = _key("name", np.where(whole, _joined(crowd.surname, given), 0))
     singles["given"] = _key("given", given)
+    length = np.where(whole, 1 + (second != 0), 0)
+    singles["given_length"] = _key("given_length", length)
     singles["sound"] = _key("sound", np.where(whole, _joined(crowd.surname, heard), 0))
     end = np.where(crowd.masked & (second != 0), second, 0)
     singles["given_end"] = _key("given_end", end)

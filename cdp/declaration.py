@@ -15,7 +15,9 @@ from connectors.declaration import (
     parse_destination,
     parse_source,
 )
-from connectors.errors import ConnectorError
+from connectors.declaration_schema import is_identifier, require
+from connectors.errors import ConnectorError, DeclarationError
+from connectors.index_parts import FULL_BITS, IndexDefinition
 from connectors.vocabulary import IDENTITY_FIELDS, PROFILE_FIELDS
 from identity.catalogue import Catalogue, shipped
 from identity.errors import CatalogueError
@@ -29,6 +31,7 @@ _KEYS = frozenset(
         "version",
         "organisation",
         "identifiers",
+        "indexes",
         "sources",
         "destinations",
         "principals",
@@ -61,6 +64,7 @@ class Declaration:
         trust: source names, the most trusted first; where two records of a person give
             the same field, the more trusted source wins.
         identifiers: the types that ship, and the workspace's own.
+        indexes: compound indexes, by name.
     """
 
     folder: Path
@@ -70,6 +74,7 @@ class Declaration:
     principals: Mapping[str, PrincipalDeclaration]
     trust: tuple[str, ...]
     identifiers: Catalogue = field(default_factory=shipped)
+    indexes: Mapping[str, IndexDefinition] = field(default_factory=dict)
 
     def source(self, name: str) -> SourceDeclaration:
         """The source of that name; Stop if the file has none."""
@@ -122,6 +127,7 @@ def parse(content: Any, path: Path) -> Declaration:
             n: parse_destination(n, e) for n, e in _section(content, "destinations", dict).items()
         }
         organisation = read_organisation(_section(content, "organisation", list))
+        indexes = _indexes(_section(content, "indexes", dict))
     except (CatalogueError, ConnectorError, PoliciesError) as error:
         raise Stop("declaration_wrong", str(error), path=path) from error
     for source in sources.values():
@@ -144,6 +150,7 @@ def parse(content: Any, path: Path) -> Declaration:
         principals=MappingProxyType(by_id),
         trust=trust,
         identifiers=identifiers,
+        indexes=MappingProxyType(indexes),
     )
 
 
@@ -163,6 +170,21 @@ def _identifiers(section: dict[str, Any]) -> Catalogue:
                 f"identifiers.{name}", "name_taken", "Choose another name: Kith uses this one."
             )
     return known
+
+
+def _indexes(section: dict[Any, Any]) -> dict[str, IndexDefinition]:
+    found: dict[str, IndexDefinition] = {}
+    for name, entry in section.items():
+        if not isinstance(name, str) or not is_identifier(name):
+            raise DeclarationError(
+                "indexes", "name_not_usable", "Use lower-case letters, digits and _."
+            )
+        checked = require("index", name, entry)
+        parts = tuple(checked["parts"])
+        found[name] = IndexDefinition.of(name, parts, checked.get("bits", FULL_BITS))
+    if len({one.label for one in found.values()}) != len(found):
+        raise DeclarationError("indexes", "index_twice", "Declare each combination once.")
+    return found
 
 
 def _require_scopes(source: SourceDeclaration, identifiers: Catalogue) -> None:

@@ -5,7 +5,7 @@ the same names; a test compares the two.
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from cdp.errors import Stop
@@ -17,15 +17,28 @@ class Settings:
 
     home: Path  # embedded database, key ring, exports
     declaration: Path  # cdp.yaml
-    database_url: str | None  # external PostgreSQL; None: the embedded one
+    # External PostgreSQL; None: the embedded one. Not shown: it may hold a password.
+    database_url: str | None = field(repr=False)
     batch_rows: int  # source rows committed together
-    memory_mb: int  # for DuckDB while resolving
+    memory_mb: int  # for comparing everybody and for learning an epoch
     threads: int  # sources synced at once, and for DuckDB while resolving
+    # Who guards the root of a new key ring, and what the providers need. Secrets are not shown.
+    root_provider: str = "file"
+    passphrase: str | None = field(default=None, repr=False)
+    passphrase_file: Path | None = None
+    root_key: str | None = field(default=None, repr=False)  # 32 bytes in base 64
+    kms_key: str | None = None  # ARN, id or alias
+    kms_endpoint: str | None = None  # another address of AWS KMS
 
     @property
     def key_ring(self) -> Path:
         """The key ring file, mode 0600."""
         return self.home / "keyring.json"
+
+    @property
+    def shred_ledger(self) -> Path:
+        """The file that says which records were destroyed, mode 0600."""
+        return self.home / "shred-ledger.jsonl"
 
     @property
     def database_folder(self) -> Path:
@@ -50,7 +63,17 @@ class Settings:
             batch_rows=_positive(environment, "CDP_BATCH_ROWS", 2000),
             memory_mb=_positive(environment, "CDP_MEMORY_MB", 2048),
             threads=_positive(environment, "CDP_THREADS", 2),
+            root_provider=environment.get("CDP_ROOT_PROVIDER") or "file",
+            passphrase=environment.get("CDP_PASSPHRASE") or None,
+            passphrase_file=_path(environment.get("CDP_PASSPHRASE_FILE")),
+            root_key=environment.get("CDP_ROOT_KEY") or None,
+            kms_key=environment.get("CDP_KMS_KEY") or None,
+            kms_endpoint=environment.get("CDP_KMS_ENDPOINT") or None,
         )
+
+
+def _path(text: str | None) -> Path | None:
+    return Path(text) if text else None
 
 
 def _positive(environment: Mapping[str, str], name: str, default: int) -> int:

@@ -6,9 +6,8 @@ Every command and the API start here. Nothing else opens a key ring or an engine
 import datetime as dt
 import shutil
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
-from pathlib import Path
 from uuid import UUID, uuid4
 
 import sqlalchemy as sa
@@ -19,11 +18,27 @@ from cdp.errors import Stop
 from cdp.settings import Settings
 from cdp.storage import migrate
 from cdp.storage.engine import open_engine
+from cdp.storage.locks import until_commit
+from cdp.storage.schema import shred
 from cdp.storage.schema import workspace as workspace_table
-from cdp.vault.errors import KeyRingExists
+from cdp.vault.errors import (
+    KeyRingExists,
+    RestoredBeforeShred,
+    ShredLedgerAltered,
+    ShredLedgerBehind,
+)
+from cdp.vault.forms import Forms
+from cdp.vault.keyed import FIRST
 from cdp.vault.keyring import KeyRing
+from cdp.vault.roles import FULL, ProcessRole
+from cdp.vault.roots.choice import Passphrase, standard
+from cdp.vault.roots.file import ONLY_FILE
+from cdp.vault.roots.provider import RootProviders
+from cdp.vault.shred_file import ShredFile
+from cdp.vault.shreds import EMPTY, Head
 from cdp.vault.vault import Vault
 from policies.decision import Policy
+from policies.declarations import load_masking
 from policies.enforcer import load_policy
 
 DEMO_MARK = "made-by-demo"  # a file that says: this folder may be thrown away
@@ -43,6 +58,8 @@ class Workspace:
     engine: sa.Engine
     keyring: KeyRing
     now: Clock
+    providers: RootProviders = ONLY_FILE  # that may guard the ring's root
+    role: ProcessRole = FULL  # of this process: which keys it holds
 
     @property
     def id(self) -> UUID:
@@ -60,12 +77,84 @@ class Workspace:
         return Vault(self.keyring, self.id)
 
     @cached_property
+    def forms(self) -> Forms:
+        """What is stored of values for who must not open them."""
+        return Forms(load_masking())
+
+    @property
+    def feature_key(self) -> int:
+        """The version of the features key that new features are keyed with.
+
+        The database names it, and the ring may have a newer one: see `cdp.keys.feature_rows`.
+        Who reads it and writes later does no harm: older features are brought under it.
+        """
+        with self.engine.connect() as connection:
+            return connection.scalar(sa.select(workspace_table.c.feature_key)) or FIRST
+
+    @property
+    def shred_file(self) -> ShredFile:
+        """The shred ledger in the workspace folder."""
+        return ShredFile(self.settings.shred_ledger, self.id)
+
+    def check_ledger(self, connection: sa.Connection) -> None:
+        """Refuse a database that does not know of all that was destroyed.
+
+        Whoever reads people calls it first, in the transaction that reads. A shred that is
+        just being committed is waited for.
+
+        Raises:
+            RestoredBeforeShred: the database is older than the ledger file.
+            ShredLedgerBehind, ShredLedgerAltered, OtherWorkspace: the file is not its own.
+        """
+        if self.shred_file.head() == ledger_head(connection):
+            return
+        until_commit(connection, "shred", "wait until the other has ended, then try again")
+        _judge(self.shred_file.head(), ledger_head(connection))
+
+    @cached_property
     def policy(self) -> Policy:
         """The compiled policy over this workspace's organisation."""
         return Policy(load_policy(), self.declaration.organisation)
 
 
-def create(settings: Settings, now: Clock = utc_now, *, demo: bool = False) -> Workspace:
+def ledger_head(connection: sa.Connection) -> Head:
+    """Where the database's copy of the shred ledger ends."""
+    columns = shred.c.sequence, shred.c.mac
+    last = sa.select(*columns).order_by(shred.c.sequence.desc()).limit(1)
+    row = connection.execute(last).one_or_none()
+    return Head(row.sequence, bytes(row.mac)) if row else EMPTY
+
+
+def _judge(file: Head, stored: Head) -> None:
+    if file.sequence > stored.sequence:
+        raise RestoredBeforeShred(
+            "restored_before_shred",
+            "run: cdp vault replay",
+            database_line=stored.sequence,
+            ledger_line=file.sequence,
+        )
+    if file.sequence < stored.sequence:
+        raise ShredLedgerBehind(
+            "shred_ledger_behind",
+            "put the newest copy of the ledger file back, or run: cdp vault replay",
+            database_line=stored.sequence,
+            ledger_line=file.sequence,
+        )
+    if file != stored:
+        raise ShredLedgerAltered(
+            "shred_ledger_differs",
+            "put the ledger file that was written with this database back",
+            line=file.sequence,
+        )
+
+
+def create(
+    settings: Settings,
+    now: Clock = utc_now,
+    *,
+    demo: bool = False,
+    providers: RootProviders | None = None,
+) -> Workspace:
     """Make a new workspace: folder, key ring, database, schema.
 
     What exists already and belongs together is kept, so that a broken-off ``init`` can
@@ -84,8 +173,10 @@ def create(settings: Settings, now: Clock = utc_now, *, demo: bool = False) -> W
         connection.execute(sa.text("SELECT pg_advisory_xact_lock(hashtext('kith.init'))"))
         stored = connection.execute(sa.select(workspace_table)).one_or_none()
         if stored is not None:
-            return Workspace(settings, engine, _ring_of(settings.key_ring, stored), now)
-        keyring = _new_ring(settings.key_ring)
+            return _on(settings, engine, now, stored, providers)
+        asked = Passphrase(settings.passphrase, settings.passphrase_file)
+        known = providers or standard(settings, asked)
+        keyring = _new_ring(settings, known, now)
         connection.execute(
             workspace_table.insert().values(
                 id=keyring.workspace,
@@ -95,15 +186,29 @@ def create(settings: Settings, now: Clock = utc_now, *, demo: bool = False) -> W
                 at=now(),
             )
         )
-    return Workspace(settings, engine, keyring, now)
+    return Workspace(_with(settings, asked), engine, keyring, now, known)
 
 
-def open_workspace(settings: Settings, now: Clock = utc_now) -> Workspace:
+def open_workspace(
+    settings: Settings,
+    now: Clock = utc_now,
+    *,
+    any_age: bool = False,
+    providers: RootProviders | None = None,
+    role: ProcessRole = FULL,
+) -> Workspace:
     """Open an existing workspace.
 
+    Args:
+        settings: where it is.
+        now: its clock.
+        any_age: also one that was restored from before a shred, to bring it up to date.
+        providers: that may guard the ring's root; None: those that the settings give.
+        role: of this process; it holds no key beyond, and takes its role in the database.
+
     Raises:
-        Stop: there is none, its database is gone, its schema is of another version, or
-            the key ring is missing or is not its own.
+        Stop: there is none, its database is gone, its schema is of another version, the
+            key ring is missing or is not its own, or see ``Workspace.check_ledger``.
     """
     if not settings.home.exists():
         raise Stop("no_workspace", "run: cdp init", path=settings.home)
@@ -114,28 +219,48 @@ def open_workspace(settings: Settings, now: Clock = utc_now) -> Workspace:
             "restore the database folder from a backup, or run cdp init and sync again",
             path=settings.database_folder,
         )
-    engine = open_engine(settings.database_url, settings.database_folder)
+    engine = open_engine(settings.database_url, settings.database_folder, role.database)
     if not migrate.is_current(engine):
         raise Stop("schema_not_current", "run: cdp init")
     with engine.connect() as connection:
         stored = connection.execute(sa.select(workspace_table)).one_or_none()
     if stored is None:
         raise Stop("database_empty", "run: cdp init")
-    return Workspace(settings, engine, _ring_of(settings.key_ring, stored), now)
+    workspace = _on(settings, engine, now, stored, providers, role)
+    if not any_age:
+        with engine.begin() as connection:
+            workspace.check_ledger(connection)
+    return workspace
 
 
-def _new_ring(path: Path) -> KeyRing:
+def _new_ring(settings: Settings, providers: RootProviders, now: Clock) -> KeyRing:
     """Draw a ring, or take the one that a broken-off or simultaneous ``init`` drew."""
+    path, provider = settings.key_ring, providers.named(settings.root_provider)
     try:
-        return KeyRing.create(path, uuid4())
+        return KeyRing.create(path, uuid4(), provider=provider, now=now())
     except KeyRingExists:
-        return KeyRing.open(path)
+        return KeyRing.open(path, providers=providers)
 
 
-def _ring_of(path: Path, stored: sa.Row[tuple[object, ...]]) -> KeyRing:
-    keyring = KeyRing.open(path, stored.id)
+def _on(
+    settings: Settings,
+    engine: sa.Engine,
+    now: Clock,
+    stored: sa.Row[tuple[object, ...]],
+    providers: RootProviders | None,
+    role: ProcessRole = FULL,
+) -> Workspace:
+    """The workspace of a database, its ring opened and held against it."""
+    asked = Passphrase(settings.passphrase, settings.passphrase_file)
+    known = providers or standard(settings, asked)
+    keyring = KeyRing.open(settings.key_ring, stored.id, known, role.withheld)
     keyring.confirm(stored.id, stored.key_check)
-    return keyring
+    return Workspace(_with(settings, asked), engine, keyring, now, known, role)
+
+
+def _with(settings: Settings, asked: Passphrase) -> Settings:
+    """The settings with the passphrase that was typed, for processes that this one starts."""
+    return settings if asked.typed is None else replace(settings, passphrase=asked.typed)
 
 
 def discard_demo(settings: Settings) -> None:
@@ -166,5 +291,5 @@ def discard_demo(settings: Settings) -> None:
                 )
             connection.execute(sa.text("DROP SCHEMA IF EXISTS kith_keys, kith_vault, kith CASCADE"))
     engine.dispose()
-    if settings.key_ring.exists():
-        settings.key_ring.unlink()
+    for made in (settings.key_ring, settings.shred_ledger):
+        made.unlink(missing_ok=True)

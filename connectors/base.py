@@ -1,12 +1,12 @@
 """What a source and a destination are, and nothing about any one of them."""
 
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
 from typing import Protocol, runtime_checkable
 
-from connectors.record import Record, Rejection
+from connectors.record import Raw, Record, Rejection
 
 
 class Level(StrEnum):
@@ -54,14 +54,15 @@ class Source(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
-class Message:
+class Message(Raw):
     """One event for one receiver. ``id`` stays the same however often delivery is tried."""
 
     id: str
     type: str
     subject: str
     time: datetime  # when it happened, with a time zone
-    data: Mapping[str, object]  # JSON values only, already treated by policy
+    # JSON values only, already treated by policy
+    data: Mapping[str, object] = field(repr=False)
 
     def __repr__(self) -> str:
         return f"Message(id={self.id!r}, type={self.type!r})"  # data may be personal

@@ -24,6 +24,7 @@ _TYPE_WORDS: Final = {
     "array": "a list",
     "boolean": "true or false",
     "number": "a number",
+    "integer": "a whole number",
 }
 
 
@@ -40,7 +41,7 @@ def _validator(kind: str) -> Draft202012Validator:
 
 
 def require(kind: str, name: str, entry: object) -> dict[str, Any]:
-    """Return ``entry`` when it is a valid ``kind`` (source, destination, identifier).
+    """Return ``entry`` when it is a valid ``kind`` (source, destination, index, identifier).
 
     Raises:
         DeclarationError: naming the path, the rule and the next step.

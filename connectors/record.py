@@ -10,6 +10,9 @@ Invariants, each named by a test in ``tests/unit/connectors/test_record.py``:
 4. Equality and hash say nothing about the value: two wrappers of one value are unequal.
 5. A wrapper cannot be changed or subclassed.
 6. The ``repr`` of a record, a field value, a problem or a rejection shows no raw value.
+7. What holds raw values as plain text for a moment is a ``Raw``: pickle and copy refuse it.
+
+``tests/unit/test_models_show_nothing.py`` fills every model of the product and looks for more.
 """
 
 from collections.abc import Mapping
@@ -70,6 +73,22 @@ class Sensitive:
         raise TypeError(_REFUSAL)
 
     def __deepcopy__(self, memo: object) -> NoReturn:
+        raise TypeError(_REFUSAL)
+
+
+class Raw:
+    """Base of models that hold raw values as plain text while they are worked on.
+
+    Fields with a raw value are declared with ``repr=False``; a model of such fields alone
+    leaves the ``repr`` to this base.
+    """
+
+    __slots__ = ()
+
+    def __repr__(self) -> str:
+        return f"<{type(self).__name__}>"
+
+    def __reduce_ex__(self, protocol: object) -> NoReturn:
         raise TypeError(_REFUSAL)
 
 

@@ -2,7 +2,9 @@
 
 Nothing is read from or written to disk, and the answer depends on the features and the
 epoch alone. Records are sorted and compared as numpy arrays, which is several times faster
-than a query engine; memory grows with the number of records and of candidate pairs.
+than a query engine. Memory grows with the number of records and of candidate pairs, and is
+bounded: pairs are worked at in slices, those that decide nothing are let go, and a run that
+does not fit is refused before it compares a pair (``identity.memory``).
 """
 
 from collections.abc import Callable
@@ -13,14 +15,17 @@ import numpy as np
 import pyarrow as pa
 
 from identity import sharing, training
+from identity.all_pairs import AllPairs, compare_pairs
 from identity.candidates import candidates
 from identity.clusters import Constraints, Pairs, Rules, decide
 from identity.columns import Bools, Columns, Ints
 from identity.comparisons import COMPARISONS
+from identity.components import connected
 from identity.duckdb_engine import Limits
+from identity.memory import Room
 from identity.model import Model
 from identity.pairs import places
-from identity.scorer import Compared, Scorer, compare_all
+from identity.scorer import Scorer, compare_all
 from identity.sharing import PhoneUse
 
 FLOOR_BITS = 0.0  # even odds: weaker pairs neither make components nor are kept as edges
@@ -63,18 +68,24 @@ class Gathered:
         judged: the features that are compared, by record id ascending.
         use: the numbers that several people use.
         compared: the candidate pairs.
+        room: for what is left to do.
     """
 
     judged: Columns
     use: PhoneUse
-    compared: Compared
+    compared: AllPairs
+    room: Room
 
 
 class Engine(Protocol):
     """Finds the candidate pairs of all records and compares them, here or elsewhere."""
 
-    def compared(self, judged: Columns) -> Compared:
-        """Every candidate pair, in the order of its records."""
+    def compared(self, judged: Columns, room: Room | None = None) -> AllPairs:
+        """Every candidate pair, in the order of its records.
+
+        Raises:
+            NotEnoughMemoryError: they do not fit in the room.
+        """
         ...
 
 
@@ -84,10 +95,15 @@ class Here:
 
     limits: Limits
 
-    def compared(self, judged: Columns) -> Compared:
-        """Every candidate pair, in the order of its records."""
-        threads = self.limits.threads
-        return compare_all(judged, *candidates(judged, threads), threads)
+    def compared(self, judged: Columns, room: Room | None = None) -> AllPairs:
+        """Every candidate pair, in the order of its records.
+
+        Raises:
+            NotEnoughMemoryError: they do not fit in the room.
+        """
+        room, threads = room or Room(self.limits, 0), self.limits.threads
+        left, right = candidates(judged, threads, room.keys_at_once())
+        return compare_pairs(judged, left, right, threads, room.pairs_at_once(len(left)))
 
 
 def resolve(
@@ -125,7 +141,8 @@ def conclude(
 ) -> tuple[Resolution, Model]:
     """The second half of ``resolve``: what is left once the pairs are compared."""
     if model is None:
-        model = training.train(found.judged, start, found.compared, limits, progress)
+        rest = found.room.for_learning(len(found.compared))
+        model = training.train(found.judged, start, found.compared, rest, progress)
     return judge(found, model, limits, progress, constraints), model
 
 
@@ -139,13 +156,20 @@ def gather(
     """Find the candidates and compare them, here or on another ``engine``.
 
     The first half of ``resolve``; ``conclude`` is the second.
+
+    Raises:
+        NotEnoughMemoryError: records and candidates do not fit in ``limits``.
     """
     columns = Columns.of(features).ascending()
+    room = Room.beside(features, columns, limits)
+    room.keys_at_once()
     progress("shared numbers")
     use = sharing.count_use(columns)
     judged = sharing.judged(columns, use, most_people)
+    del columns
     progress("comparing pairs")
-    return Gathered(judged, use, (engine or Here(limits)).compared(judged))
+    room = Room.beside(features, judged, limits)
+    return Gathered(judged, use, (engine or Here(limits)).compared(judged, room), room)
 
 
 def judge(
@@ -157,7 +181,10 @@ def judge(
 ) -> Resolution:
     """Weigh the compared pairs under an epoch and decide who is one person."""
     judged, scorer = gathered.judged, Scorer(model)
-    pairs = scorer.weigh(gathered.compared)
+    constraints = constraints or Constraints.none()
+    found, chosen = gathered.compared, _deciding(gathered, scorer, constraints)
+    kept = int(chosen.sum())
+    gathered.room.require(len(found), kept)
 
     def score(low: Ints, high: Ints) -> Pairs:
         left, right = places(judged.ids, low), places(judged.ids, high)
@@ -165,18 +192,37 @@ def judge(
 
     progress("judging components")
     decided = decide(
-        judged.ids, pairs, constraints or Constraints.none(), rules_of(model), score, FLOOR_BITS
+        judged.ids,
+        found.weighed(scorer, chosen),
+        constraints,
+        rules_of(model),
+        score,
+        FLOOR_BITS,
     )
     strong = np.flatnonzero(decided.pairs.weight >= FLOOR_BITS)
     return Resolution(
         records=judged.ids,
         anchors=decided.anchors,
         edges=decided.pairs.take(strong),
-        direct=strong < len(pairs),
-        compared=len(decided.pairs),
+        direct=strong < kept,
+        compared=len(found) + len(decided.pairs) - kept,
         judged=judged,
         use=gathered.use,
     )
+
+
+def _deciding(gathered: Gathered, scorer: Scorer, constraints: Constraints) -> Bools:
+    """Which candidates have a say: the strong ones, and the weak ones inside a component."""
+    found, ids = gathered.compared, gathered.judged.ids
+    strong = found.weights(scorer) >= FLOOR_BITS
+    must = constraints.within(ids)
+    home = connected(
+        len(ids),
+        np.concatenate((found.left[strong], must.must_low)),
+        np.concatenate((found.right[strong], must.must_high)),
+    )
+    inside: Bools = home[found.left] == home[found.right]
+    return inside
 
 
 def rules_of(model: Model) -> Rules:

@@ -59,10 +59,11 @@ RULES: tuple[Rule, ...] = (
     Rule("phone", each="phones_own"),
     Rule("phone of several people", each="phones_shared"),
     Rule("unionid", ("unionid",)),
-    Rule("e-mail", ("email",)),
+    Rule("e-mail", ("email_own",)),
     Rule("ID number", ("national_id",)),
     Rule("tax number", ("tax_number",)),
     Rule("account", each="accounts"),
+    Rule("counted account", each="counted_own"),
     Rule("phone slip and surname", ("surname",), each="phones_near"),
     Rule("ID number slip and year", ("birth_year",), each="national_id_near"),
     Rule("tax number slip and year", ("birth_year",), each="tax_number_near"),
@@ -94,11 +95,18 @@ RULES: tuple[Rule, ...] = (
 def keys_of(columns: Columns) -> Keys:
     """Every blocking key of every record, each once under each rule."""
     rules, rows, keys = [], [], []
+    # Most features are told by nobody among a few records: such a rule gives no key.
+    absent = {name for name, told in columns.singles.items() if not told.any()}
+    absent |= {name for name, told in columns.lists.items() if not len(told.keys)}
     for number, rule in enumerate(RULES):
+        if rule.each in absent or not absent.isdisjoint(rule.together):
+            continue
         row, key = keys_under(rule, columns)
         rules.append(np.full(len(row), number, np.int8))
         rows.append(row)
         keys.append(key)
+    if not rules:
+        return Keys(np.zeros(0, np.int8), np.zeros(0, np.int64), np.zeros(0, np.int64))
     return Keys(np.concatenate(rules), np.concatenate(keys), np.concatenate(rows))
 
 

@@ -6,8 +6,8 @@ configuration and nobody's data: ``cdp.ingest`` reads values by it, identity wei
 Invariants, each named by a test in ``tests/unit/identity/test_catalogue.py``:
     1. A catalogue that breaks a rule is refused as a whole; the error names path, rule and
        next step, and never a value.
-    2. What several people can hold feeds no evidence, but for phones, whose people are
-       counted.
+    2. People are counted, and unique values held against each other, only where that is
+       read: a word that nothing reads is refused.
     3. A type that a workspace adds can neither replace one that ships nor be trusted more
        than one.
     4. Blocked patterns and forms are closed sets: no expression is ever evaluated.
@@ -28,6 +28,8 @@ from identity.errors import CatalogueError
 FILE: Final = "identifiers.yaml"
 SECTION: Final = "identifiers"  # of a workspace's cdp.yaml
 NONE: Final = "none"
+_NO_FEATURE: Final = frozenset({"accounts", NONE})  # feeds of types that have none of their own
+_COUNTED: Final = ("accounts", "email", "phones")  # feeds of types whose people are counted
 _TAIL: Final = 8  # characters at the end, or at the start, that a filler fills
 
 
@@ -48,32 +50,6 @@ class Blocked:
         if text.casefold() in self.values:
             return True
         return any(PATTERNS[name](text) for name in self.patterns)
-
-
-@dataclass(frozen=True, slots=True)
-class MostPeople:
-    """How many people one value may stand for: within a window of days, or ever."""
-
-    count: int = 1
-    window_days: int | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class Validity:
-    """How long a value stays its holder's.
-
-    Attributes:
-        verified_at: whether a check against the holder counts, and starts the time anew.
-        half_life_days: after so many days half of the values are somebody else's; None:
-            they stay.
-    """
-
-    verified_at: bool = False
-    half_life_days: int | None = None
-
-    def share_left(self, days: float) -> float:
-        """The share of values still with their holder ``days`` after they were verified."""
-        return 1.0 if self.half_life_days is None else 0.5 ** (max(days, 0) / self.half_life_days)
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,8 +79,8 @@ class IdentifierType:
         wrong_share: of the pairs of records that share a value, the share that is two
             people; None: measured in the data.
         because: why.
-        unique: a person has at most one at a time within the scope.
-        exclusive: two different valid values prove two people.
+        unique: a person has one within the scope: two different values prove two people.
+        most_people: a value that more people hold is no evidence; None: not counted.
         feeds: a feature of ``identity.features``, or ``none``.
         shipped: False for a workspace's own.
     """
@@ -117,10 +93,8 @@ class IdentifierType:
     because: str
     feeds: str
     unique: bool = False
-    exclusive: bool = False
-    most_people: MostPeople = MostPeople()
+    most_people: int | None = None
     blocked: Blocked = Blocked()
-    validity: Validity = Validity()
     form: Form = Form()
     shipped: bool = True
 
@@ -133,7 +107,8 @@ class IdentifierType:
         """All that decides how a value is read and keyed, in a stable order; plain data."""
         form, blocked = self.form, self.blocked
         return (
-            *(self.name, self.feeds, form.characters, form.shortest, form.longest),
+            *(self.name, self.feeds, self.unique, self.most_people),
+            *(form.characters, form.shortest, form.longest),
             *(sorted(blocked.values), sorted(blocked.patterns)),
         )
 
@@ -163,6 +138,13 @@ class Catalogue:
     def feeding(self, feature: str) -> tuple[str, ...]:
         """The names of the types that feed a feature, in the order of the catalogue."""
         return self._feeding.get(feature, ())
+
+    @property
+    def held_apart(self) -> tuple[str, ...]:
+        """The unique types without a feature of their own, in the order of the catalogue."""
+        return tuple(
+            one.name for one in self.types.values() if one.unique and one.feeds in _NO_FEATURE
+        )
 
     @property
     def added(self) -> frozenset[str]:
@@ -229,10 +211,8 @@ def _type(name: str, raw: Mapping[str, Any], fillers: Blocked, *, shipped: bool)
         because=raw["strength"]["because"],
         feeds=raw["feeds"],
         unique=raw.get("unique", False),
-        exclusive=raw.get("exclusive", False),
-        most_people=MostPeople(**raw.get("most_people", {})),
+        most_people=raw.get("most_people"),
         blocked=_blocked(raw.get("blocked", {}), fillers),
-        validity=Validity(**raw.get("validity", {})),
         form=Form(**raw.get("form", {})),
         shipped=shipped,
     )
@@ -252,10 +232,6 @@ def _blocked(raw: Mapping[str, Any], fillers: Blocked) -> Blocked:
 
 def _require_sense(one: IdentifierType, whole: Catalogue, top: str) -> None:
     where = f"{top}.{one.name}"
-    if one.exclusive and not one.unique:
-        raise CatalogueError(
-            f"{where}.exclusive", "not_unique", "Only a unique identifier proves two people."
-        )
     if one.form.shortest > one.form.longest:
         raise CatalogueError(f"{where}.form", "no_length", "Make shortest no greater than longest.")
     if one.field != one.name and (one.field not in whole or one.feeds != NONE):
@@ -266,26 +242,24 @@ def _require_sense(one: IdentifierType, whole: Catalogue, top: str) -> None:
 
 
 def _require_evidence(one: IdentifierType, whole: Catalogue, where: str) -> None:
-    own_feature = one.feeds not in {"accounts", NONE}
+    own_feature = one.feeds not in _NO_FEATURE
     if own_feature and len(whole.feeding(one.feeds)) > 1:
         raise CatalogueError(f"{where}.feeds", "fed_twice", "Feed accounts, or none.")
-    if one.exclusive and not own_feature:
-        raise CatalogueError(
-            f"{where}.exclusive",
-            "not_compared",
-            "Remove it: accounts are never held against anyone.",
-        )
+    if one.unique and one.feeds == "phones":
+        raise CatalogueError(f"{where}.unique", "not_compared", "Remove it: people have two.")
     if (one.wrong_share is None) != (one.feeds == "phones"):
         raise CatalogueError(
             f"{where}.strength.wrong_share",
             "wrong_share",
             "Write a number from 0 to 1; what feeds phones, and nothing else, is measured.",
         )
-    if one.feeds not in {"phones", NONE} and one.most_people != MostPeople():
+    if one.feeds in {"phones", "email"} and one.most_people is None:
+        raise CatalogueError(f"{where}.most_people", "key_missing", "Say how many people.")
+    if one.feeds not in _COUNTED and one.most_people is not None:
         raise CatalogueError(
             f"{where}.most_people",
-            "shared_evidence",
-            "Feed none: the people behind a value are counted for phones only.",
+            "not_counted",
+            f"Remove it: people are counted for what feeds one of: {', '.join(_COUNTED)}.",
         )
 
 

@@ -32,6 +32,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from identity import few_people
 from identity.agglomerate import dense
 from identity.components import LARGEST, Parts, all_pairs, connected, missing_pairs, parts
 from identity.constraints import Constraints, contradictions
@@ -114,6 +115,34 @@ def decide(
         ContradictoryConstraintsError: two records must and cannot be one person.
         UnscoredPairsError: ``score`` did not score every pair.
     """
+    undecided = not (len(constraints.must_low) or len(constraints.cannot_low))
+    if undecided and len(records) <= few_people.MOST:
+        few = _few(records, pairs, rules, score, floor)
+        if few.people is not None:
+            return Decided(records[few.people], few.pairs, records[:0])
+        pairs = few.pairs
+    return _many(records, pairs, constraints, rules, score, floor)
+
+
+def _few(
+    records: Ints, pairs: Pairs, rules: Rules, score: Score, floor: float
+) -> few_people.Few:
+    def scored(wanted: list[tuple[int, int]]) -> Pairs:
+        low, high = np.array(wanted, np.int64).T
+        return _scored(records, (low, high), score)
+
+    return few_people.decided(records.tolist(), pairs, rules, scored, floor)
+
+
+def _many(
+    records: Ints,
+    pairs: Pairs,
+    constraints: Constraints,
+    rules: Rules,
+    score: Score,
+    floor: float,
+) -> Decided:
+    """``decide`` for any number of records."""
     known = constraints.within(records)
     must = known.must_low, known.must_high
     unit = connected(len(records), *must)
@@ -124,9 +153,7 @@ def decide(
     inside = _Inside.of(found, low, high)
     absent = missing_pairs(found, inside.low, inside.high)
     if len(absent[0]):
-        extra = score(records[absent[0]], records[absent[1]])
-        if len(extra) != len(absent[0]):
-            raise UnscoredPairsError(len(absent[0]), len(extra))
+        extra = _scored(records, absent, score)
         pairs = pairs.and_also(extra)
         low = np.concatenate((low, places(records, extra.low)))
         high = np.concatenate((high, places(records, extra.high)))
@@ -134,6 +161,14 @@ def decide(
     cannot = _Inside.of(found, known.cannot_low, known.cannot_high)
     people = _people(found, inside, pairs, unit, cannot, rules)
     return Decided(records[people], pairs, records[found.crowds])
+
+
+def _scored(records: Ints, absent: tuple[Ints, Ints], score: Score) -> Pairs:
+    """Score the pairs of records at these places."""
+    extra = score(records[absent[0]], records[absent[1]])
+    if len(extra) != len(absent[0]):
+        raise UnscoredPairsError(len(absent[0]), len(extra))
+    return extra
 
 
 def _refuse_contradictions(records: Ints, unit: Ints, known: Constraints) -> None:

@@ -29,7 +29,8 @@ class Lists:
 
     def counts(self) -> Ints:
         """How many keys each record has. Shape (records,)."""
-        return np.diff(self.starts)
+        counts: Ints = self.starts[1:] - self.starts[:-1]
+        return counts
 
     def rows(self) -> Ints:
         """The record that each key belongs to. Shape (keys,)."""
@@ -37,6 +38,8 @@ class Lists:
 
     def take(self, rows: Ints) -> "Lists":
         """The lists of the records at ``rows``, in that order."""
+        if not len(self.keys):
+            return Lists(np.zeros(len(rows) + 1, np.int64), self.keys)
         counts = self.counts()[rows]
         starts = np.concatenate(([0], np.cumsum(counts)))
         places = np.arange(starts[-1]) + np.repeat(self.starts[rows] - starts[:-1], counts)
@@ -52,6 +55,8 @@ class Lists:
 
     def kept(self, chosen: Bools) -> "Lists":
         """The same records with only the ``chosen`` keys. Shape of ``chosen``: (keys,)."""
+        if not len(self.keys):
+            return self
         before = np.concatenate(([0], np.cumsum(chosen)))
         return Lists(before[self.starts], self.keys[chosen])
 
@@ -80,6 +85,15 @@ class Columns:
             {name: keys[rows] for name, keys in self.singles.items()},
             {name: keys.take(rows) for name, keys in self.lists.items()},
         )
+
+    def between(self, start: int, end: int) -> "Columns":
+        """The records from place ``start`` to before ``end``, without copying a key."""
+        lists = {}
+        for name, held in self.lists.items():
+            starts = held.starts[start : end + 1]
+            lists[name] = Lists(starts - starts[0], held.keys[starts[0] : starts[-1]])
+        singles = {name: keys[start:end] for name, keys in self.singles.items()}
+        return Columns(self.ids[start:end], singles, lists)
 
     def ascending(self) -> "Columns":
         """The same records in the order of their ids."""

@@ -16,6 +16,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
+from identity import identifiers
 from identity.conditions import (
     Condition,
     Dialect,
@@ -27,6 +28,7 @@ from identity.conditions import (
     every,
     lacking,
     negated,
+    outnumbered,
     shared,
     unequal,
     unless_told,
@@ -58,14 +60,17 @@ class Comparison:
         several: whether a person can rightly hold several values (phones, mail
             addresses). Then a second value is no contradiction, and a cluster keeps the
             best agreement instead of the mean.
-        exclusive: whether two values that differ prove two people, whatever else agrees.
     """
 
     name: str
     missing: Condition
     levels: tuple[Level, ...]
     several: bool = False
-    exclusive: bool = False
+
+    @property
+    def exclusive(self) -> bool:
+        """Whether two values that differ prove two people: so says the catalogue."""
+        return self.name in identifiers.exclusive()
 
     @property
     def features(self) -> tuple[str, ...]:
@@ -100,6 +105,12 @@ def _value(name: str, feature: str, *, near: bool = False, frequency: bool = Fal
     return Comparison(name, lacking(feature), (*levels, _DIFFERS))
 
 
+# A character lost or added is a slip. Two given names in Chinese characters of one length that
+# neither are equal nor sound the same are not: whoever types pinyin and picks the wrong
+# character has one that sounds the same, but brothers and sisters share a character of their
+# generation (建国, 建军), and with it often the family's phone. In letters there is no such rule.
+_NAME_SLIP = every(shared("name_near"), negated(equal("given_length")))
+
 NAME = Comparison(
     "name",
     # A surname on one side and the end of a given name on the other: nothing to compare.
@@ -107,7 +118,7 @@ NAME = Comparison(
     (
         Level("equal", equal("name"), "name"),
         Level("sounds the same", equal("sound"), "sound"),
-        Level("one slip apart", shared("name_near")),
+        Level("one slip apart", _NAME_SLIP),
         Level(
             "same surname, two words in common",
             every(equal("surname"), shared("word_pairs")),
@@ -116,7 +127,11 @@ NAME = Comparison(
         Level(
             "both parts one slip apart or other way round",
             either(
-                every(shared("given_near"), shared("surname_near")),
+                every(
+                    shared("given_near"),
+                    shared("surname_near"),
+                    negated(equal("given_length")),
+                ),
                 crossed("given", "surname"),
             ),
         ),
@@ -145,7 +160,7 @@ NAME = Comparison(
 # Two names that nothing reconciles. On a number of several people they say "family", and
 # everything else a family shares (the address) would otherwise say "match".
 _NAMES_CONTRADICT = either(
-    every(unequal("name"), unequal("sound"), negated(shared("name_near"))),
+    every(unequal("name"), unequal("sound"), negated(_NAME_SLIP)),
     every(lacking("name"), either(unequal("surname"), unequal("given_end"))),
 )
 
@@ -210,9 +225,9 @@ BIRTH = Comparison(
 
 EMAIL = Comparison(
     "e-mail",
-    lacking("email"),
+    lacking("email_own"),
     (
-        Level("equal", equal("email")),
+        Level("equal", equal("email_own")),
         Level("same name at another provider", equal("email_local")),
         _DIFFERS,
     ),
@@ -223,15 +238,20 @@ UNIONID = Comparison(
     "unionid", lacking("unionid"), (Level("equal", equal("unionid")), _DIFFERS), several=True
 )
 
-# A second card or account is no contradiction, so that only agreement says something.
+_SAME_ACCOUNT = either(shared("accounts"), shared("counted_own"))
+# Of a type and scope that both records tell, and of which a person has one, two values.
+_TWO_OF_ONE = outnumbered("unique_ids", "unique_kinds")
+
+# A second card or account is no contradiction, so that only agreement says something: but
+# for those that the catalogue calls unique, and then nothing else counts.
 ACCOUNTS = Comparison(
     "account",
-    negated(shared("accounts")),
-    (Level("same card or account", shared("accounts")), _DIFFERS),
+    negated(either(_SAME_ACCOUNT, _TWO_OF_ONE)),
+    (Level("same card or account", every(_SAME_ACCOUNT, negated(_TWO_OF_ONE))), _DIFFERS),
     several=True,
 )
 
-# An ID number has a check digit: two that differ in more than a slip are two people's.
+# Two ID numbers one slip apart may be one that was typed wrongly.
 NATIONAL_ID = Comparison(
     "ID number",
     lacking("national_id"),
@@ -240,7 +260,6 @@ NATIONAL_ID = Comparison(
         Level("one slip apart", shared("national_id_near")),
         _DIFFERS,
     ),
-    exclusive=True,
 )
 
 GENDER = Comparison(
@@ -256,7 +275,12 @@ _LOCALITY_NEAR = either(shared("district_near"), shared("postcode_near"))
 # One comparison: whoever moves house changes street, number and district together.
 ADDRESS = Comparison(
     "address",
-    every(lacking("street"), lacking("district"), lacking("postcode")),
+    # Who share a number share a home: on a number of several people, that the address is the
+    # same says nothing about which of them it is.
+    either(
+        every(lacking("street"), lacking("district"), lacking("postcode")),
+        shared("phones_shared"),
+    ),
     (
         Level(
             "same house",

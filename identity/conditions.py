@@ -20,25 +20,24 @@ from functools import cache
 
 import numpy as np
 
-from identity.columns import Bools, Columns, Ints, Lists
+from identity.columns import Bools, Columns, Ints
 from identity.features import MULTIPLE
+from identity.meeting import FEW, in_common, meet_few, meet_many
 
 # Lists that are made from the stored ones, see ``identity.sharing``.
-LISTS = frozenset(MULTIPLE) - {"phones"} | {
+LISTS = frozenset(MULTIPLE) - {"phones", "counted"} | {
     "phones_own",
     "phones_shared",
     "phones_apart",
+    "counted_own",
 }
 
 
-FEW = 100  # pairs; measured: below, Python's sets are faster than numpy's many small calls
-
-
 class Dialect(Enum):
-    """Where the SQL is going to run: (lists have a common key, length of a list)."""
+    """Where the SQL is going to run: (lists have a common key, length, common keys)."""
 
-    DUCKDB = ("list_has_any", "len")
-    SPARK = ("arrays_overlap", "size")
+    DUCKDB = ("list_has_any", "len", "list_intersect")
+    SPARK = ("arrays_overlap", "size", "array_intersect")
 
 
 class Sides:
@@ -94,48 +93,13 @@ class Sides:
         if len(rows):
             unasked[rows] = False
             lists = self._columns.lists[feature]
-            meet = _meet_few if len(rows) < FEW else _meet
-            answer[rows[meet(lists, self._left[rows], self._right[rows])]] = True
+            met = meet_few if len(rows) < FEW else meet_many
+            answer[rows[met(lists, self._left[rows], self._right[rows])]] = True
         return answer
 
-
-def _meet(lists: Lists, left: Ints, right: Ints) -> Ints:
-    """Which pairs of lists have a key in common: walk along both at once, all pairs together."""
-    keys, starts = lists.keys, lists.starts
-    one, other = starts[left], starts[right]
-    one_end, other_end = starts[left + 1], starts[right + 1]
-    pair, found = np.arange(len(left)), []
-    while len(pair):
-        left_key, right_key = keys[one], keys[other]
-        one = one + (left_key < right_key)
-        other = other + (left_key > right_key)
-        equal = left_key == right_key
-        found.append(pair[equal])
-        going = np.flatnonzero(~equal & (one < one_end) & (other < other_end))
-        if len(going) < len(pair):
-            pair, one, other = pair[going], one[going], other[going]
-            one_end, other_end = one_end[going], other_end[going]
-    return np.concatenate(found)
-
-
-def _meet_few(lists: Lists, left: Ints, right: Ints) -> Ints:
-    """The same for so few pairs that calling numpy costs more than the work itself."""
-    keys, starts = lists.keys, lists.starts
-    sides = zip(
-        starts[left].tolist(),
-        starts[left + 1].tolist(),
-        starts[right].tolist(),
-        starts[right + 1].tolist(),
-        strict=True,
-    )
-    return np.array(
-        [
-            pair
-            for pair, (one, one_end, other, other_end) in enumerate(sides)
-            if not set(keys[one:one_end].tolist()).isdisjoint(keys[other:other_end].tolist())
-        ],
-        np.int64,
-    )
+    def common(self, feature: str, rows: Ints) -> Ints:
+        """How many keys the two sides' lists have in common, of the pairs at ``rows``."""
+        return in_common(self._columns.lists[feature], self._left[rows], self._right[rows])
 
 
 class Condition(ABC):
@@ -251,6 +215,32 @@ class Shared(Condition):
 
 
 @dataclass(frozen=True, slots=True, eq=False)
+class Outnumbered(Condition):
+    """The two lists ``fewer`` have fewer keys in common than the two lists ``more``."""
+
+    fewer: str
+    more: str
+
+    def sql(self, dialect: Dialect) -> str:
+        """Null where a list is null, which no feature table has."""
+        _, size, common = dialect.value
+        fewer, more = (f"{size}({common}({f}_l, {f}_r))" for f in (self.fewer, self.more))
+        return f"{fewer} < {more}"
+
+    def holds(self, sides: Sides, where: Bools) -> Bools:
+        """Counted where the lists of ``more`` meet at all: most do not."""
+        answer: Bools = np.zeros(len(sides), np.bool_)
+        rows = np.flatnonzero(where & sides.share(self.more, where))
+        answer[rows] = sides.common(self.fewer, rows) < sides.common(self.more, rows)
+        return answer
+
+    def features(self) -> Iterator[str]:
+        """The two features."""
+        yield self.fewer
+        yield self.more
+
+
+@dataclass(frozen=True, slots=True, eq=False)
 class Not(Condition):
     """The condition does not hold."""
 
@@ -337,6 +327,12 @@ def crossed(one: str, other: str) -> Condition:
 def shared(feature: str) -> Condition:
     """The two lists have a key in common."""
     return Shared(feature)
+
+
+@cache
+def outnumbered(fewer: str, more: str) -> Condition:
+    """The lists ``fewer`` have fewer keys in common than the lists ``more``."""
+    return Outnumbered(fewer, more)
 
 
 @cache

@@ -58,6 +58,18 @@ class UnscoredPairsError(IdentityError):
         self.scored = scored
 
 
+class NotEnoughMemoryError(IdentityError):
+    """A full run does not fit in the memory it may take. Nothing was changed."""
+
+    def __init__(self, limit_mb: int, needed_mb: int) -> None:
+        super().__init__(
+            f"A full run needs {needed_mb} MB or more and may take {limit_mb} MB. Nothing was "
+            "changed; raise CDP_MEMORY_MB, or compare on a cluster with --engine spark."
+        )
+        self.limit_mb = limit_mb
+        self.needed_mb = needed_mb
+
+
 class SparkMissingError(IdentityError):
     """Spark was asked for, and its Python package is not installed."""
 

@@ -13,7 +13,7 @@ Invariants:
 """
 
 import struct
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -22,8 +22,9 @@ import pyarrow as pa
 
 from identity.columns import Columns, Ints, Lists
 from identity.errors import FeatureVersionError
+from identity.sharing import LIMIT
 
-VERSION = 2
+VERSION = 3
 MAX_KEYS = 255  # of one list feature in one record; more are noise, not evidence
 
 
@@ -50,6 +51,7 @@ FEATURES: tuple[Feature, ...] = (
     _one("surname", "the surname, also of a masked name such as 张**"),
     _one("given", "the given name"),
     _one("given_end", "the last character of a masked given name such as 张*三"),
+    _one("given_length", "how many characters a given name in Chinese characters has"),
     _one("birth", "the whole birth date"),
     _one("birth_swapped", "the birth date with day and month exchanged"),
     _one("birth_year", "the year of birth"),
@@ -92,7 +94,10 @@ FEATURES: tuple[Feature, ...] = (
     _several("street_near", "the street and its one-deletion neighbours"),
     _several("district_near", "the district and its one-deletion neighbours"),
     _several("postcode_near", "the postal code and its one-deletion neighbours"),
-    _several("accounts", "loyalty cards, openids, buyer ids and the like, each in its scope"),
+    _several("accounts", "openids, buyer ids and the like, each in its scope"),
+    _several("counted", "accounts whose people are counted, such as loyalty cards; see sharing.py"),
+    _several("unique_ids", "identifiers of which a person has one, each in its scope"),
+    _several("unique_kinds", "of which types and scopes they are"),
 )
 SINGLE = tuple(feature.name for feature in FEATURES if not feature.several)
 MULTIPLE = tuple(feature.name for feature in FEATURES if feature.several)
@@ -174,14 +179,60 @@ def unpack_columns(record_ids: Sequence[int], blobs: Sequence[bytes]) -> Columns
     # A row without the feature reads some other key, which the product drops.
     single = keys[np.minimum(after - there, len(keys) - 1)] * there
     ends = after[:, -1:] + np.cumsum(counts, axis=1)
+    nothing = Lists(np.zeros(len(ids) + 1, np.int64), keys[:0])
+    told: list[int] = counts.sum(axis=0).tolist()
     return Columns(
         ids,
         {name: single[:, column] for column, name in enumerate(SINGLE)},
         {
             name: _gather(keys, ends[:, column] - counts[:, column], counts[:, column])
+            if told[column]
+            else nothing
             for column, name in enumerate(MULTIPLE)
         },
     )
+
+
+def rekeyed(
+    record_ids: Sequence[int], blobs: Sequence[bytes], change: Callable[[Ints], Ints]
+) -> list[bytes]:
+    """Put another key in the place of every key of packed features.
+
+    Who has a key in common with whom stays as it was, and so does which keys are kept of a
+    list: those are chosen once, when the record is packed.
+
+    Args:
+        record_ids: one id per record, to be named in errors.
+        blobs: the packed features, in the same order.
+        change: a one-to-one function of keys. The last bits of a counted key say a limit,
+            see ``identity.sharing``; they stay.
+
+    Raises:
+        FeatureVersionError: a blob was packed by another version, or is damaged.
+    """
+    if not blobs:
+        return []
+    unpack_columns(record_ids, blobs)  # refuses what it cannot read
+    joined = np.frombuffer(b"".join(blobs), "<i8")
+    lengths = np.fromiter(map(len, blobs), np.int64, len(blobs)) // 8
+    starts = np.cumsum(lengths) - lengths
+    raw = joined.view(np.uint8)
+    heads = raw[8 * starts[:, None] + np.arange(_LENGTHS + len(MULTIPLE))]
+    flags = np.unpackbits(heads[:, 1:_LENGTHS], axis=1, count=len(SINGLE), bitorder="little")
+    # How many words each part of each record takes: the head's words one by one, each single
+    # feature, each list.
+    sizes = np.hstack([np.ones((len(blobs), _HEAD // 8), np.int64), flags, heads[:, _LENGTHS:]])
+    part = np.repeat(np.tile(np.arange(sizes.shape[1]), len(blobs)), sizes.ravel())
+    segment = np.repeat(np.arange(sizes.size), sizes.ravel())
+    words = joined.astype(np.int64)
+    keys = part >= _HEAD // 8
+    words[keys] = change(words[keys])
+    counted = part == _HEAD // 8 + len(SINGLE) + MULTIPLE.index("counted")
+    words[counted] = (words[counted] & ~LIMIT) | (joined[counted] & LIMIT)
+    words = words[np.lexsort((words, segment))]  # keys of a list stand ascending
+    told = words.astype("<i8").tobytes()
+    places = zip((8 * starts).tolist(), (8 * (starts + lengths)).tolist(), strict=True)
+    return [told[start:end] for start, end in places]
 
 
 def _refuse(record_ids: Sequence[int], wrong: npt.NDArray[np.bool_]) -> None:

@@ -37,13 +37,25 @@ def wrong_shares() -> Mapping[str, float]:
 
 @cache
 def exclusive() -> frozenset[str]:
-    """The comparisons where two different valid values prove two people."""
-    return frozenset(COMPARED[one.feeds] for one in shipped().types.values() if one.exclusive)
+    """The comparisons where two different valid values prove two people.
+
+    Accounts differ only where the catalogue, or a workspace's own type, says so of them.
+    """
+    unique = {one.feeds for one in shipped().types.values() if one.unique}
+    return frozenset({COMPARED[feature] for feature in unique & set(COMPARED)} | {"account"})
 
 
-def most_people() -> int:
-    """A phone with more people than this names nobody."""
-    return shipped()["phone"].most_people.count
+@cache
+def most_people(name: str) -> int:
+    """A value of this type with more people than this names nobody.
+
+    Raises:
+        ValueError: the people of this type are not counted.
+    """
+    limit = shipped()[name].most_people
+    if limit is None:
+        raise ValueError(f"the people behind a value of {name} are not counted")
+    return limit
 
 
 class _WrongShare(Mapping[str, float]):

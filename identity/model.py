@@ -9,8 +9,8 @@ Invariants:
 
 import json
 import math
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
 from typing import Any
 
 from identity import features
@@ -34,6 +34,7 @@ class Model:
         suggest_bits: pairs between this and ``join_bits`` are for a person to judge.
         most_people: a phone with more people than this names nobody.
         learnt_from: how many records the epoch was learnt from.
+        feature_key: version of the features key that the keys of ``frequencies`` are of.
     """
 
     prior: float
@@ -43,6 +44,7 @@ class Model:
     suggest_bits: float
     most_people: int
     learnt_from: int = 0  # records
+    feature_key: int = 1
 
     @property
     def prior_bits(self) -> float:
@@ -60,6 +62,8 @@ class Model:
         return {
             "version": VERSION,
             "feature_version": features.VERSION,
+            # Left out for the first, as in files of before there was another.
+            **({"feature_key": self.feature_key} if self.feature_key > 1 else {}),
             "learnt_from": self.learnt_from,
             "prior": self.prior,
             "join_bits": self.join_bits,
@@ -83,6 +87,16 @@ class Model:
     def to_text(self) -> str:
         """The epoch file."""
         return json.dumps(self.to_json(), ensure_ascii=False, indent=1)
+
+    def rekeyed(self, version: int, change: Callable[[list[int]], list[int]]) -> "Model":
+        """The same epoch for features under another key; see ``identity.features.rekeyed``."""
+        told = {
+            feature: dict(zip([0, *change(keys)], [shares[0], *map(shares.__getitem__, keys)],
+                              strict=True))
+            for feature, shares in self.frequencies.items()
+            for keys in [[key for key in shares if key]]
+        }  # fmt: skip
+        return replace(self, frequencies=told, feature_key=version)
 
     @classmethod
     def from_json(cls, stored: Mapping[str, Any]) -> "Model":
@@ -111,6 +125,7 @@ class Model:
                 suggest_bits=_at_most(_number(stored["suggest_bits"]), stored["join_bits"]),
                 most_people=int(_number(stored["most_people"], 0)),
                 learnt_from=int(_number(stored["learnt_from"], -1)),
+                feature_key=int(_number(stored.get("feature_key", 1), 0)),
             )
         except (KeyError, TypeError, ValueError, AttributeError, OverflowError) as error:
             raise ModelVersionError(
@@ -122,7 +137,7 @@ class Model:
 # Thresholds of a new epoch, before anything is learnt. Measured on the made-up retailer
 # of `cdp demo`; docs/howto/choose-thresholds.md shows how to choose your own.
 UNTRAINED = Model(
-    prior=1e-4, weights={}, frequencies={}, join_bits=3.0, suggest_bits=-3.0, most_people=4
+    prior=1e-4, weights={}, frequencies={}, join_bits=2.0, suggest_bits=-3.0, most_people=4
 )
 
 

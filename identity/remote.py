@@ -33,12 +33,14 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from identity.all_pairs import AllPairs
 from identity.columns import Columns, Ints, Lists
-from identity.comparisons import COMPARISONS, MISSING, SHARPENED, frequency_keys
-from identity.conditions import Sides
+from identity.comparisons import COMPARISONS, MISSING
 from identity.duckdb_engine import Limits
 from identity.errors import SparkAnswerError, SparkFailedError, SparkLostError, SparkMissingError
-from identity.scorer import AT_ONCE, Compared, Levels, compare_all
+from identity.memory import Room
+from identity.pairs import Levels
+from identity.scorer import compare_all
 from identity.spark_engine import PATIENCE, WORDS, Ending
 from identity.spark_sql import LEVELS, READ_LISTS, READ_SINGLES
 
@@ -102,13 +104,15 @@ class OnSpark:
     rekey: Rekey
     limits: Limits
 
-    def compared(self, judged: Columns) -> Compared:
+    def compared(self, judged: Columns, room: Room | None = None) -> AllPairs:
         """Compare all candidate pairs.
 
         Args:
             judged: features as ``identity.sharing.judged`` gives them, ``ids`` ascending.
+            room: for the pairs that come back.
 
         Raises:
+            NotEnoughMemoryError: they do not fit in the room.
             SparkMissingError: pyspark is not installed.
             SparkLostError: the cluster does not answer, or no longer.
             SparkFailedError: Spark did not start, or could not compare.
@@ -121,10 +125,10 @@ class OnSpark:
             place = export(judged, self.rekey, folder / "features")
             _run(self.cluster, folder, len(judged), self.limits.memory_mb)
             left, right, levels = answer(folder / "compared", place)
-        keys = _frequency_keys(judged, left, right, levels)
-        compared = Compared(judged.ids[left], judged.ids[right], levels, keys)
-        _check(judged, (left, right), compared, self.limits.threads)
-        return compared
+        _check(judged, (left, right), levels, self.limits.threads)
+        # The values whose frequency counts follow from the levels, and never left.
+        at_once = (room or Room(self.limits, 0)).pairs_at_once(len(left))
+        return AllPairs(judged, left.astype(np.int32), right.astype(np.int32), levels, at_once)
 
 
 # ── out ─────────────────────────────────────────────────────────────────────
@@ -268,20 +272,9 @@ def answer(folder: Path, place: Ints) -> tuple[Ints, Ints, Levels]:
     return left, right, levels[order]
 
 
-def _frequency_keys(judged: Columns, left: Ints, right: Ints, levels: Levels) -> Ints:
-    """The values whose frequency counts: they follow from the levels, and never left."""
-    keys = np.empty((len(left), len(SHARPENED)), np.int64)
-    for at in range(0, len(left), AT_ONCE):
-        here = slice(at, at + AT_ONCE)
-        sides = Sides(judged, left[here], right[here])
-        for column, place in enumerate(SHARPENED):
-            keys[here, column] = frequency_keys(COMPARISONS[place], levels[here, place], sides)
-    return keys
-
-
-def _check(judged: Columns, pairs: tuple[Ints, Ints], compared: Compared, threads: int) -> None:
+def _check(judged: Columns, pairs: tuple[Ints, Ints], levels: Levels, threads: int) -> None:
     """Compare some pairs again. The cluster cannot know which: it knows other numbers."""
-    rows = np.arange(0, len(compared), max(1, len(compared) // CHECKED))
+    rows = np.arange(0, len(levels), max(1, len(levels) // CHECKED))
     again = compare_all(judged, pairs[0][rows], pairs[1][rows], threads)
-    if (again.levels != compared.levels[rows]).any():
+    if (again.levels != levels[rows]).any():
         raise SparkAnswerError("levels differ from those of this machine")

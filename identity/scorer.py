@@ -13,10 +13,13 @@ import math
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import reduce
+from operator import add
 
 import numpy as np
 import numpy.typing as npt
 
+from identity import few
 from identity.clusters import Pairs
 from identity.columns import Columns, Ints
 from identity.comparisons import COMPARISONS, SHARPENED, frequency_keys, level_numbers
@@ -60,6 +63,12 @@ def compare(columns: Columns, left: Ints, right: Ints) -> Compared:
         left: places in ``columns``. Shape (pairs,).
         right: other places; ``left[i] < right[i]``.
     """
+    told = few.compared if len(left) <= few.MOST else _compared
+    return Compared(columns.ids[left], columns.ids[right], *told(columns, left, right))
+
+
+def _compared(columns: Columns, left: Ints, right: Ints) -> tuple[Levels, Ints]:
+    """Level numbers and frequency keys, all pairs together."""
     sides = Sides(columns, left, right)
     levels = np.empty((len(left), len(COMPARISONS)), np.int8)
     for place, comparison in enumerate(COMPARISONS):
@@ -67,7 +76,7 @@ def compare(columns: Columns, left: Ints, right: Ints) -> Compared:
     keys = np.empty((len(left), len(SHARPENED)), np.int64)
     for column, place in enumerate(SHARPENED):
         keys[:, column] = frequency_keys(COMPARISONS[place], levels[:, place], sides)
-    return Compared(columns.ids[left], columns.ids[right], levels, keys)
+    return levels, keys
 
 
 def compare_all(columns: Columns, left: Ints, right: Ints, threads: int) -> Compared:
@@ -99,6 +108,7 @@ class Scorer:
             np.array([*(_bits(w) for w in reversed(model.weights[c.name])), 0.0])
             for c in COMPARISONS
         ]
+        self._lists = [table.tolist() for table in self._bits]
         self._rarity = [
             [
                 (c.level_number(place), _Rarity(u, model.frequencies[level.frequency_of]))
@@ -112,19 +122,40 @@ class Scorer:
 
     def weigh(self, compared: Compared) -> Pairs:
         """Give every pair its bits, per comparison and in all (prior included)."""
+        if len(compared) <= few.MOST:
+            return self._weigh_few(compared)
         # Column by column in memory, as it is filled and added up.
         bits = np.empty(compared.levels.shape, np.float64, order="F")
         for place, table in enumerate(self._bits):
             bits[:, place] = table[compared.levels[:, place]]
         for column, place in enumerate(SHARPENED):
+            if not compared.keys[:, column].any():
+                continue
             for number, rarity in self._rarity[column]:
                 agree = compared.levels[:, place] == number
                 here = np.flatnonzero(agree & (compared.keys[:, column] != 0))
+                if not len(here):
+                    continue
                 bits[here, place] += rarity.bits(compared.keys[here, column])
         weight = np.full(len(compared), self._prior)
         for place in range(len(COMPARISONS)):  # one after another: a sum must not depend on shape
             weight += bits[:, place]
         return Pairs(compared.low, compared.high, weight, compared.levels, bits)
+
+    def _weigh_few(self, compared: Compared) -> Pairs:
+        """The same without numpy, whose calls would cost more than the work itself."""
+        weights, rows = [], []
+        for levels, keys in zip(compared.levels.tolist(), compared.keys.tolist(), strict=True):
+            bits = [table[level] for table, level in zip(self._lists, levels, strict=True)]
+            for key, place, sharpened in zip(keys, SHARPENED, self._rarity, strict=True):
+                if key:
+                    number = levels[place]
+                    bits[place] += sum(one.of(key) for at, one in sharpened if at == number)
+            # Not sum(), which rounds in a way of its own from Python 3.12 on.
+            weights.append(reduce(add, bits, self._prior))
+            rows.append(bits)
+        table = np.array(rows, np.float64).reshape(compared.levels.shape)
+        return Pairs(compared.low, compared.high, np.array(weights), compared.levels, table)
 
 
 class _Rarity:
@@ -135,6 +166,12 @@ class _Rarity:
         self._keys = np.array(known, np.int64)
         shares = [frequencies[key] for key in known] + [frequencies[0]]
         self._bits = np.array([math.log2(u / share) for share in shares])
+        self._by_key = dict(zip(known, self._bits.tolist(), strict=False))
+        self._other = float(self._bits[-1])
+
+    def of(self, key: int) -> float:
+        """The bits of one value."""
+        return self._by_key.get(key, self._other)
 
     def bits(self, keys: Ints) -> Floats:
         """The bits of each value. Shape (pairs,)."""

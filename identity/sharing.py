@@ -1,12 +1,18 @@
-"""How many people use a phone number.
+"""How many people use a phone number, a mail address, a membership card.
 
 A number with one name on it is strong evidence. A family's number is weaker, and a
 clerk's own number, typed in for every member who would not give one, is none at all.
 Whether two names can be one person's is judged the same way as in the comparison of
 names: equal, sounding alike, one slip apart, or a masked form of the other.
 
+What is counted is called a number here: phones, mail addresses, and the accounts for which
+the catalogue says ``most_people``. Of a phone it matters whether one person uses it or
+several. Any other number either names somebody or, above its own limit, nobody. The limit
+of an account stands in its key, see ``counted_key``: the types that a workspace adds are
+known where values are read, and not here.
+
 Invariants:
-    1. A number used by more than ``most_people`` people, or on more than ``MOST_HOLDERS``
+    1. A number used by more people than its limit, or on more than ``MOST_HOLDERS``
        records, is no evidence and no block.
     2. The count depends on the records that hold the number and on nothing else.
 """
@@ -18,20 +24,23 @@ from typing import Any
 
 import numpy as np
 
-from identity.columns import Bools, Columns, Ints, Lists, ordered
+from identity import identifiers
+from identity.columns import Bools, Columns, Ints, ordered
 
 MOST_HOLDERS = 200  # records; a number on more of them names nobody, whoever they are
-NAME_PARTS = ("name", "sound", "surname", "given", "given_end", "name_near")
+LIMIT = 0xFF  # of a counted key: these bits are its limit, which is below MOST_HOLDERS
+NAME_PARTS = ("name", "sound", "surname", "given", "given_end", "given_length", "name_near")
 
 
 @dataclass(frozen=True, slots=True)
 class PhoneUse:
-    """The numbers that more than one person uses.
+    """The phones that more than one person uses, and the other numbers that name nobody.
 
     Attributes:
         phones: keyed numbers, ascending. Shape (numbers,).
         people: how many people use each, at least 2; negative where no two of them have a
-            surname in common, so that a surname says which of them is meant. Shape (numbers,).
+            surname in common, so that a surname says which of them is meant. More than
+            ``MOST_HOLDERS`` where it names nobody. Shape (numbers,).
     """
 
     phones: Ints
@@ -47,40 +56,98 @@ class PhoneUse:
         return people
 
 
+def counted_key(key: int, most_people: int) -> int:
+    """The key of an account that at most so many people hold: its last bits say how many.
+
+    Args:
+        key: of 63 bits.
+        most_people: from 1 to ``MOST_HOLDERS`` - 1.
+    """
+    return key & ~LIMIT | most_people
+
+
+def numbers(features: Columns) -> tuple[Ints, Ints]:
+    """The numbers of these records: places of records, and the keyed number of each."""
+    phones, counted = features.lists["phones"], features.lists["counted"]
+    email = features.singles["email"]
+    mailed = np.flatnonzero(email)
+    return (
+        np.concatenate((phones.rows(), mailed, counted.rows())),
+        np.concatenate((phones.keys, email[mailed], counted.keys)),
+    )
+
+
 def count_use(features: Columns) -> PhoneUse:
     """Count the people behind every number of these records.
 
     The records must hold all holders of a number for its count to be right.
     """
-    phones = features.lists["phones"]
-    keys, rows, starts, sizes = _holders(phones)
-    busy = _busy(features, rows, starts, sizes)
-    full = sizes > MOST_HOLDERS
-    several = dict.fromkeys(keys[starts[full]].tolist(), MOST_HOLDERS + 1)
-    wanted = busy & ~full
-    told = np.repeat(wanted, sizes)
-    names = _names(features, rows[told])
-    unionids = features.singles["unionid"][rows[told]].tolist()
-    first = 0
-    for phone, size in zip(keys[starts[wanted]].tolist(), sizes[wanted].tolist(), strict=True):
-        last = first + size
-        people = _users(names[first:last], unionids[first:last])
-        if people != 1:
-            several[phone] = people
-        first = last
+    phones, counted = features.lists["phones"], features.lists["counted"]
+    email = features.singles["email"]
+    mailed = np.flatnonzero(email)
+    several = _phones_of_several(features, _holders(phones.rows(), phones.keys))
+    mail = _holders(mailed, email[mailed])
+    limit = identifiers.most_people("email")
+    several |= _of_nobody(features, mail, np.full(len(mail.starts), limit))
+    cards = _holders(counted.rows(), counted.keys)
+    several |= _of_nobody(features, cards, cards.keys[cards.starts] & LIMIT)
+    found = sorted(several)
     return PhoneUse(
-        np.array(sorted(several), np.int64),
-        np.array([several[phone] for phone in sorted(several)], np.int64),
+        np.array(found, np.int64), np.array([several[number] for number in found], np.int64)
     )
 
 
-def _holders(phones: Lists) -> tuple[Ints, Ints, Ints, Ints]:
-    """Numbers ascending with the records that hold them; where each begins, and how many."""
-    rows = phones.rows()
-    order = ordered(phones.keys)  # the records of a number stay ascending
-    keys, rows = phones.keys[order], rows[order]
+@dataclass(frozen=True, slots=True)
+class _Holders:
+    """Numbers ascending with the places of the records that hold them.
+
+    Attributes:
+        keys, rows: shape (numbers held,).
+        starts, sizes: where each number begins, and how many records hold it.
+    """
+
+    keys: Ints
+    rows: Ints
+    starts: Ints
+    sizes: Ints
+
+
+def _phones_of_several(features: Columns, held: _Holders) -> dict[int, int]:
+    """The people on every phone that more than one person uses."""
+    full = held.sizes > MOST_HOLDERS
+    wanted = _busy(features, held) & ~full
+    found = dict.fromkeys(held.keys[held.starts[full]].tolist(), MOST_HOLDERS + 1)
+    phones = held.keys[held.starts[wanted]].tolist()
+    people = _people_on(features, held, wanted)
+    return found | {phone: told for phone, told in zip(phones, people, strict=True) if told != 1}
+
+
+def _of_nobody(features: Columns, held: _Holders, limits: Ints) -> dict[int, int]:
+    """The numbers with more people than their limit; they are all alike."""
+    full = held.sizes > MOST_HOLDERS
+    # No more records than the limit are no more people than it.
+    wanted = (held.sizes > limits) & ~full
+    wanted &= _busy(features, held)
+    crowded = full.copy()
+    crowded[wanted] = np.abs(_people_on(features, held, wanted)) > limits[wanted]
+    return dict.fromkeys(held.keys[held.starts[crowded]].tolist(), MOST_HOLDERS + 1)
+
+
+def _people_on(features: Columns, held: _Holders, wanted: Bools) -> Ints:
+    """Count the people on each of the wanted numbers. Shape (wanted numbers,)."""
+    rows = held.rows[np.repeat(wanted, held.sizes)]
+    names, unionids = _names(features, rows), features.singles["unionid"][rows].tolist()
+    ends = np.cumsum(held.sizes[wanted]).tolist()
+    people = [_users(names[a:b], unionids[a:b]) for a, b in pairwise([0, *ends])]
+    return np.array(people, np.int64)
+
+
+def _holders(rows: Ints, keys: Ints) -> _Holders:
+    """Sort records by the numbers they hold."""
+    order = ordered(keys)  # the records of a number stay ascending
+    keys, rows = keys[order], rows[order]
     starts = np.flatnonzero(np.concatenate((keys[:1] == keys[:1], keys[1:] != keys[:-1])))
-    return keys, rows, starts, np.diff(starts, append=len(keys))
+    return _Holders(keys, rows, starts, np.diff(starts, append=len(keys)))
 
 
 def _names(features: Columns, rows: Ints) -> list[tuple[Any, ...]]:
@@ -90,14 +157,15 @@ def _names(features: Columns, rows: Ints) -> list[tuple[Any, ...]]:
     keys, starts = near.keys.tolist(), near.starts.tolist()
     slips = [keys[a:b] for a, b in pairwise(starts)]
     return [
-        (name or None, sound or None, surname or None, given or None, end or None, slip)
-        for name, sound, surname, given, end, slip in zip(*singles, slips, strict=True)
+        (*(part or None for part in parts), slip)
+        for *parts, slip in zip(*singles, slips, strict=True)
     ]
 
 
-def _busy(features: Columns, rows: Ints, starts: Ints, sizes: Ints) -> Bools:
+def _busy(features: Columns, held: _Holders) -> Bools:
     """Which numbers may have several people: two names, two parts of one, or three unionids."""
-    busy = sizes > MOST_HOLDERS
+    rows, starts = held.rows, held.starts
+    busy = np.zeros(len(starts), np.bool_)
     if not len(starts):
         return busy
     for feature in ("name", "surname", "given_end"):
@@ -138,22 +206,29 @@ def judged(features: Columns, use: PhoneUse, most_people: int) -> Columns:
     Returns:
         ``features`` with ``phones_own`` and ``phones_shared`` in place of ``phones``;
         ``phones_apart`` are those of the latter whose people have each a surname of their
-        own. ``phones_near`` is empty where a number names nobody. ``birth_least`` is the
-        smaller of the birth date and its exchanged form.
+        own. ``phones_near`` is empty where a number names nobody. ``email_own`` and
+        ``counted_own`` are the mail addresses and counted accounts that name somebody.
+        ``birth_least`` is the smaller of the birth date and its exchanged form.
     """
     phones = features.lists["phones"]
     told = use.of(phones.keys)
     people = np.abs(told)
     crowded = np.unique(phones.rows()[people > most_people])
     near = features.lists["phones_near"]
-    lists = {name: keys for name, keys in features.lists.items() if name != "phones"}
+    counted = features.lists["counted"]
+    raw = {"phones", "counted"}
+    lists = {name: keys for name, keys in features.lists.items() if name not in raw}
+    lists["counted_own"] = counted.kept(use.of(counted.keys) <= MOST_HOLDERS)
     lists["phones_own"] = phones.kept(people == 1)
     lists["phones_shared"] = phones.kept((people > 1) & (people <= most_people))
     lists["phones_apart"] = phones.kept((told < 0) & (people <= most_people))
     lists["phones_near"] = near.kept(_outside(near.rows(), crowded, len(features)))
     birth, swapped = features.singles["birth"], features.singles["birth_swapped"]
     least = np.where(swapped == 0, birth, np.minimum(birth, swapped))
-    return Columns(features.ids, {**features.singles, "birth_least": least}, lists)
+    email = features.singles["email"]
+    own = np.where(use.of(email) <= MOST_HOLDERS, email, 0)
+    singles = {**features.singles, "birth_least": least, "email_own": own}
+    return Columns(features.ids, singles, lists)
 
 
 def _outside(rows: Ints, chosen: Ints, records: int) -> Bools:
@@ -214,9 +289,10 @@ def wrong_shares(person: Columns, most_people: int) -> WrongShares:
     for numbers in ("phones_own", "phones_shared"):
         held = person.lists[numbers]
         named = held.kept(person.singles["name"][held.rows()] != 0)
-        _, rows, starts, sizes = _holders(named)
+        of = _holders(named.rows(), named.keys)
+        rows, sizes = of.rows, of.sizes
         names = person.singles["name"][rows]
-        differ = _spread(names, starts)
+        differ = _spread(names, of.starts)
         # Where all have one name, whoever is hidden, the others answer right.
         own.add(0, int(sizes[~differ & (sizes > 1)].sum()))
         told = _names(person, rows[np.repeat(differ, sizes)])
@@ -303,8 +379,8 @@ def _apart(names: Iterable[tuple[Any, ...]]) -> bool:
 
 def compatible(one: tuple[Any, ...], other: tuple[Any, ...]) -> bool:
     """Tell whether two names can be one person's."""
-    name, sound, surname, given, end, near = one
-    other_name, other_sound, other_surname, other_given, other_end, other_near = other
+    name, sound, surname, given, end, length, near = one
+    other_name, other_sound, other_surname, other_given, other_end, other_length, other_near = other
     if name is None or other_name is None:
         shown = [
             mine == theirs
@@ -315,6 +391,10 @@ def compatible(one: tuple[Any, ...], other: tuple[Any, ...]) -> bool:
     return (
         name == other_name
         or (sound is not None and sound == other_sound)
-        or not set(near or ()).isdisjoint(other_near or ())
+        # Of one length, it is a brother's or a sister's: see the comparison of names.
+        or (
+            (length is None or length != other_length)
+            and not set(near or ()).isdisjoint(other_near or ())
+        )
         or (given is not None and given == other_surname and surname == other_given)
     )

@@ -2,18 +2,21 @@
 
 The estimates, and where each comes from:
 
-* u of an ordinary level: its share among pairs drawn at random; true pairs are so rare
-  among them that they do not count.
+* u of an ordinary level: its share among all pairs, from which the expected pairs of one
+  person are taken out (``identity.strangers``). Counted, not drawn (``identity.chance``).
 * u of an exact identifier: random pairs never show it, and nearly all pairs that share
   one *are* matches, which is why the stock estimate fails on it. It follows in closed
   form from how often one value stands for two people (``identity.identifiers``, and for
   phones measured by ``identity.sharing``): alone, the identifier must give those odds.
 * m: Splink's expectation maximisation, u held, averaged over the training rules. A rule
   counts as much as it saw: by the number of its pairs that match and tell.
-* prior: the expected number of matches (the sum of p over all candidates) over all pairs,
-  repeated until it holds.
+* prior: the expected number of matches (the sum of p over all candidates) over all pairs.
+  Prior, u and the frequencies of values are renewed from it ``ROUNDS`` times.
+* A level that neither strangers nor matches showed weighs as near to nothing as the order
+  of levels allows: there is no evidence about it, only its neighbours.
 
-Draws have a fixed seed: equal records give an equal epoch.
+Only the pairs that EM is given are drawn, where there are too many; with a fixed seed. Equal
+records give an equal epoch.
 
 Sources: Fellegi & Sunter (1969), "A Theory for Record Linkage"; Winkler (2000), on
 frequency-based matching; the Splink documentation on term frequencies.
@@ -27,6 +30,7 @@ import numpy as np
 import numpy.typing as npt
 
 from identity import sharing, splink_engine
+from identity.all_pairs import AllPairs
 from identity.blocking import Rule, keys_under
 from identity.candidates import sample
 from identity.columns import Columns
@@ -36,15 +40,14 @@ from identity.errors import TooFewRecordsError
 from identity.identifiers import WRONG_SHARE
 from identity.labels import with_labels
 from identity.model import Model, Weights
-from identity.pairs import Levels
-from identity.scorer import Compared, Scorer, compare_all
+from identity.pairs import Bools, Levels
+from identity.scorer import Scorer, compare_all
+from identity.strangers import SMOOTHING, Strangers, Told
 
 ROUNDS = 3
-DRAWS = 400_000  # random pairs looked at for u
-SEED = 20_000  # of the draw: equal records give an equal epoch
-SMOOTHING = 0.5  # pairs added to every count, so that nothing is impossible
+SEED = 20_000  # of drawing the pairs for EM: equal records give an equal epoch
 MOST_BITS = 24.0  # no single comparison may say more than this, either way
-LEAST_SEEN = 3  # a value held by fewer records has the floor frequency
+SEEN = 0.5  # pairs expected at a level; with fewer, it was never seen
 MOST_PAIRS = 100_000  # of one training rule; more would hardly change an m
 LEAST_PAIRS = 200  # fewer would teach noise
 
@@ -85,7 +88,7 @@ Floats = npt.NDArray[np.float64]
 def train(
     person: Columns,
     start: Model,
-    compared: Compared,
+    compared: AllPairs,
     limits: Limits,
     progress: Progress,
     labelled: Levels | None = None,
@@ -107,13 +110,14 @@ def train(
     if count < 2:
         raise TooFewRecordsError("Identity needs at least two records; sync a source first.")
     progress("frequencies of values")
-    drawn = _levels_of_random_pairs(person, limits)
+    strangers = Strangers(person, compared)
+    told = strangers.told()
     model = replace(
         start,
         learnt_from=count,
         prior=1 / count,
-        weights={c.name: _start(c, drawn[c.name]) for c in COMPARISONS},
-        frequencies=_frequencies(person),
+        weights={c.name: _start(told[c.name].u) for c in COMPARISONS},
+        frequencies=strangers.frequencies(),
     )
     number = sharing.wrong_shares(person, start.most_people)
     wrong: dict[str, tuple[float, ...]] = {name: (one,) for name, one in WRONG_SHARE.items()}
@@ -121,15 +125,16 @@ def train(
     wrong |= {"phone": (number.own, number.apart, number.shared, number.shared)}
     model = _calibrated(model, wrong)
     progress("learning how people's records differ")
-    learnt = _learnt(person, _informative(drawn), model, limits)
+    learnt = _learnt(person, _informative(told), model, limits)
     model = replace(model, weights=with_labels(_with_m(model.weights, learnt), labelled))
     for _ in range(ROUNDS):
         model = _calibrated(model, wrong)
-        p = 1 / (1 + np.exp2(-Scorer(model).weigh(compared).weight))
-        # Smoothed on both sides: where every pair matches, some other pair still might not.
-        matches, all_pairs = float(p.sum()) + SMOOTHING, count * (count - 1) / 2 + 2 * SMOOTHING
-        model = replace(model, prior=matches / all_pairs)
-    return _rounded(_calibrated(model, wrong))
+        p = 1 / (1 + np.exp2(-compared.weights(Scorer(model))))
+        told = strangers.told(p)
+        model = _renewed(model, told, strangers.frequencies(p), p, count)
+    model = _calibrated(model, wrong)
+    known = {name: _known(one, labelled, name, wrong) for name, one in told.items()}
+    return _rounded(replace(model, weights=_settled(model.weights, known)))
 
 
 def _calibrated(model: Model, wrong: Mapping[str, Sequence[float]]) -> Model:
@@ -153,51 +158,78 @@ def _calibrated(model: Model, wrong: Mapping[str, Sequence[float]]) -> Model:
     return replace(model, weights=weights)
 
 
-def _levels_of_random_pairs(person: Columns, limits: Limits) -> dict[str, Floats]:
-    """Count the levels (best first) of pairs drawn with a fixed seed."""
-    count = len(person)
-    generator = np.random.default_rng(SEED)
-    one = generator.integers(0, count, DRAWS)
-    # Any other record: a step of 1 to n-1 places further never meets the record itself.
-    other = (one + generator.integers(1, count, DRAWS)) % count
-    drawn = compare_all(person, one, other, limits.threads).levels
-    return {
-        comparison.name: np.bincount(
-            drawn[drawn[:, place] >= 0, place], minlength=len(comparison.levels)
-        )[::-1].astype(np.float64)
-        for place, comparison in enumerate(COMPARISONS)
-    }
+def _renewed(
+    model: Model,
+    told: Mapping[str, Told],
+    frequencies: Mapping[str, Mapping[int, float]],
+    p: Floats,
+    count: int,
+) -> Model:
+    """The prior, u and frequencies that follow from who matches; m stays."""
+    # Smoothed on both sides: where every pair matches, some other pair still might not.
+    matches, all_pairs = float(p.sum()) + SMOOTHING, count * (count - 1) / 2 + 2 * SMOOTHING
+    return replace(
+        model,
+        prior=matches / all_pairs,
+        weights={name: _with_u(model.weights[name], one.u) for name, one in told.items()},
+        frequencies=frequencies,
+    )
 
 
-def _informative(drawn: Mapping[str, Floats]) -> list[Comparison]:
+def _informative(told: Mapping[str, Told]) -> list[Comparison]:
     """The comparisons that any two records can be compared by at all."""
-    return [c for c in COMPARISONS if drawn[c.name].sum() > 0]
+    return [c for c in COMPARISONS if told[c.name].strangers.sum() > 0]
 
 
-def _start(comparison: Comparison, counts: Floats) -> Weights:
-    """First guess: u as drawn, m falling from the best level down."""
-    size = len(comparison.levels)
-    u = (counts + SMOOTHING) / (counts.sum() + SMOOTHING * size)
-    falling = np.array([0.5**place for place in range(size - 1)])
+def _start(u: Floats) -> Weights:
+    """First guess: u as counted, m falling from the best level down."""
+    falling = np.array([0.5**place for place in range(len(u) - 1)])
     m = np.append(START_M * falling / falling.sum(), 1 - START_M)
     return tuple(zip(m.tolist(), u.tolist(), strict=True))
 
 
-def _frequencies(person: Columns) -> dict[str, dict[int, float]]:
-    wanted = sorted(
-        {level.frequency_of for c in COMPARISONS for level in c.levels if level.frequency_of}
-    )
-    frequencies = {}
-    for feature in wanted:
-        keys = person.singles[feature]
-        values, held = np.unique(keys[keys != 0], return_counts=True)
-        total = int(held.sum()) or len(person)
-        common, rare = held >= LEAST_SEEN, held[held < LEAST_SEEN]
-        shares = dict(zip(values[common].tolist(), (held[common] / total).tolist(), strict=True))
-        # Rarer values share one frequency: how often such a value is met on average.
-        floor = float(rare.sum()) / len(rare) if len(rare) else 1.0
-        frequencies[feature] = {0: floor / total, **shares}
-    return frequencies
+def _with_u(weights: Weights, renewed: Floats) -> Weights:
+    """Other u, the same m."""
+    return tuple((m, u) for (m, _), u in zip(weights, renewed.tolist(), strict=True))
+
+
+def _known(
+    told: Told, labelled: Levels | None, name: str, wrong: Mapping[str, Sequence[float]]
+) -> Bools:
+    """Which levels of a comparison, best first, were seen, judged or have a share of their own."""
+    seen: Bools = (told.strangers >= SEEN) | (told.matches >= SEEN)
+    seen[: len(wrong.get(name, ()))] = True
+    if labelled is not None:
+        levels = labelled[:, [c.name for c in COMPARISONS].index(name)]
+        seen |= np.bincount(levels[levels >= 0], minlength=len(seen))[::-1] > 0
+    return seen
+
+
+def _settled(weights: Mapping[str, Weights], known: Mapping[str, Bools]) -> dict[str, Weights]:
+    """Give levels that nobody saw the bits nearest to none that their neighbours allow.
+
+    Neighbours are the next better and the next worse level that is known and not neutral: a
+    better agreement says no less, a worse one no more.
+    """
+    settled = {}
+    for comparison in COMPARISONS:
+        rows, renewed = weights[comparison.name], []
+        bits = [
+            None if level.neutral or not seen else math.log2(m / u)
+            for level, seen, (m, u) in zip(
+                comparison.levels, known[comparison.name].tolist(), rows, strict=True
+            )
+        ]
+        for place, (m, u) in enumerate(rows):
+            if known[comparison.name][place] or comparison.levels[place].neutral:
+                renewed.append((m, u))
+                continue
+            better = next((one for one in reversed(bits[:place]) if one is not None), math.inf)
+            worse = next((one for one in bits[place + 1 :] if one is not None), -math.inf)
+            low, high = min(better, worse), max(better, worse)
+            renewed.append((m, m * math.exp2(-min(max(0.0, low), high))))
+        settled[comparison.name] = tuple(renewed)
+    return settled
 
 
 def _learnt(

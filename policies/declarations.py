@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from types import MappingProxyType
 from typing import Final
 
@@ -14,6 +15,7 @@ from policies.vocabulary import DATA_FIELDS, LegalBasis, Purpose
 PURPOSES_FILE: Final = "purposes.yaml"
 MASKING_FILE: Final = "masking.yaml"
 _VERSION: Final = 1
+_HERE: Final = Path(__file__).parent
 _PURPOSE_KEYS: Final = frozenset({"legal_basis", "consent", "sensitive", "says"})
 
 
@@ -69,6 +71,20 @@ def _read_basis(purpose: Purpose, word: object) -> LegalBasis:
             f"use one of {', '.join(known)}",
         )
     return LegalBasis(word)
+
+
+def load_masking(directory: Path = _HERE) -> Mapping[str, str]:
+    """Read masking.yaml alone, without the rest of the policy.
+
+    Raises:
+        PolicyRefusedError: the file is missing or cannot be used.
+    """
+    try:
+        text = (directory / MASKING_FILE).read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError):
+        rule = "the file cannot be read as UTF-8"
+        raise PolicyRefusedError(MASKING_FILE, rule, "restore it") from None
+    return read_masking(text)
 
 
 def read_masking(text: str) -> Mapping[str, str]:

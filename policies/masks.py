@@ -7,11 +7,14 @@ Guarantees:
 2. The hidden part has no influence: two values of one shape that differ only in what is
    hidden have the same mask, down to its length.
 3. Masking twice is masking once.
-4. A mask cuts between whole letters only: what carries combining marks, joiners or
-   surrogates after composition is an unknown shape.
+4. A mask cuts between whole letters only: what carries combining marks, joiners, marks of
+   direction, variation selectors or surrogates after composition is an unknown shape.
 5. At least ``residual_guesses`` values share each masked form.
+6. With ``width``, everything shown has that many characters: not even the length of the
+   part that is shown, such as a surname of two characters, can be told from outside.
 
-Full-width letters and digits count as their plain forms (Unicode NFKC).
+Full-width letters and digits count as their plain forms (Unicode NFKC). docs/MASKS.md says
+how much each mask shows and what the standards ask for.
 """
 
 import ipaddress
@@ -23,6 +26,8 @@ from datetime import date
 from types import MappingProxyType
 from typing import Final
 
+# Forms are stored with it: raise it whenever some value gets another masked form than before.
+VERSION: Final = 1
 HIDDEN: Final = "***"
 _STARS: Final = "****"
 _LONGEST: Final = 200  # characters; whatever is longer is no value of a known shape
@@ -42,12 +47,32 @@ class Mask:
     residual_guesses: int | None
 
 
-def mask(kind: str, text: str) -> str:
-    """Return ``text`` under the mask named ``kind``; whatever is not understood is ``***``."""
+def mask(kind: str, text: str, *, width: int | None = None) -> str:
+    """Return ``text`` under the mask named ``kind``; whatever is not understood is ``***``.
+
+    Args:
+        kind: a key of ``MASKS``.
+        text: the value, raw or masked already.
+        width: the exact number of characters to return, filled up with spaces at the end;
+            a masked form that is longer shows nothing. None: as long as the form is.
+
+    Raises:
+        ValueError: ``width`` has no room for ``***``.
+    """
+    if width is None:
+        return _shown(kind, text)
+    if width < len(HIDDEN):
+        raise ValueError("a width has room for at least the three stars")
+    shown = _shown(kind, text)
+    return (shown if len(shown) <= width else HIDDEN).ljust(width)
+
+
+def _shown(kind: str, text: str) -> str:
     found = MASKS.get(kind)
     if found is None or len(text) > _LONGEST:
         return HIDDEN
-    shown = found.apply(unicodedata.normalize("NFKC", text).strip())
+    composed = unicodedata.normalize("NFKC", text).strip()
+    shown = found.apply(composed) if len(composed) <= _LONGEST else None
     return HIDDEN if shown is None else shown
 
 
@@ -64,7 +89,7 @@ _LANDLINE: Final = re.compile(
 _FOREIGN: Final = re.compile(r"(?:\+|00)(?P<digits>[1-9][0-9]{8,14})")
 _MASKED_PHONE: Final = re.compile(
     r"1[3-9][0-9]\*{4}[0-9]{4}|0(?:10|2[0-9]|[3-9][0-9]{2})\*{4}[0-9]{2}"
-    r"|\+[1-9][0-9]{0,2}\*{4}[0-9]{4}"
+    r"|\+[1-9][0-9]{0,2}\*{4}(?:[0-9]{2}){1,2}"
 )
 # Country codes of one and of two digits; every other one has three (ITU-T E.164, annex D).
 _ONE_DIGIT: Final = frozenset("17")
@@ -73,11 +98,14 @@ _LISTED_TWO_DIGITS: Final = (
     "64 65 66 81 82 84 86 90 91 92 93 94 95 98"
 )
 _TWO_DIGITS: Final = frozenset(_LISTED_TWO_DIGITS.split())
-_SHORTEST_NATIONAL: Final = 8  # digits after the country code; four of them stay hidden
+_SHORTEST_NATIONAL: Final = 8  # digits after the country code
+# Plans of eight digits leave whole first digits unused: with four digits shown, fewer than
+# ten thousand numbers in use could be meant. Such numbers show two.
+_SHORTEST_WITH_FOUR: Final = 9
 
 
 def _phone(text: str) -> str | None:
-    """Mainland mobile 138****8000, landline 010****78, other countries +44****0123."""
+    """Mainland mobile 138****8000, landline 010****78, other countries +44****0123, +852****67."""
     digits = re.sub(r"[\s().-]", "", text)
     if _MASKED_PHONE.fullmatch(digits):
         return digits
@@ -103,9 +131,11 @@ def _masked_foreign(digits: str) -> str | None:
     if digits.startswith("86"):
         return None  # a mainland number that fits neither shape above
     width = 1 if digits[0] in _ONE_DIGIT else 2 if digits[:2] in _TWO_DIGITS else 3
-    if len(digits) - width < _SHORTEST_NATIONAL:
+    national = digits[width:]
+    if len(national) < _SHORTEST_NATIONAL:
         return None
-    return f"+{digits[:width]}{_STARS}{digits[-4:]}"
+    end = national[-4:] if len(national) >= _SHORTEST_WITH_FOUR else national[-2:]
+    return f"+{digits[:width]}{_STARS}{end}"
 
 
 # --- names
@@ -114,7 +144,9 @@ def _masked_foreign(digits: str) -> str | None:
 _LISTED_COMPOUND: Final = (
     "欧阳 歐陽 司马 司馬 上官 诸葛 諸葛 司徒 东方 東方 皇甫 尉迟 尉遲 公孙 公孫 慕容 令狐 "
     "夏侯 宇文 长孙 長孫 司空 端木 独孤 獨孤 南宫 南宮 申屠 轩辕 軒轅 钟离 鍾離 百里 东郭 東郭 "
-    "呼延 拓跋 淳于 太史 公冶 濮阳 濮陽 单于 單于 万俟 闻人 聞人 澹台 澹臺 赫连 赫連"
+    "呼延 拓跋 淳于 太史 公冶 濮阳 濮陽 单于 單于 万俟 闻人 聞人 澹台 澹臺 赫连 赫連 西门 西門 "
+    "鲜于 鮮于 完颜 完顏 纳兰 納蘭 耶律 东门 東門 闾丘 閭丘 左丘 漆雕 亓官 羊舌 颛孙 顓孫 司寇 "
+    "公羊 公西 公良 仲孙 仲孫 太叔 宰父 夹谷 夾谷 巫马 巫馬 壤驷 壤駟 哥舒 第五"
 )
 _COMPOUND: Final = frozenset(_LISTED_COMPOUND.split())
 _HAN: Final = "[\u3007\u3400-\u4dbf\u4e00-\u9fff\U00020000-\U000323af]"
@@ -289,18 +321,20 @@ def _year_of(year: int, month: int, day: int) -> str | None:
 # --- things
 
 _PLATE: Final = re.compile(
-    "([京津沪渝冀豫云辽黑湘皖鲁新苏浙赣鄂桂甘晋蒙陕吉闽贵粤青藏川宁琼][A-HJ-NP-Z])"
-    r"[·\s]?(?:[A-HJ-NP-Z0-9]{5,6}|\*{4})"
+    "([京津沪渝冀豫云辽黑湘皖鲁新苏浙赣鄂桂甘晋蒙陕吉闽贵粤青藏川宁琼][A-HJ-NP-Za-hj-np-z])"
+    r"[·\s]?(?:[A-HJ-NP-Za-hj-np-z0-9]{5,6}|\*{4})"
 )
 
 
 def _plate(text: str) -> str | None:
     """Place of registration of a mainland number plate: 京A****."""
-    found = _PLATE.fullmatch(text.upper())
-    return f"{found[1]}{_STARS}" if found else None
+    found = _PLATE.fullmatch(text)
+    return f"{found[1].upper()}{_STARS}" if found else None
 
 
-_IP_MASKED: Final = re.compile(r"[0-9]{1,3}\.[0-9]{1,3}\.\*\.\*|[0-9a-f]{1,4}:[0-9a-f]{1,4}:\*")
+_OCTET: Final = "(?:25[0-5]|2[0-4][0-9]|1[0-9]{2}|[1-9]?[0-9])"
+_GROUP: Final = "(?:0|[1-9a-f][0-9a-f]{0,3})"
+_IP_MASKED: Final = re.compile(rf"{_OCTET}\.{_OCTET}\.\*\.\*|{_GROUP}:{_GROUP}:\*")
 
 
 def _ip(text: str) -> str | None:
@@ -320,6 +354,9 @@ def _ip(text: str) -> str | None:
 MASKS: Final[Mapping[str, Mask]] = MappingProxyType(
     {
         "whole": Mask(_whole, None),
+        # Whatever people type may hold a name, and no search for names finds every one: free
+        # text is no shape, so nothing of it is shown.
+        "free_text": Mask(_whole, None),
         "phone": Mask(_phone, 10_000),
         "name": Mask(_name, 8_105),  # given names of one character of the 2013 standard list
         "national_id": Mask(_national_id, 1_000_000),

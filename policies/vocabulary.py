@@ -37,6 +37,7 @@ class Action(StrEnum):
     APPROVE = "approve"  # be the second person for somebody else's request
     AUDIT = "audit"
     CONFIGURE = "configure"
+    INGEST = "ingest"  # send records of a source
 
 
 class Purpose(StrEnum):

@@ -8,9 +8,14 @@ from pathlib import Path
 
 import pytest
 import sqlalchemy as sa
+from hypothesis import settings
 from sqlalchemy.engine import make_url
 
 from cdp.storage import embedded, migrate
+
+# A busy machine makes a fast law slow now and then: that says nothing about the law.
+settings.register_profile("kith", deadline=None)
+settings.load_profile("kith")
 
 
 @pytest.fixture(scope="session")

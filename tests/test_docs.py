@@ -115,6 +115,7 @@ def test_the_documented_defaults_are_the_ones_in_force() -> None:
         "CDP_BATCH_ROWS": f"`{settings.batch_rows}`",
         "CDP_MEMORY_MB": f"`{settings.memory_mb}`",
         "CDP_THREADS": f"`{settings.threads}`",
+        "CDP_ROOT_PROVIDER": f"`{settings.root_provider}`",
     }
 
 

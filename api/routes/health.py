@@ -9,7 +9,7 @@ from api.forms import HealthForm, ProblemForm
 from cdp.errors import KithError
 from cdp.storage import migrate
 from cdp.storage.schema import workspace as workspace_table
-from cdp.vault.vault import CONTACT
+from cdp.vault.vault import CONTACT, MASKED
 from cdp.workspace import Workspace
 
 router = APIRouter(tags=["health"])
@@ -41,12 +41,16 @@ def _missing(workspace: Workspace) -> str | None:
             return "schema_not_current"
         with workspace.engine.connect() as connection:
             stored = connection.execute(sa.select(workspace_table)).one_or_none()
+            workspace.check_ledger(connection)
     except sa.exc.SQLAlchemyError:
         return "database_unavailable"
+    except KithError:
+        return "shred_ledger_differs"
     if stored is None:
         return "database_empty"
     try:
         workspace.keyring.confirm(stored.id, stored.key_check)
     except KithError:
         return "key_ring_of_another_workspace"
-    return None if workspace.vault.holds(CONTACT) else "key_ring_incomplete"
+    needed = CONTACT if CONTACT in workspace.role.purposes else MASKED
+    return None if workspace.vault.holds(needed) else "key_ring_incomplete"

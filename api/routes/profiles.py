@@ -6,24 +6,18 @@ from fastapi import APIRouter, Path, Query
 
 from api import forms
 from api.auth import Authenticated
-from api.errors import MEDIA_TYPE, denied
+from api.errors import denied, described
 from cdp.access.answers import NOT_FOUND, Denial
 from connectors.record import Sensitive
 from policies.vocabulary import Action
 
-
-def _problem(description: str) -> dict[str, Any]:
-    schema = {"$ref": "#/components/schemas/ProblemForm"}
-    return {"description": description, "content": {MEDIA_TYPE: {"schema": schema}}}
-
-
 _PROBLEMS: dict[int | str, dict[str, Any]] = {
-    400: _problem("Not JSON, or no purpose"),
-    401: _problem("No valid API key"),
-    403: _problem("Not allowed, whoever it is about"),
-    404: _problem("No such person among those the caller may see"),
-    413: _problem("The body is too large"),
-    422: _problem("Not of its form, or an identifier or reason that cannot be used"),
+    400: described("Not JSON, or no purpose"),
+    401: described("No valid API key"),
+    403: described("Not allowed, whoever it is about"),
+    404: described("No such person among those the caller may see"),
+    413: described("The body is too large"),
+    422: described("Not of its form, or an identifier or reason that cannot be used"),
 }
 router = APIRouter(prefix="/v1/profiles", tags=["profiles"], responses=_PROBLEMS)
 
@@ -72,6 +66,19 @@ def look_up(caller: Authenticated, form: forms.Lookup) -> forms.FoundForm:
             form.scope,
             raw,
             form.purpose.value,
+        )
+    if isinstance(found, Denial):
+        raise denied(found)
+    return forms.FoundForm(profiles=[forms.ProfileForm.of(view) for view in found])
+
+
+@router.post("/match")
+def match(caller: Authenticated, form: forms.PartsLookup) -> forms.FoundForm:
+    """Look people up by parts that an index is made of: surname and end of the phone, say."""
+    given = {part: Sensitive(value.get_secret_value()) for part, value in form.parts.items()}
+    with caller.session() as session:
+        found = session.gate.find_by_parts(
+            session.connection, session.subject, given, form.purpose.value
         )
     if isinstance(found, Denial):
         raise denied(found)

@@ -4,11 +4,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 
-from connectors.record import AttributeValue
+from connectors.record import AttributeValue, Raw
 
 
 @dataclass(frozen=True, slots=True)
-class Shown:
+class Shown(Raw):
     """One value as it may be seen. Its ``repr`` hides it: it is personal even when masked."""
 
     value: str = field(repr=False)
@@ -24,7 +24,7 @@ class Consent:
 
 
 @dataclass(frozen=True, slots=True)
-class View:
+class View(Raw):
     """One person as one subject may see them for one purpose.
 
     Attributes:
@@ -41,7 +41,7 @@ class View:
     redirected_from: str | None
     fields: Mapping[str, Shown]
     attributes: Mapping[str, AttributeValue] = field(repr=False)
-    tags: Mapping[str, str]
+    tags: Mapping[str, str] = field(repr=False)
     stores: tuple[str, ...]
     consent: Consent
     omitted: tuple[str, ...]

@@ -4,7 +4,8 @@ Invariants, each named by a test in ``tests/integration/access``:
 
 1. Every view of a person is decided by policy: row by row and field by field.
 2. The audit event is appended in the same transaction, before anything is opened.
-3. What is omitted is never opened from the vault. What is masked never leaves unmasked.
+3. What is omitted is never opened from the vault. What is masked never leaves unmasked, and
+   is opened from its masked form where there is one: see ``cdp/access/opening.py``.
 4. "No such person" and "not yours" give the same answer after the same work.
 5. A denied attempt is audited too.
 6. Nobody searches by a field that is masked for them, except for an exact look-up by a
@@ -13,6 +14,8 @@ Invariants, each named by a test in ``tests/integration/access``:
 7. No audit, no reveal: if the event cannot be kept, nothing is handed out.
 8. A purpose that needs consent meets only people who agreed to it and did not opt out,
    and no purpose gets a value from a record whose own consent does not cover it.
+9. A process that lacks the key of a value refuses to reveal it, audits that, and says which
+   process can.
 
 Answers are values, not exceptions, so that the event of a refusal is committed. Hand an
 answer on only after the transaction is committed.
@@ -23,7 +26,7 @@ from typing import Final
 
 import sqlalchemy as sa
 
-from cdp.access import identifiers, showing
+from cdp.access import identifiers, opening, showing
 from cdp.access.answers import NOT_FOUND, Denial, DenialKind, Page, Shown, View
 from cdp.access.trail import Attempt
 from cdp.audit import event, log
@@ -33,7 +36,8 @@ from cdp.profiles import reader
 from cdp.profiles.evidence import Evidence
 from cdp.profiles.reader import Located, StoredProfile
 from cdp.storage.schema import profile
-from cdp.vault.blind import INDEXED_FIELDS, BlindIndexer
+from cdp.vault import roles
+from cdp.vault.blind import INDEXED_FIELDS, BlindIndexes
 from cdp.workspace import Workspace
 from connectors.record import Sensitive
 from connectors.vocabulary import IDENTITY_FIELDS
@@ -43,6 +47,7 @@ from policies.vocabulary import Action, FieldClass, Purpose, Treatment
 MOST_FOUND: Final = 20  # people under one identifier; a phone with more names nobody
 LARGEST_PAGE: Final = 200
 
+WITHHELD: Final = "key_withheld"
 _NO_SUCH: Final = "no_such_profile"
 _NO_CONSENT: Final = "no_consent"
 # Refusals that depend on the person: the caller must not tell them from "no such person".
@@ -56,11 +61,11 @@ class Gate:
         self,
         workspace: Workspace,
         request_id: str | None = None,
-        indexer: BlindIndexer | None = None,
+        indexer: BlindIndexes | None = None,
     ) -> None:
         self._workspace = workspace
         self._policy = workspace.policy
-        self._indexer = indexer or BlindIndexer(workspace.keyring)
+        self._indexer = indexer or BlindIndexes(workspace.keyring)
         self._request_id = request_id
 
     def for_request(self, request_id: str) -> "Gate":
@@ -175,6 +180,9 @@ class Gate:
         if field not in stored.golden_for(purpose):
             log.append(connection, attempt.denied("no_value", stored.id, (field,), reason))
             return Denial(DenialKind.NOT_FOUND, "no_value", "This person has no such value.")
+        if not opening.holds(self._workspace, field):
+            log.append(connection, attempt.denied(WITHHELD, stored.id, (field,), reason))
+            return withheld(field)
         log.append(connection, attempt.allowed(stored.id, (field,), reason))
         vault = self._workspace.vault
         opened = reader.open_fields(connection, vault, stored, [field], purpose)
@@ -318,7 +326,7 @@ class Gate:
         treatments: Mapping[FieldClass, Treatment],
     ) -> list[View]:
         """Append the events, then open what is not omitted, then mask (invariants 2 and 3)."""
-        asked = showing.to_open(treatments)
+        treatments = opening.within(self._workspace, treatments)
         log.append_all(
             connection,
             [
@@ -326,13 +334,12 @@ class Gate:
                 for one in people
             ],
         )
-        vault = self._workspace.vault
-        opened = reader.open_many(connection, vault, people, asked, attempt.purpose)
+        opened = opening.opened(connection, self._workspace, people, treatments, attempt.purpose)
         tags = reader.tags_of(connection, [one.id for one in people])
         return [
             showing.view(
                 one,
-                opened.get(one.id, {}),
+                opened[one.id],
                 tags.get(one.id, {}),
                 showing.Terms(attempt.purpose, treatments, self._policy.mask),
             )
@@ -354,6 +361,13 @@ def inside(scope: Scope) -> sa.ColumnElement[bool]:
         return sa.false()
     shared: sa.ColumnElement[bool] = profile.c.stores.overlap(sorted(scope.stores))
     return shared
+
+
+def withheld(field: str) -> Denial:
+    """Return the refusal of a process that was started without the key of that field."""
+    able = roles.first_that_opens(field).name
+    sentence = f"This process lacks the key of that field: ask one started with --role {able}."
+    return Denial(DenialKind.FORBIDDEN, WITHHELD, sentence)
 
 
 def _forbidden(reason: str) -> Denial:

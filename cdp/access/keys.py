@@ -1,7 +1,7 @@
 """API keys: shown once, stored as a keyed digest, refused without saying why.
 
 A key reads ``kith_<id>_<secret>``. The id is public and finds the row; the secret has 256
-random bits, so a plain keyed hash of it is enough (see ``RecordKeys.api_key_digest``).
+random bits, so a plain keyed hash of it is enough (see ``cdp.vault.keyed.ApiKeyDigests``).
 
 Invariants, each named by a test in ``tests/integration/access``:
 
@@ -21,8 +21,9 @@ import sqlalchemy as sa
 from cdp.errors import Refused, Stop
 from cdp.storage.schema import api_key, principal
 from cdp.vault import primitives
-from cdp.vault.keyed import RecordKeys
+from cdp.vault.keyed import ApiKeyDigests
 from cdp.vault.primitives import Randomness
+from connectors.record import Raw
 
 DEFAULT_LIFE: Final = dt.timedelta(days=90)
 LONGEST_LIFE: Final = dt.timedelta(days=366)
@@ -35,7 +36,7 @@ _NO_DIGEST: Final = bytes(32)
 
 
 @dataclass(frozen=True, slots=True)
-class IssuedKey:
+class IssuedKey(Raw):
     """A new key. ``text`` is the whole key: show it once and keep it nowhere."""
 
     id: str
@@ -58,7 +59,7 @@ class ListedKey:
 
 def issue(
     connection: sa.Connection,
-    keys: RecordKeys,
+    keys: ApiKeyDigests,
     principal_id: str,
     now: dt.datetime,
     life: dt.timedelta = DEFAULT_LIFE,
@@ -90,7 +91,7 @@ def issue(
 
 
 def authenticate(
-    connection: sa.Connection, keys: RecordKeys, text: str, now: dt.datetime
+    connection: sa.Connection, keys: ApiKeyDigests, text: str, now: dt.datetime
 ) -> str | None:
     """Return whose key this is, or None: not a key, unknown, wrong, expired or revoked."""
     parts = _KEY.fullmatch(text)

@@ -5,6 +5,7 @@ Invariants, each named by a test in ``tests/unit/access/test_showing.py``:
 1. A field is shown only if its treatment says so; what is not understood is omitted.
 2. A masked value passes through the mask of its field, whatever it is.
 3. What is omitted is listed by what policy says, not by what the person has.
+4. What this process may not open shows ``***``, as masked.
 """
 
 from collections.abc import Callable, Mapping
@@ -16,6 +17,7 @@ from cdp.access.answers import Consent, Shown, View
 from cdp.profiles.reader import StoredProfile
 from connectors.record import Sensitive
 from connectors.vocabulary import IDENTITY_FIELDS
+from policies.masks import HIDDEN
 from policies.vocabulary import DATA_FIELDS, FieldClass, Treatment
 
 Treatments = Mapping[FieldClass, Treatment]
@@ -82,13 +84,17 @@ def omitted(treatments: Treatments) -> tuple[str, ...]:
 
 
 def view(
-    stored: StoredProfile, opened: Mapping[str, Sensitive], tags: Mapping[str, str], terms: Terms
+    stored: StoredProfile,
+    opened: Mapping[str, Sensitive | None],
+    tags: Mapping[str, str],
+    terms: Terms,
 ) -> View:
     """Return the person as these terms show them.
 
     Args:
         stored: as loaded.
-        opened: golden values by field; those that the terms omit are left out again.
+        opened: golden values or masked forms by field, None for what may not be opened;
+            those that the terms omit are left out again.
         tags: all tags of the person.
         terms: of the subject and purpose.
     """
@@ -114,7 +120,9 @@ def redirected(seen: View, asked: str) -> View:
     return seen if seen.profile_id == asked else replace(seen, redirected_from=asked)
 
 
-def _shown(field: str, value: Sensitive, terms: Terms) -> Shown:
+def _shown(field: str, value: Sensitive | None, terms: Terms) -> Shown:
+    if value is None:
+        return Shown(HIDDEN, Treatment.MASK.word)
     text = value.reveal(reason=REASON)
     if terms.treatments[FieldClass(field)] is Treatment.CLEAR:
         return Shown(text, Treatment.CLEAR.word)

@@ -1,11 +1,11 @@
 """The ``cdp`` command. Exit 0: done. 1: refused or failed. 2: misuse."""
 
+import os
 import sys
-import traceback
-from pathlib import Path
 
 from sqlalchemy.exc import DBAPIError
 
+from cdp import crash
 from cdp.cli import output
 from cdp.cli.app import app
 from cdp.errors import KithError, Stop
@@ -16,13 +16,16 @@ from policies.errors import PoliciesError
 
 def main() -> None:
     """Run the command line and turn what goes wrong into one sentence."""
+    crash.take_over(_died)
     try:
         app(prog_name="cdp")
     except (KithError, ConnectorError, IdentityError, PoliciesError) as error:
         _fail(error)
     except OSError as error:
-        # A path that the person named, or a disk; no content is ever part of its text.
-        step = f"put this right and run the command again: {error.strerror or 'see the path'}"
+        # A path that the person named, or a disk. Its own text could be anything: only the
+        # words that the system has for its number are shown.
+        known = os.strerror(error.errno) if isinstance(error.errno, int) else "see the path"
+        step = f"put this right and run the command again: {known}"
         _fail(Stop("file_or_network_failed", step, path=error.filename))
     except DBAPIError as error:
         # Not its text: a server's message may quote what was stored.
@@ -30,10 +33,23 @@ def main() -> None:
         step = "look at the server's log, then run the same command again"
         _fail(Stop("database_failed", step, sqlstate=code or "connection lost"))
     except Exception as error:  # noqa: BLE001 - the last resort: its text may quote a value
-        last = traceback.extract_tb(error.__traceback__)[-1]
-        place = f"{Path(last.filename).name}, line {last.lineno}"
-        step = "report this place, without data, as docs/SECURITY.md says"
-        _fail(Stop("unforeseen", step, error=type(error).__name__, place=place))
+        found = crash.of(error)
+        _fail(
+            Stop(
+                "unforeseen",
+                crash.NEXT_STEP,
+                number=found.reference,
+                error=found.error[0],
+                place=found.place,
+            )
+        )
+    finally:
+        crash.take_over_the_hooks(_died)  # the command line library puts its own in their place
+
+
+def _died(found: crash.Crash) -> None:
+    """Say what ended a thread, a finaliser, or the process in a way that nothing caught."""
+    output.say(f"[bold red]failed:[/] {output.plain(str(found))}")
 
 
 def _fail(error: Exception) -> None:

@@ -9,7 +9,7 @@ from cdp.access import keys
 from cdp.access.principals import sync_principals
 from cdp.cli import output, session
 from cdp.errors import Stop
-from cdp.vault.keyed import RecordKeys
+from cdp.vault.keyed import ApiKeyDigests
 
 app = typer.Typer(help="Issue, list and revoke API keys.", no_args_is_help=True)
 
@@ -23,7 +23,9 @@ def issue_key(
     workspace = session.workspace()
     with workspace.engine.begin() as connection:
         sync_principals(connection, workspace.declaration, workspace.now())
-        issued = keys.issue(connection, RecordKeys(workspace.keyring), principal, workspace.now())
+        issued = keys.issue(
+            connection, ApiKeyDigests(workspace.keyring), principal, workspace.now()
+        )
     if as_json:
         output.as_json({"id": issued.id, "key": issued.text, "expires_at": issued.expires_at})
         return

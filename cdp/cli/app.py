@@ -19,6 +19,9 @@ PLACES = MappingProxyType(
         "publish": ("cdp.cli.publish", "app"),
         "audit": ("cdp.cli.audit", "app"),
         "access": ("cdp.cli.access", "app"),
+        "key": ("cdp.cli.keys", "app"),
+        "index": ("cdp.cli.index", "app"),
+        "vault": ("cdp.cli.vault", "app"),
         "serve": ("cdp.cli.setup", "serve"),
         "demo": ("cdp.cli.demo", "demo"),
     }

@@ -51,7 +51,7 @@ def verify_log(
 ) -> tuple[Report, Checkpoint | None]:
     """Verify first, so that nothing altered is sealed; then seal, and verify the whole."""
     name, signer = str(workspace.id), workspace.keyring.signer()
-    keys = {signer.version: signer.public_bytes()}
+    keys = workspace.keyring.public_keys()
     with workspace.engine.begin() as connection:
         before = log.verify(connection, keys, workspace=name, trusted=trusted)
     if not before.ok:

@@ -2,6 +2,7 @@
 
 import datetime as dt
 from collections.abc import Callable
+from dataclasses import asdict
 from typing import Annotated, Any
 
 import sqlalchemy as sa
@@ -147,10 +148,11 @@ def show_history(
 def list_queue(
     principal: session.As,
     limit: Annotated[int, typer.Option(min=1, help="At most so many.")] = 20,
+    after: Annotated[str, typer.Option(help="Begin behind this place.")] = "",
     as_json: session.Json = False,
 ) -> None:
     """List the pairs to judge, those that would change most first."""
-    suggestions = _queue(principal, limit)
+    suggestions = _queue(principal, limit, after)
     if as_json:
         output.as_json([_suggestion_to_dict(one) for one in suggestions])
         return
@@ -159,6 +161,8 @@ def list_queue(
         for one in suggestions
     ]
     output.table("To review", ("advice", "one", "other", "records", "bits", "because"), rows)
+    if len(suggestions) == limit:
+        output.say(f"What follows: --after {suggestions[-1].place}")
 
 
 @queue_app.command("next")
@@ -233,14 +237,14 @@ def _history(
     return history.at_time(connection, profile_id, when)
 
 
-def _queue(principal: str, limit: int) -> list[review.Suggestion]:
+def _queue(principal: str, limit: int, after: str = "") -> list[review.Suggestion]:
     workspace = session.workspace()
     permission = Permission(
         workspace, subject_of(workspace, principal), Action.MERGE, "identity.review"
     )
     with workspace.engine.begin() as connection:
         denial = _whether(connection, permission)
-        found = [] if denial else review.queue(connection, permission)[:limit]
+        found = [] if denial else review.queue(connection, permission, limit, after)
         shown = dict.fromkeys(one for pair in found for one in (pair.one, pair.other))
         permission.log_allowed(connection, shown)
     _raise(denial)
@@ -257,6 +261,7 @@ def _show_decided(answer: Decided, *, dry_run: bool, as_json: bool) -> None:
                 "dry_run": dry_run,
                 "merged": [{"into": into, "gone": gone} for into, gone in outcome.merges],
                 "split": [{"new": new, "out_of": out_of} for new, out_of in outcome.splits],
+                "holds": [asdict(one) for one in answer.holds],
             }
         )
         return
@@ -266,6 +271,8 @@ def _show_decided(answer: Decided, *, dry_run: bool, as_json: bool) -> None:
         output.table("Would change" if dry_run else "Changed", ("what", "profile", "other"), rows)
     else:
         output.say("No profile changes.")
+    for one in answer.holds:
+        output.say(f"{one.profile_id}: {one.records} record{'s' if one.records > 1 else ''}.")
     if dry_run:
         output.say("A rehearsal: nothing was kept.")
     elif made.counts:
@@ -299,6 +306,7 @@ def _suggestion_to_dict(one: review.Suggestion) -> dict[str, Any]:
         "bits": one.bits,
         "low_id": one.low_id,
         "high_id": one.high_id,
+        "place": one.place,
         "findings": [
             {"comparison": f.comparison, "level": f.level, "bits": f.bits} for f in one.findings
         ],

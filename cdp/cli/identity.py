@@ -11,7 +11,7 @@ from cdp.access.gate import Gate
 from cdp.access.principals import subject_of
 from cdp.audit import log
 from cdp.audit.event import AuditEvent
-from cdp.cli import decisions, measuring, models, output, session
+from cdp.cli import crowded, decisions, measuring, models, output, session
 from cdp.cli.records import find_record
 from cdp.errors import Refused
 from cdp.profiles.evidence import Link
@@ -28,6 +28,7 @@ app.add_typer(decisions.app)
 app.add_typer(measuring.model, name="model")
 app.command("evaluate")(measuring.evaluate_profiles)
 app.command("simulate")(models.simulate_epoch)
+app.command("crowded")(crowded.show_crowded)
 
 
 class EngineName(StrEnum):

@@ -7,6 +7,7 @@ import typer
 
 from cdp.errors import Stop
 from cdp.settings import Settings
+from cdp.vault.roles import FULL, ProcessRole
 from cdp.workspace import Workspace, open_workspace
 
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON document instead of tables.")]
@@ -22,6 +23,6 @@ def settings() -> Settings:
         raise Stop("setting_wrong", str(error)) from error
 
 
-def workspace() -> Workspace:
-    """The workspace of this process, opened."""
-    return open_workspace(settings())
+def workspace(role: ProcessRole = FULL) -> Workspace:
+    """The workspace of this process, opened with the keys of its role."""
+    return open_workspace(settings(), role=role)

@@ -10,6 +10,8 @@ import typer
 
 from cdp.access.principals import sync_principals
 from cdp.cli import output, session
+from cdp.storage.roles import absent
+from cdp.vault import roles
 from cdp.workspace import create
 
 STARTER = """\
@@ -32,11 +34,13 @@ def init(as_json: session.Json = False) -> None:
     write_starter(settings.declaration)
     with workspace.engine.begin() as connection:
         sync_principals(connection, workspace.declaration, workspace.now())
+        lacking = absent(connection)
     facts = {
         "workspace": str(workspace.id),
         "home": str(settings.home),
         "declaration": str(settings.declaration),
         "database": "external" if settings.database_url else "embedded",
+        "database roles missing": ", ".join(lacking) or "none",
     }
     if as_json:
         output.as_json(facts)
@@ -46,6 +50,12 @@ def init(as_json: session.Json = False) -> None:
         "Keep a copy of the key ring apart from the database: without it nothing opens.\n"
         "Next: describe a source in cdp.yaml, then run: cdp source check"
     )
+    if lacking:
+        output.say(
+            f"This user may not make the database roles {', '.join(lacking)}: have an\n"
+            "administrator make them, and run cdp init again. Until then its key ring alone\n"
+            "keeps a process that serves clerks from opening values."
+        )
 
 
 def write_starter(path: Path) -> None:
@@ -67,14 +77,17 @@ def write_starter(path: Path) -> None:
 def serve(
     host: Annotated[str, typer.Option(help="Address to listen on.")] = "127.0.0.1",
     port: Annotated[int, typer.Option(help="Port to listen on.", min=0, max=65535)] = 8000,
+    role: Annotated[
+        str, typer.Option(help=f"Whose keys to hold: {', '.join(roles.ROLES)}.")
+    ] = roles.FULL.name,
 ) -> None:
     """Serve the HTTP API of this workspace until interrupted."""
-    workspace = session.workspace()
+    workspace = session.workspace(roles.named(role))
     _ = workspace.policy  # what is wrong with cdp.yaml is said here, not by the server
     workspace.engine.dispose()
     # The API is a layer above this one, so it is a process of its own.
     os.execv(  # noqa: S606 - our own interpreter, our own module
         # -P: an "api" in the current folder is not ours.
         sys.executable,
-        [sys.executable, "-P", "-m", "api", "--host", host, "--port", str(port)],
+        [sys.executable, "-P", "-m", "api", "--host", host, "--port", str(port), "--role", role],
     )

@@ -98,20 +98,22 @@ def sync(names: Names = None, as_json: session.Json = False) -> None:
 
 def show_sync(reports: list[SyncReport]) -> None:
     """Print what syncs did."""
-    header = ("source", "read", "added", "changed", "unchanged", "rejected", "values set aside")
-    output.table(
-        "Synced",
-        header,
-        [
-            (r.source, r.read, r.added, r.changed, r.unchanged, r.rejected, r.set_aside)
-            for r in reports
-        ],
-    )
+    header = ["source", "read", "added", "changed", "unchanged", "rejected", "values set aside"]
+    rows = [
+        [r.source, r.read, r.added, r.changed, r.unchanged, r.rejected, r.set_aside]
+        for r in reports
+    ]
+    if any(report.shredded for report in reports):
+        header.append("shredded")
+        rows = [[*row, report.shredded] for row, report in zip(rows, reports, strict=True)]
+    output.table("Synced", header, rows)
 
 
 def _say_what_next(reports: list[SyncReport]) -> None:
     if any(report.rejected or report.set_aside for report in reports):
         output.say("What was not taken in: cdp source rejects")
+    if any(report.shredded for report in reports):
+        output.say("Destroyed records were delivered and not taken in: see cdp vault readmit")
     if any(report.read and report.rejected == report.read for report in reports):
         output.say("[bold red]A source gave no record at all: every row was rejected.[/]")
     if not any(report.accepted for report in reports):
@@ -135,7 +137,7 @@ def push(
     """Take in records line by line and say at once how many people they belong to."""
     workspace = session.workspace()
     arrivals = Arrivals(workspace, name)
-    counts = {"lines": 0, "stored": 0, "unchanged": 0, "set_aside": 0, "waiting": 0}
+    counts = dict.fromkeys(("lines", "stored", "unchanged", "set_aside", "shredded", "waiting"), 0)
     people: set[str] = set()
     refused: list[dict[str, object]] = []
     lines = (line for line in file if line.strip())
@@ -149,6 +151,7 @@ def push(
         counts["stored"] += done.stored
         counts["unchanged"] += done.unchanged
         counts["set_aside"] += done.set_aside
+        counts["shredded"] += done.shredded
         counts["waiting"] += 0 if done.resolved else done.stored
         people.update(done.profiles)
     result = {**counts, "people": len(people), "refused": refused}

@@ -6,12 +6,14 @@ breaks, so that a test can look for it.
 
 from dataclasses import dataclass
 
+from connectors.record import Raw
+
 LONG_CELL = 2_000_000  # characters; what a pasted picture looks like in a text export
 LONG_XLSX_CELL = 32_000  # a spreadsheet cell holds at most 32,767
 
 
-@dataclass(frozen=True, slots=True)
-class Broken:
+@dataclass(frozen=True, slots=True, repr=False)
+class Broken(Raw):
     """One broken row: which source, which rule, and the line's bytes or the cells."""
 
     source: str

@@ -12,6 +12,7 @@ from cdp.demo.names import Name, extra_character, sound_alike
 from cdp.demo.noise import DEFAULT_BIRTHDAYS, PLACEHOLDERS, Odds
 from cdp.demo.numbers_cn import dress, drop_digit, slip, transpose
 from cdp.demo.people import TODAY, Person
+from connectors.record import Raw
 
 # 13800138000 was China Mobile's top-up number; every till in the country knows it.
 _PLACEHOLDERS = Weighted(zip(PLACEHOLDERS, (0.55, 0.3, 0.15), strict=True))
@@ -25,8 +26,8 @@ _EXTRA_ODDS = {
 }
 
 
-@dataclass(slots=True)
-class Delivered:
+@dataclass(slots=True, repr=False)
+class Delivered(Raw):
     """One row of one source, with whose it is and what it gives away."""
 
     source: str

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from functools import cache
 
 from cdp.demo.dice import Dice, Weighted
+from connectors.record import Raw
 
 # surname then share in per cent, in one text because a hundred lines would hide it.
 _SURNAMES = (
@@ -158,8 +159,8 @@ _NICKNAMES = [
 ]
 
 
-@dataclass(frozen=True, slots=True)
-class Name:
+@dataclass(frozen=True, slots=True, repr=False)
+class Name(Raw):
     """A name in two parts; `surname` is empty where a name has no surname part."""
 
     surname: str

@@ -15,6 +15,7 @@ from cdp.demo.names import (
 from cdp.demo.noise import PLACEHOLDERS, Odds
 from cdp.demo.numbers_cn import Phones, draw_id
 from cdp.demo.places import BIRTHPLACES, ESTATES, STORES, STREETS, Store
+from connectors.record import Raw
 
 TODAY = date(2026, 6, 30)  # the world's last day
 
@@ -30,8 +31,8 @@ _SEGMENTS = Weighted(
 _HOUSEHOLDS = Weighted((("couple", 0.46), ("child", 0.34), ("elder", 0.16), ("siblings", 0.04)))
 
 
-@dataclass(frozen=True, slots=True)
-class Home:
+@dataclass(frozen=True, slots=True, repr=False)
+class Home(Raw):
     """Where a household lives and which store it visits."""
 
     store: Store
@@ -40,8 +41,8 @@ class Home:
     address: str
 
 
-@dataclass(slots=True)
-class Person:
+@dataclass(slots=True, repr=False)
+class Person(Raw):
     """One made-up person. `phones[0]` is the number in use now.
 
     `extra` lists further numbers with the reason they turn up in records: `second`,

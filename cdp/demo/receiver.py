@@ -12,13 +12,13 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any, ClassVar, Self
 
 from cdp.errors import Stop
-from connectors.record import Sensitive
+from connectors.record import Raw, Sensitive
 
 MAX_BODY = 1024 * 1024
 
 
-@dataclass(frozen=True, slots=True)
-class Received:
+@dataclass(frozen=True, slots=True, repr=False)
+class Received(Raw):
     """One request, as it came."""
 
     headers: Mapping[str, str]  # names in lower case

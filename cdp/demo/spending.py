@@ -6,6 +6,7 @@ from math import exp
 
 from cdp.demo.dice import Dice
 from cdp.demo.people import TODAY, Person
+from connectors.record import Raw
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,8 +26,8 @@ _HABITS = {
 }
 
 
-@dataclass(frozen=True, slots=True)
-class Spending:
+@dataclass(frozen=True, slots=True, repr=False)
+class Spending(Raw):
     """A person's account in one channel."""
 
     orders: int

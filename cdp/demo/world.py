@@ -36,6 +36,7 @@ from cdp.demo.noise import Odds
 from cdp.demo.online import SHOP_HEADER
 from cdp.demo.people import Person, Population
 from cdp.demo.truth import TRUTH_HEADER, truth_rows
+from connectors.record import Raw
 
 _T = TypeVar("_T")
 PEOPLE = 20_000
@@ -49,8 +50,8 @@ FILES = {
 }
 
 
-@dataclass(frozen=True, slots=True)
-class World:
+@dataclass(frozen=True, slots=True, repr=False)
+class World(Raw):
     """A world in memory."""
 
     people: list[Person]

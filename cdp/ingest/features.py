@@ -25,6 +25,7 @@ from cdp.ingest.normalise.phonetic import latin_sound
 from cdp.ingest.normalise.pinyin import sound
 from cdp.ingest.values import Values
 from identity.catalogue import Catalogue, shipped
+from identity.sharing import counted_key
 
 Key = Callable[[str, str], int]
 Features = dict[str, int | list[int]]
@@ -54,6 +55,7 @@ def derive(values: Values, key: Key, identifiers: Catalogue | None = None) -> Fe
     _birth(values, key, features)
     _identifiers(values, key, features)
     _accounts(values, key, features, identifiers or shipped())
+    _unique(values, key, features, identifiers or shipped())
     _places(values, key, features)
     _occupation(values, key, features)
     return features
@@ -86,6 +88,8 @@ def _name(values: Values, key: Key, features: Features) -> None:
         if heard:
             features["sound"] = key("sound", heard)
         _parts(whole.surname, whole.given, key, features)
+        if whole.script is Script.HAN and whole.given:
+            features["given_length"] = key("given_length", str(len(whole.given)))
         features["name_near"] = _name_near(whole, key)
         _words(whole, key, features)
         return
@@ -245,14 +249,36 @@ def _sex_told(values: Values) -> str | None:
 
 def _accounts(values: Values, key: Key, features: Features, identifiers: Catalogue) -> None:
     """Each card or account in its scope: equal texts of two types or scopes never meet."""
-    accounts = [
-        key("accounts", f"{name}|{scope or ''}|{value.canonical}")
-        for name in identifiers.feeding("accounts")
-        if name in values.read
-        for value, scope in values.read[name]
-    ]
+    accounts: list[int] = []
+    counted: list[int] = []
+    for name in identifiers.feeding("accounts"):
+        most_people = identifiers[name].most_people
+        keyed = [
+            key("accounts", f"{name}|{scope or ''}|{value.canonical}")
+            for value, scope in values.read.get(name, ())
+        ]
+        if most_people is None:
+            accounts += keyed
+        else:
+            counted += [counted_key(one, most_people) for one in keyed]
     if accounts:
         features["accounts"] = accounts
+    if counted:
+        features["counted"] = counted
+
+
+def _unique(values: Values, key: Key, features: Features, identifiers: Catalogue) -> None:
+    """What nobody has two of, in its scope. A record with two of one speaks for neither."""
+    held: dict[str, set[str]] = {}
+    for name in identifiers.held_apart:
+        for value, scope in values.read.get(name, ()):
+            held.setdefault(f"{name}|{scope or ''}", set()).add(value.canonical)
+    sole = {kind: min(texts) for kind, texts in held.items() if len(texts) == 1}
+    if sole:
+        features["unique_kinds"] = [key("unique_kinds", kind) for kind in sole]
+        features["unique_ids"] = [
+            key("unique_ids", f"{kind}|{text}") for kind, text in sole.items()
+        ]
 
 
 def _occupation(values: Values, key: Key, features: Features) -> None:

@@ -8,13 +8,20 @@ Invariants:
 
 import datetime as dt
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import sqlalchemy as sa
 
 from cdp.ingest.prepare import Preparer, Recognised
 from cdp.ingest.sync import reading_of
-from cdp.ingest.writing import SetAside, by_field, incoming_of, write_records, write_set_aside
+from cdp.ingest.writing import (
+    Incoming,
+    SetAside,
+    by_field,
+    incoming_of,
+    write_records,
+    write_set_aside,
+)
 from cdp.workspace import Workspace
 from connectors.record import Record, Rejection
 from connectors.sources.json_lines import ObjectMapper
@@ -31,12 +38,16 @@ class Stored:
         unseen: those of them that are new.
         waiting: unchanged records that are still to be resolved.
         set_aside: how many single values were not taken in.
+        incoming: the new and changed records themselves.
+        shredded: how many records stand as destroyed and were not taken in.
     """
 
     ids: tuple[int, ...]
     unseen: tuple[int, ...]
     waiting: tuple[int, ...]
     set_aside: int
+    incoming: tuple[Incoming, ...] = field(default=(), repr=False)
+    shredded: int = 0
 
     @property
     def touched(self) -> tuple[int, ...]:
@@ -53,7 +64,14 @@ class Intake:
         self._objects = ObjectMapper(self._source)
         today = workspace.now().date()
         reading = reading_of(workspace, today)
-        self._preparer = Preparer(workspace.keyring, workspace.vault, self._source, reading)
+        self._preparer = Preparer(
+            workspace.keyring,
+            workspace.vault,
+            self._source,
+            reading,
+            workspace.feature_key,
+            workspace.forms,
+        )
 
     def read(self, objects: Sequence[str]) -> tuple[list[Record], tuple[Rejection, ...]]:
         """Read JSON objects, given as text; of one record sent twice the last one counts.
@@ -92,9 +110,9 @@ class Intake:
         recognised: list[tuple[Record, Recognised]] = [
             (record, self._preparer.recognise(record)) for record in records
         ]
-        incoming, earlier = incoming_of(connection, self._preparer, recognised)
+        incoming, earlier, shredded = incoming_of(connection, self._preparer, recognised)
         if not incoming:
-            return Stored((), (), tuple(sorted(earlier)), 0)
+            return Stored((), (), tuple(sorted(earlier)), 0, shredded=shredded)
         write_records(connection, self._source, incoming, now, waiting=waiting)
         aside = [
             # The record's own number is a position that no other record has.
@@ -107,4 +125,5 @@ class Intake:
         )
         ids = sorted(one.id for one in incoming)
         unseen = sorted(one.id for one in incoming if one.is_new)
-        return Stored(tuple(ids), tuple(unseen), tuple(sorted(earlier)), len(aside))
+        waits = tuple(sorted(earlier))
+        return Stored(tuple(ids), tuple(unseen), waits, len(aside), tuple(incoming), shredded)

@@ -6,15 +6,17 @@ from dear work (normalise, derive, seal), which only new and changed records nee
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from cdp.ingest.features import derive
-from cdp.ingest.values import Reading, Values, is_known_store, read_record
+from cdp.ingest.indexing import Cells, IndexRow, rows_of
+from cdp.ingest.values import Reading, is_known_store, read_record
 from cdp.vault import plaintext
-from cdp.vault.blind import INDEXED_FIELDS, BlindIndexer
-from cdp.vault.keyed import FeatureKeyer, RecordKeys
+from cdp.vault.blind import BlindIndexes
+from cdp.vault.forms import Forms
+from cdp.vault.keyed import FIRST, FeatureKeyer, FeatureLayers, RecordKeys
 from cdp.vault.keyring import KeyRing
-from cdp.vault.vault import SealedRecord, Vault
+from cdp.vault.vault import MASKED, NO_FORMS, SealedForms, SealedRecord, Vault
 from connectors.declaration import SourceDeclaration
 from connectors.digests import sha256_hex
 from connectors.record import FieldProblem, Record, Sensitive
@@ -42,9 +44,14 @@ class Prepared:
     """One revision of a record, ready to be stored."""
 
     sealed: SealedRecord
-    indexes: tuple[tuple[str, bytes], ...]  # (field, blind index), each once
+    indexes: tuple[IndexRow, ...]  # each once
+    epoch: int  # of the indexes
     problems: tuple[FieldProblem, ...]
     store: str | None  # of the organisation
+    features: bytes = field(repr=False)  # packed, for whoever resolves the record at once
+    feature_key: int = FIRST  # version of the key that they are keyed with
+    masked: SealedForms = NO_FORMS
+    masking: str | None = None  # version of the masks behind `masked`; None: no forms are made
 
 
 def as_text(record: Record) -> Sensitive:
@@ -61,14 +68,29 @@ class Preparer:
     """Prepare the records of one source."""
 
     def __init__(
-        self, keyring: KeyRing, vault: Vault, source: SourceDeclaration, reading: Reading
+        self,
+        keyring: KeyRing,
+        vault: Vault,
+        source: SourceDeclaration,
+        reading: Reading,
+        feature_key: int = FIRST,
+        forms: Forms | None = None,
     ) -> None:
+        """Make it for one source.
+
+        ``feature_key`` is the version that the workspace names; without ``forms``, or with a
+        ring of an earlier release, no masked forms are made: `cdp vault remask` does it later.
+        """
         self._vault = vault
+        self._forms = forms if vault.holds(MASKED) else None
         self._source = source
         self._reading = reading
         self._records = RecordKeys(keyring)
-        self._indexer = BlindIndexer(keyring)
-        self._keyer = FeatureKeyer(keyring)
+        self._indexes = BlindIndexes(keyring)
+        # Values are keyed with the first version, and what comes out with every later one.
+        self._keyer = FeatureKeyer(keyring, FIRST)
+        self._feature_key = feature_key
+        self._brought = FeatureLayers(keyring).over(FIRST, feature_key)
         # Read again whatever was read in another way: a new mapping, new features, another
         # country, other blocked values, and, where remarks name stores, another store.
         labels = reading.labels if "remark" in source.fields else ()
@@ -105,33 +127,41 @@ class Preparer:
     def prepare(self, record: Record, record_id: int, revision: int) -> Prepared:
         """Read, derive, key and seal one revision."""
         values = read_record(record, self._reading)
-        contact, sensitive = self._cells(record, values)
+        cells = values.cells()
+        contact, sensitive = self._tiers(record, cells)
+        indexer = self._indexes.newest
         packed = features.pack(derive(values, self._keyer.key, self._reading.identifiers))
+        if self._feature_key != FIRST:
+            (packed,) = features.rekeyed([record_id], [packed], self._brought)
         return Prepared(
             self._vault.seal_record(record_id, revision, contact, sensitive, packed),
-            self._indexes(values),
+            rows_of(indexer, self._reading.indexes, cells),
+            indexer.epoch,
             tuple(values.problems),
             record.store if is_known_store(record.store, self._reading) else None,
+            packed,
+            self._feature_key,
+            self._masked(record_id, revision, cells),
+            self._forms.version if self._forms else None,
         )
 
-    def _cells(
-        self, record: Record, values: Values
+    def _masked(self, record_id: int, revision: int, cells: Cells) -> SealedForms:
+        """Seal the masked form of each field's first value, which is what is shown of it."""
+        if self._forms is None:
+            return NO_FORMS
+        first = [(name, values[0][0]) for name, values in cells.items()]
+        made = {name: form.encode() for name, form in self._forms.of(first).items()}
+        return self._vault.seal_forms(record_id, revision, made)
+
+    def _tiers(
+        self, record: Record, cells: Cells
     ) -> tuple[Mapping[str, bytes], Mapping[str, bytes]]:
         contact = {
             # The source's own name for the record, so that an export can give it back.
             "record_id": plaintext.encode([(record.record_id.reveal(reason=REASON), None)])
         }
         sensitive: dict[str, bytes] = {}
-        for name, cell in values.cells().items():
+        for name, cell in cells.items():
             tier = sensitive if name.removeprefix("masked_") in SENSITIVE_FIELDS else contact
             tier[name] = plaintext.encode(cell)
         return contact, sensitive
-
-    def _indexes(self, values: Values) -> tuple[tuple[str, bytes], ...]:
-        found = {
-            (name, self._indexer.index(name, scope, value.canonical))
-            for name, read in values.read.items()
-            if name in INDEXED_FIELDS
-            for value, scope in read
-        }
-        return tuple(sorted(found))

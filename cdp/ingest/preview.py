@@ -1,19 +1,19 @@
 """Ten rows of a source, before and after, masked: enough to see whether a mapping is right."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import islice
 
 from cdp.ingest.values import Reading, read_record
 from connectors.base import Source
-from connectors.record import Record, Rejection
+from connectors.record import Raw, Record, Rejection
 
 REASON = "preview, masked"
 Mask = Callable[[str, str], str]  # (field, text) to masked text
 
 
 @dataclass(frozen=True, slots=True)
-class PreviewRow:
+class PreviewRow(Raw):
     """One row: what was delivered and what was read, both masked, and what went wrong.
 
     Attributes:
@@ -24,8 +24,8 @@ class PreviewRow:
     """
 
     position: int
-    delivered: dict[str, str]
-    read: dict[str, str]
+    delivered: dict[str, str] = field(repr=False)
+    read: dict[str, str] = field(repr=False)
     problems: list[str]
 
 

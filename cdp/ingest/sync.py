@@ -3,7 +3,8 @@
 Invariants:
     1. A batch and the position behind it are committed together: after a kill the same
        command goes on where the last commit ended, with the same result.
-    2. Every row read ends as added, changed, unchanged or rejected, and is counted once.
+    2. Every row read ends as added, changed, unchanged, rejected or shredded, and is counted
+       once.
     3. Reading the same content twice changes nothing.
     4. One record id has one row in a file: a second, different one is rejected, so that
        the result does not depend on where a batch ends.
@@ -23,6 +24,7 @@ from cdp.ingest.values import Reading
 from cdp.ingest.writing import (
     SetAside,
     by_field,
+    destroyed_among,
     forget_rejected_rows,
     incoming_of,
     write_records,
@@ -38,6 +40,7 @@ from connectors.registry import open_source
 from policies.vocabulary import NodeKind
 
 Progress = Callable[[int, int | None], None]  # rows done, rows expected
+_Row = tuple[Record, Recognised]
 
 
 def quiet(done: int, expected: int | None) -> None:
@@ -52,7 +55,10 @@ SAME_ID_STEP = "give every row of the source its own record id, or remove one of
 
 @dataclass(frozen=True, slots=True)
 class SyncReport:
-    """What one sync did, in rows. ``set_aside`` counts single values, not rows."""
+    """What one sync did, in rows. ``set_aside`` counts single values, not rows.
+
+    ``shredded`` are rows of records that were destroyed, and may not come in again.
+    """
 
     source: str
     read: int = 0
@@ -62,6 +68,7 @@ class SyncReport:
     rejected: int = 0
     set_aside: int = 0
     resumed_at: int = 0
+    shredded: int = 0
 
     @property
     def accepted(self) -> int:
@@ -100,6 +107,7 @@ def reading_of(workspace: Workspace, today: dt.date) -> Reading:
         labels=tuple(node.name for node in nodes),
         stores=frozenset(node.id for node in nodes if node.kind is NodeKind.STORE),
         identifiers=workspace.declaration.identifiers,
+        indexes=tuple(workspace.declaration.indexes.values()),
     )
 
 
@@ -120,7 +128,14 @@ class _Sync:
         self._fingerprint = source.fingerprint()
         self._started = workspace.now()
         reading = reading_of(workspace, self._started.date())
-        self._preparer = Preparer(workspace.keyring, workspace.vault, declaration, reading)
+        self._preparer = Preparer(
+            workspace.keyring,
+            workspace.vault,
+            declaration,
+            reading,
+            workspace.feature_key,
+            workspace.forms,
+        )
         self._seen: dict[bytes, bytes] = {}  # record key -> content, of this content's rows
         self._report = SyncReport(declaration.name)
 
@@ -217,22 +232,11 @@ class _Sync:
             for row in batch
             if isinstance(row, Rejection)
         ]
-        fresh: list[tuple[Record, Recognised]] = []
-        repeated = 0
-        for row in batch:
-            if isinstance(row, Rejection):
-                continue
-            recognised = self._preparer.recognise(row)
-            before = self._seen.get(recognised.key)
-            if before is None:
-                before = seen.setdefault(recognised.key, recognised.content)
-            if before is recognised.content:  # put there just now: the first row of this id
-                fresh.append((row, recognised))
-            elif before == recognised.content:
-                repeated += 1
-            else:
-                aside.append(SetAside(row.position, "", SAME_ID, SAME_ID_STEP, as_text(row), None))
-        incoming, _ = incoming_of(connection, self._preparer, fresh)
+        fresh, others = self._sorted_out(batch, seen)
+        incoming, _, shredded = incoming_of(connection, self._preparer, fresh)
+        differ, gone = self._differing(connection, others, seen)
+        shredded += gone
+        aside += differ
         write_records(connection, self._declaration, incoming, self._started)
         fields = [
             SetAside(one.record.position, p.field, p.rule, p.next_step, p.raw, one.id)
@@ -252,10 +256,43 @@ class _Sync:
             read=len(batch),
             added=added,
             changed=len(incoming) - added,
-            unchanged=len(fresh) - len(incoming) + repeated,
+            unchanged=len(fresh) + len(others) - len(incoming) - len(differ) - shredded,
             rejected=len(aside),
             set_aside=len(fields),
+            shredded=shredded,
         )
+
+    def _sorted_out(
+        self, batch: Sequence[Record | Rejection], seen: dict[bytes, bytes]
+    ) -> tuple[list[_Row], list[_Row]]:
+        """The first rows of their record ids in this content, and further ones."""
+        fresh: list[_Row] = []
+        others: list[_Row] = []
+        for row in batch:
+            if isinstance(row, Rejection):
+                continue
+            recognised = self._preparer.recognise(row)
+            before = self._seen.get(recognised.key)
+            if before is None:
+                before = seen.setdefault(recognised.key, recognised.content)
+            # Put there just now: the first row of this id.
+            first = before is recognised.content
+            (fresh if first else others).append((row, recognised))
+        return fresh, others
+
+    def _differing(
+        self, connection: sa.Connection, others: Sequence[_Row], seen: dict[bytes, bytes]
+    ) -> tuple[list[SetAside], int]:
+        """The further rows that say something else, and how many are of destroyed records."""
+        # Nothing of a destroyed record is kept, not even sealed among the rejected rows.
+        gone = destroyed_among(connection, [recognised.key for _, recognised in others])
+        differ = [
+            SetAside(row.position, "", SAME_ID, SAME_ID_STEP, as_text(row), None)
+            for row, recognised in others
+            if recognised.key not in gone
+            and (self._seen.get(recognised.key) or seen[recognised.key]) != recognised.content
+        ]
+        return differ, sum(recognised.key in gone for _, recognised in others)
 
     def _count(self, **more: int) -> None:
         totals = {name: getattr(self._report, name) + count for name, count in more.items()}
@@ -269,7 +306,7 @@ class _Sync:
         )
 
 
-_COUNTS = ("read", "added", "changed", "unchanged", "rejected", "set_aside")
+_COUNTS = ("read", "added", "changed", "unchanged", "rejected", "set_aside", "shredded")
 
 
 def last_runs(connection: sa.Connection) -> Sequence[sa.Row[Any]]:

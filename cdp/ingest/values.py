@@ -34,7 +34,8 @@ from cdp.ingest.normalise.national_id import normalise_national_id
 from cdp.ingest.normalise.occupation import Occupation, normalise_occupation
 from cdp.ingest.normalise.phone import Phone, PhoneKind, normalise_phone
 from cdp.ingest.normalise.result import Canonical, Problem
-from connectors.record import FieldProblem, FieldValue, Record, Sensitive
+from connectors.index_parts import IndexDefinition
+from connectors.record import FieldProblem, FieldValue, Raw, Record, Sensitive
 from identity.catalogue import Catalogue, shipped
 
 REASON = "normalise a delivered value"
@@ -50,7 +51,7 @@ Scoped = tuple[Canonical, str | None]
 
 
 @dataclass(slots=True)
-class Values:
+class Values(Raw):
     """One record, read.
 
     Attributes:
@@ -91,6 +92,7 @@ class Reading:
     stores: frozenset[str] | None = None  # node ids of all stores; None: any is taken
     oldest: int = OLDEST  # years; a register of the dead goes further back
     identifiers: Catalogue = field(default_factory=shipped)
+    indexes: tuple[IndexDefinition, ...] = ()  # compounds that the workspace declares
 
 
 def read_record(record: Record, reading: Reading) -> Values:

@@ -5,6 +5,7 @@ Invariants:
     2. A record whose content is known is not touched.
     3. A changed record has a new revision under a new data key; nothing of the old
        revision is left.
+    4. A record that stands as destroyed is not taken in again.
 """
 
 import datetime as dt
@@ -18,9 +19,10 @@ from sqlalchemy.dialects.postgresql import insert
 
 from cdp.ingest.prepare import Prepared, Preparer, Recognised
 from cdp.storage import schema
-from cdp.storage.bulk import copy_in
+from cdp.storage.bulk import insert as insert_rows
+from cdp.storage.statements import Row, Statement, array, ask, bytes_array
 from cdp.vault.rejects import RejectPlace
-from cdp.vault.vault import CONTACT, SENSITIVE, Vault
+from cdp.vault.vault import CONTACT, MASKED, SENSITIVE, Vault
 from connectors.declaration import SourceDeclaration
 from connectors.record import FieldProblem, Record, Sensitive
 from identity import features
@@ -66,60 +68,87 @@ class SetAside:
     record_id: int | None
 
 
-def known_records(connection: sa.Connection, keys: Sequence[bytes]) -> dict[bytes, Known]:
-    """What is stored of these record keys."""
-    record = schema.record
-    rows = connection.execute(
-        _known().where(record.c.key == sa.any_(sa.cast(list(keys), sa.ARRAY(sa.LargeBinary))))
-    )
-    return {row.key: Known(row.id, row.content, row.revision, row.dirty) for row in rows}
+def known_records(
+    connection: sa.Connection, keys: Sequence[bytes]
+) -> tuple[dict[bytes, Known], list[int], set[bytes]]:
+    """What is stored of these record keys, and new ids for those that are not stored.
+
+    Ids are handed out in the order of arrival. The last part: keys that stand as destroyed.
+    """
+    known: dict[bytes, Known] = {}
+    fresh: list[int] = []
+    gone: set[bytes] = set()
+    for destroyed, key, number, *stored in ask(connection, _KNOWN, bytes_array(keys)):
+        if destroyed is not None:
+            gone.add(bytes(destroyed))
+        elif key is None:
+            fresh.append(number)
+        else:
+            known[bytes(key)] = _known((number, *stored))
+    return known, sorted(fresh), gone
 
 
-def _known() -> sa.Select[Any]:
-    record = schema.record
-    return sa.select(record.c.key, record.c.id, record.c.content, record.c.revision, record.c.dirty)
+def destroyed_among(connection: sa.Connection, keys: Sequence[bytes]) -> set[bytes]:
+    """Those of these record keys that stand as destroyed."""
+    return known_records(connection, keys)[2] if keys else set()
+
+
+def _known(row: Row) -> Known:
+    number, content, revision, dirty = row
+    return Known(number, bytes(content), revision, dirty)
 
 
 def _held(connection: sa.Connection, ids: Sequence[int]) -> dict[int, Known]:
     """What is stored of records that are going to change; nobody else changes them meanwhile."""
-    rows = connection.execute(
-        _known()
-        .where(schema.record.c.id == sa.any_(sa.cast(list(ids), sa.ARRAY(sa.BigInteger))))
-        .order_by(schema.record.c.id)
-        .with_for_update(key_share=True)
-    )
-    return {row.id: Known(row.id, row.content, row.revision, row.dirty) for row in rows}
+    return {row[0]: _known(row) for row in ask(connection, _HELD, array(ids))}
 
 
-def new_ids(connection: sa.Connection, count: int) -> list[int]:
-    """Hand out record ids, in the order of arrival."""
-    numbers = connection.scalars(
-        sa.text("SELECT nextval('kith.record_id_seq') FROM generate_series(1, :count)"),
-        {"count": count},
-    )
-    return sorted(numbers)
+_KNOWN = Statement(
+    "known_records",
+    ("bytea[]",),
+    """
+    SELECT CASE WHEN r.id IS NULL AND 'shred' = (
+               SELECT s.kind FROM kith.shred s WHERE s.key = x.key ORDER BY s.sequence DESC LIMIT 1
+           ) THEN x.key END,
+           r.key, coalesce(r.id, nextval('kith.record_id_seq')), r.content, r.revision, r.dirty
+    FROM unnest($1) AS x(key) LEFT JOIN kith.record r ON r.key = x.key
+    """,
+)
+_HELD = Statement(
+    "held_records",
+    ("bigint[]",),
+    """
+    SELECT id, content, revision, dirty FROM kith.record WHERE id = ANY($1)
+    ORDER BY id FOR NO KEY UPDATE
+    """,
+)
 
 
 def incoming_of(
     connection: sa.Connection, preparer: Preparer, rows: Sequence[tuple[Record, Recognised]]
-) -> tuple[list[Incoming], list[int]]:
+) -> tuple[list[Incoming], list[int], int]:
     """Prepare those of the rows that are new or changed; each record stands once among them.
 
     Returns:
-        What is to be stored, and the ids of unchanged records that wait to be resolved.
+        What is to be stored, the ids of unchanged records that wait to be resolved, and how
+        many rows are of records that stand as destroyed.
     """
-    known = known_records(connection, [recognised.key for _, recognised in rows])
+    known, fresh, gone = known_records(connection, [recognised.key for _, recognised in rows])
     differ = [
         known[recognised.key].id
         for _, recognised in rows
         if recognised.key in known and known[recognised.key].content != recognised.content
     ]
     held = _held(connection, differ) if differ else {}
-    unknown = sum(recognised.key not in known for _, recognised in rows)
-    ids = iter(new_ids(connection, unknown) if unknown else ())
+    # What was known a moment ago and is not there any more was destroyed in between.
+    missing = set(differ) - held.keys()
+    gone |= {key for key, one in known.items() if one.id in missing}
+    ids = iter(fresh)
     incoming: list[Incoming] = []
     waiting: list[int] = []
     for record, recognised in rows:
+        if recognised.key in gone:
+            continue
         stored = known.get(recognised.key)
         stored = held.get(stored.id, stored) if stored else None
         if stored and stored.content == recognised.content:
@@ -129,7 +158,7 @@ def incoming_of(
         revision = stored.revision + 1 if stored else 1
         prepared = preparer.prepare(record, record_id, revision)
         incoming.append(Incoming(record_id, revision, recognised, record, prepared))
-    return incoming, waiting
+    return incoming, waiting, sum(recognised.key in gone for _, recognised in rows)
 
 
 def write_records(
@@ -149,7 +178,7 @@ def write_records(
         # In a statement of its own: what it waited for is seen by the next one.
         connection.execute(_HOLD_PROFILES, ids)
         connection.execute(_CONSENT, {**ids, "now": now})
-    copy_in(
+    insert_rows(
         connection,
         schema.record,
         ((*_row(source, one), now, now, waiting) for one in incoming if one.is_new),
@@ -160,12 +189,12 @@ def write_records(
 def _copy_sealed(connection: sa.Connection, incoming: Sequence[Incoming]) -> None:
     """Store cells, blind indexes and keys."""
     sealed = [(one, one.prepared.sealed) for one in incoming]
-    copy_in(
+    insert_rows(
         connection,
         schema.contact,
         ((one.id, one.revision, s.contact_fields, s.contact_cells) for one, s in sealed),
     )
-    copy_in(
+    insert_rows(
         connection,
         schema.sensitive,
         (
@@ -174,12 +203,22 @@ def _copy_sealed(connection: sa.Connection, incoming: Sequence[Incoming]) -> Non
             if s.sensitive_key
         ),
     )
-    copy_in(
+    insert_rows(
         connection,
         schema.blind_index,
-        ((one.id, field, value) for one in incoming for field, value in one.prepared.indexes),
+        (
+            (one.id, field, value, one.prepared.epoch)
+            for one in incoming
+            for field, value in one.prepared.indexes
+        ),
     )
-    copy_in(connection, schema.data_key, _keys(incoming))
+    made = [(one, one.prepared.masked) for one in incoming if one.prepared.masking]
+    insert_rows(
+        connection,
+        schema.masked,
+        ((one.id, one.revision, one.prepared.masking, m.fields, m.cells) for one, m in made),
+    )
+    insert_rows(connection, schema.data_key, _keys(incoming))
 
 
 _HOLD_PROFILES = sa.text(
@@ -198,7 +237,8 @@ _CONSENT = sa.text(
       FROM (
         SELECT touched.profile_id, ARRAY(
             SELECT unnest(r.purposes) FROM kith.membership m
-              JOIN kith.record r ON r.id = m.record_id WHERE m.profile_id = touched.profile_id
+              JOIN kith.record r ON r.id = m.record_id AND r.state = 'active'
+             WHERE m.profile_id = touched.profile_id
             EXCEPT
             SELECT unnest(r.refused) FROM kith.membership m
               JOIN kith.record r ON r.id = m.record_id WHERE m.profile_id = touched.profile_id
@@ -216,6 +256,8 @@ def _keys(incoming: Iterable[Incoming]) -> Iterable[tuple[Any, ...]]:
         yield one.id, CONTACT, sealed.contact_key.version, sealed.contact_key.wrapped
         if sealed.sensitive_key:
             yield one.id, SENSITIVE, sealed.sensitive_key.version, sealed.sensitive_key.wrapped
+        if masked := one.prepared.masked.key:
+            yield one.id, MASKED, masked.version, masked.wrapped
 
 
 def _row(source: SourceDeclaration, one: Incoming) -> tuple[Any, ...]:
@@ -234,17 +276,13 @@ def _row(source: SourceDeclaration, one: Incoming) -> tuple[Any, ...]:
         json.dumps(dict(one.record.attributes), ensure_ascii=False),
         features.VERSION,
         one.prepared.sealed.features,
+        one.prepared.feature_key,
     )
 
 
 def _forget_revisions(connection: sa.Connection, ids: Sequence[int]) -> None:
-    for table in (
-        schema.contact,
-        schema.sensitive,
-        schema.blind_index,
-        schema.data_key,
-        schema.reject,
-    ):
+    sealed = schema.contact, schema.sensitive, schema.masked, schema.blind_index
+    for table in (*sealed, schema.data_key, schema.reject):
         connection.execute(sa.delete(table).where(table.c.record_id.in_(ids)))
 
 
@@ -254,7 +292,7 @@ def _update(
     changed: Sequence[Incoming],
     now: dt.datetime,
 ) -> None:
-    names = [column.name for column in schema.record.columns][4:12]
+    names = [column.name for column in schema.record.columns][4:13]
     rows = []
     for one in changed:
         values = dict(zip(names, _row(source, one)[4:], strict=True))

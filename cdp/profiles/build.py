@@ -9,20 +9,22 @@ Invariants, each named by a test in ``tests/integration/test_profiles.py``:
 
 import datetime as dt
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any, Final
 
 import sqlalchemy as sa
 
 from cdp.profiles import survivorship
 from cdp.profiles.attributes import combine
-from cdp.profiles.rows import TEXTS, facts, plain
+from cdp.profiles.rows import PARTS, stored_and_facts
 from cdp.profiles.survivorship import RecordFacts
-from cdp.storage.schema import profile
+from cdp.storage.statements import Statement, array, ask
 
 PART: Final = 5000  # profiles worked on together
 
-_WRITE: Final = sa.text(
+_WRITE: Final = Statement(
+    "write_profiles",
+    ("jsonb", "timestamptz", "text[]"),
     """
     UPDATE kith.profile AS p
        SET revision = p.revision + 1,
@@ -31,15 +33,14 @@ _WRITE: Final = sa.text(
            golden = n.golden,
            attributes = n.attributes,
            purposes = n.purposes,
-           updated_at = :now
-      FROM jsonb_to_recordset(CAST(:rows AS jsonb)) AS n(
+           updated_at = $2
+      FROM jsonb_to_recordset($1) AS n(
            id text, revision integer, size integer, stores text[], golden jsonb,
            attributes jsonb, purposes text[])
-     WHERE p.id = n.id AND p.revision = n.revision AND p.id = ANY(CAST(:ids AS text[]))
+     WHERE p.id = n.id AND p.revision = n.revision AND p.id = ANY($3)
     RETURNING p.id
-    """
+    """,
 )
-_PARTS_OF_A_ROW: Final = ("size", "stores", "golden", "attributes", "purposes")
 
 
 def rebuild(
@@ -77,22 +78,17 @@ def _rebuilt(
         How many were written, and those that somebody else changed in the meantime: what
         was read of them no longer holds (a consent may have been withdrawn).
     """
-    stored = _stored(connection, part)
     rows = [
-        {"id": profile_id, "revision": stored[profile_id][0], **fresh}
-        for profile_id, records in facts(connection, part, trust)
-        if profile_id in stored and (fresh := content(records)) != stored[profile_id][1]
+        {"id": profile_id, "revision": revision, **fresh}
+        for profile_id, (revision, *stored), records in stored_and_facts(connection, part, trust)
+        if (fresh := content(records)) != dict(zip(PARTS, stored, strict=True))
     ]
     if not rows:
         return 0, []
     ids = [row["id"] for row in rows]
-    values = {
-        "rows": json.dumps(rows, ensure_ascii=False),
-        # Said twice, so that few profiles are looked up and not all of them read.
-        "ids": ids,
-        "now": now,
-    }
-    written = set(connection.scalars(_WRITE, values))
+    # Said twice, so that few profiles are looked up and not all of them read.
+    document = json.dumps(rows, ensure_ascii=False)
+    written = {row[0] for row in ask(connection, _WRITE, document, now, array(ids))}
     return len(written), [profile_id for profile_id in ids if profile_id not in written]
 
 
@@ -104,18 +100,4 @@ def content(records: Sequence[RecordFacts]) -> dict[str, Any]:
         "golden": survivorship.golden(records),
         "attributes": combine([one.attributes for one in records]),
         "purposes": list(survivorship.granted_purposes(records)),
-    }
-
-
-def _stored(
-    connection: sa.Connection, part: Sequence[str]
-) -> Mapping[str, tuple[int, dict[str, Any]]]:
-    """The revision and the content of each profile."""
-    columns = [plain(profile.c[name]) for name in _PARTS_OF_A_ROW]
-    statement = sa.select(profile.c.id, profile.c.revision, *columns).where(
-        profile.c.id == sa.any_(sa.literal(part, TEXTS))
-    )
-    return {
-        row[0]: (row[1], dict(zip(_PARTS_OF_A_ROW, row[2:], strict=True)))
-        for row in connection.execute(statement)
     }

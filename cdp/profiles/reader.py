@@ -7,6 +7,7 @@ Invariants, each named by a test in ``tests/integration/test_profiles.py``:
 3. A value that was opened is a `Sensitive` until the one road out shows it.
 4. A record whose data key is gone gives nothing, and the next record stands in for it.
 5. Evidence holds comparison names, levels and bits, never a value.
+6. Nothing of a frozen record is found, loaded or opened.
 
 Who may see what is decided in ``cdp/access/gate.py``; nothing here decides it.
 """
@@ -14,7 +15,7 @@ Who may see what is decided in ``cdp/access/gate.py``; nothing here decides it.
 import datetime as dt
 import re
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import Any, Final
 
@@ -24,8 +25,8 @@ from sqlalchemy.dialects.postgresql import ARRAY
 from cdp.profiles import survivorship
 from cdp.profiles.attributes import combine
 from cdp.profiles.evidence import Evidence, Link, Member, findings
-from cdp.profiles.rows import TEXTS, facts
-from cdp.profiles.sealed import Sealed, chosen
+from cdp.profiles.rows import ACTIVE, TEXTS, facts
+from cdp.profiles.sealed import Sealed, chosen, formed
 from cdp.profiles.survivorship import RecordFacts
 from cdp.storage.schema import (
     blind_index,
@@ -40,12 +41,14 @@ from cdp.storage.schema import (
     tag,
 )
 from cdp.vault import plaintext
-from cdp.vault.blind import BlindIndexer
-from cdp.vault.vault import CONTACT, SENSITIVE, Vault
-from connectors.record import AttributeValue, Sensitive
+from cdp.vault.blind import BlindIndexer, BlindIndexes
+from cdp.vault.errors import KeyMissing
+from cdp.vault.vault import CONTACT, MASKED, SENSITIVE, Vault
+from connectors.record import AttributeValue, Raw, Sensitive
 from connectors.vocabulary import IDENTITY_FIELDS, SENSITIVE_FIELDS
 
 REASON: Final = "read the golden value of a field"
+_NONE: Final[Mapping[str, Collection[str]]] = MappingProxyType({})
 MOST_HOPS: Final = 32  # merges of merges; a longer chain is a loop
 
 # `RecordKeys.profile_id`: p and 20 characters of Crockford's base 32.
@@ -76,7 +79,7 @@ _TAGS: Final = (
 
 
 @dataclass(frozen=True, slots=True)
-class StoredProfile:
+class StoredProfile(Raw):
     """A profile as it is stored, and its records in the order in which they give values.
 
     The first eight parts are the row itself, over all records. The methods answer for a
@@ -88,7 +91,7 @@ class StoredProfile:
     revision: int
     stores: tuple[str, ...]
     golden: Mapping[str, int]
-    attributes: Mapping[str, AttributeValue]
+    attributes: Mapping[str, AttributeValue] = field(repr=False)
     purposes: tuple[str, ...]
     updated_at: dt.datetime
     records: tuple[RecordFacts, ...]
@@ -127,7 +130,7 @@ def is_profile_id(text: str) -> bool:
 
 def find(
     connection: sa.Connection,
-    indexer: BlindIndexer,
+    indexer: BlindIndexer | BlindIndexes,
     field: str,
     scope: str | None,
     value: str,
@@ -137,7 +140,7 @@ def find(
 
     Args:
         connection: any.
-        indexer: of the workspace's key ring.
+        indexer: of the workspace's key ring; every epoch it holds is asked.
         field: one of ``cdp.vault.blind.INDEXED_FIELDS``.
         scope: of the identifier, as its source declares it; None for no scope.
         value: canonical, as ``cdp.ingest.normalise`` gives it.
@@ -146,16 +149,18 @@ def find(
     Raises:
         NotIndexable: a field that is not indexed, or an empty value.
     """
-    index = indexer.index(field, scope, value)
+    asked = indexer.asked(field, scope, value)
     statement = (
         sa.select(membership.c.profile_id)
         .distinct()
         .join_from(blind_index, membership, membership.c.record_id == blind_index.c.record_id)
-        .where(blind_index.c.field == field, blind_index.c.value == index)
+        .join(record, record.c.id == blind_index.c.record_id)
+        .where(blind_index.c.field == field, record.c.state == ACTIVE)
+        .where(sa.tuple_(blind_index.c.epoch, blind_index.c.value).in_(asked))
         .order_by(membership.c.profile_id)
     )
     if purpose is not None:
-        statement = statement.join(record, record.c.id == blind_index.c.record_id).where(
+        statement = statement.where(
             record.c.purposes.contains([purpose]), ~record.c.refused.contains([purpose])
         )
     return list(connection.scalars(statement))
@@ -242,6 +247,8 @@ def tags_of(connection: sa.Connection, profile_ids: Collection[str]) -> dict[str
 def evidence(connection: sa.Connection, profile_id: str) -> Evidence:
     """Return every stored comparison between records of one profile, by record id.
 
+    What a frozen record says is not shown, not even how far it agrees with another.
+
     Args:
         connection: any.
         profile_id: a current id; one that does not exist has no records and no links.
@@ -252,7 +259,7 @@ def evidence(connection: sa.Connection, profile_id: str) -> Evidence:
     members = connection.execute(
         sa.select(record.c.id, record.c.source, record.c.store, record.c.first_seen_at)
         .join(membership, membership.c.record_id == record.c.id)
-        .where(membership.c.profile_id == profile_id)
+        .where(membership.c.profile_id == profile_id, record.c.state == ACTIVE)
         .order_by(record.c.id)
     ).all()
     inside = [row.id for row in members]
@@ -300,6 +307,7 @@ def open_many(
     people: Sequence[StoredProfile],
     fields: Iterable[str],
     purpose: str | None,
+    known: Mapping[str, Collection[str]] = _NONE,
 ) -> dict[str, dict[str, Sensitive]]:
     """Open the golden values of several people with one statement for each tier.
 
@@ -309,6 +317,7 @@ def open_many(
         people: as loaded.
         fields: identity fields; those that nobody gives are left out of the answer.
         purpose: what the values are for; None is the platform's own work.
+        known: {profile id: fields of that person to leave closed}.
 
     Returns:
         {profile id: {field: value}}; of a field with several values, the first.
@@ -320,7 +329,7 @@ def open_many(
     candidates = {
         one.id: {
             field: [r.id for r in survivorship.covering(one.records, purpose) if field in r.fields]
-            for field in asked
+            for field in asked.difference(known.get(one.id, ()))
         }
         for one in people
     }
@@ -334,9 +343,56 @@ def open_many(
     return {one: dict(sorted(values.items())) for one, values in opened.items()}
 
 
+def forms_many(
+    connection: sa.Connection, vault: Vault, asked: Mapping[str, Mapping[str, int]], masking: str
+) -> dict[str, dict[str, Sensitive | None]]:
+    """Open masked forms with the `masked` key alone; arguments are those of ``sealed.formed``.
+
+    Returns:
+        {profile id: {field: form}}; None: the mask shows nothing of it. Left out: what has no
+        form of these masks, or one under a key version that this process lacks.
+    """
+    found: dict[str, dict[str, Sensitive | None]] = {}
+    for profile_id, number, names, one in formed(connection, asked, masking):
+        try:
+            opened = _open_whole(vault, MASKED, number, one) if one.cells else {}
+        except KeyMissing:
+            continue
+        found.setdefault(profile_id, {}).update({name: opened.get(name) for name in names})
+    return found
+
+
+def open_records(
+    connection: sa.Connection, vault: Vault, record_ids: Iterable[int], names: Collection[str]
+) -> dict[int, dict[str, plaintext.Values]]:
+    """Open the named cells of these very records, whoever they belong to.
+
+    Returns:
+        {record id: {cell: values}}; a record whose data key is gone is left out.
+
+    Raises:
+        KeyWithheld, KeyMissing, CellRefused, WrappedKeyRefused, CellGarbled: see the vault.
+    """
+    numbers = list(record_ids)
+    found: dict[int, dict[str, plaintext.Values]] = {}
+    for tier, table in ((CONTACT, contact), (SENSITIVE, sensitive)):
+        asked = sorted(n for n in names if (n in SENSITIVE_FIELDS) == (tier == SENSITIVE))
+        each = {str(number): {name: [number] for name in asked} for number in numbers}
+        for sealed in chosen(connection, table, each, asked).values():
+            for number, one in sealed.items():
+                for name, content in _open_whole(vault, tier, number, one).items():
+                    values = plaintext.decode(content.reveal(reason=REASON))
+                    found.setdefault(number, {})[name] = values
+    return found
+
+
 def _open_record(vault: Vault, tier: str, number: int, sealed: Sealed) -> dict[str, Sensitive]:
-    opened = vault.open_cells(tier, number, sealed.revision, sealed.wrapped, sealed.cells)
+    opened = _open_whole(vault, tier, number, sealed)
     return {field: _first(content) for field, content in opened.items()}
+
+
+def _open_whole(vault: Vault, tier: str, number: int, sealed: Sealed) -> dict[str, Sensitive]:
+    return vault.open_cells(tier, number, sealed.revision, sealed.wrapped, sealed.cells)
 
 
 def _first(content: Sensitive) -> Sensitive:

@@ -3,56 +3,55 @@
 from collections.abc import Collection, Iterator, Sequence
 from functools import lru_cache
 from itertools import groupby
+from operator import itemgetter
 from typing import Any, Final
 
 import sqlalchemy as sa
 from sqlalchemy.dialects.postgresql import ARRAY
 
 from cdp.profiles.survivorship import RecordFacts, ranked
-from cdp.storage.schema import contact, membership, record, sensitive
+from cdp.storage.statements import Row, Statement, array, ask
 
 TEXTS: Final = ARRAY(sa.Text)
+ACTIVE: Final = "active"  # the state of a record whose values are read
+PARTS: Final = ("size", "stores", "golden", "attributes", "purposes")
+_OWN: Final = 12  # columns before those of the profile
 
-
-def plain(column: sa.ColumnElement[Any]) -> sa.ColumnElement[Any]:
-    """Return the column as the driver reads it, without SQLAlchemy's own conversion."""
-    # The driver hands out lists of text already; SQLAlchemy would copy each of them.
-    return sa.type_coerce(column, sa.types.NullType())
-
-
-def _facts_statement() -> sa.Select[Any]:
-    return (
-        sa.select(
-            membership.c.profile_id,
-            record.c.id,
-            record.c.source,
-            plain(contact.c.fields),
-            plain(sensitive.c.fields),
-            plain(record.c.purposes),
-            plain(record.c.refused),
-            record.c.first_seen_at,
-            record.c.last_seen_at,
-            record.c.store,
-            record.c.attributes,
-        )
-        .join_from(membership, record, record.c.id == membership.c.record_id)
-        .outerjoin(contact, contact.c.record_id == record.c.id)
-        .outerjoin(sensitive, sensitive.c.record_id == record.c.id)
-        .where(membership.c.profile_id == sa.any_(sa.bindparam("profile_ids", type_=TEXTS)))
-        .order_by(membership.c.profile_id)
-    )
-
-
-_FACTS: Final = _facts_statement()
+_FACTS: Final = Statement(
+    "record_facts",
+    ("text[]",),
+    """
+    SELECT m.profile_id, r.id, r.source, c.fields, s.fields, r.purposes, r.refused,
+           r.first_seen_at, r.last_seen_at, r.store, r.attributes, r.state,
+           p.revision, p.size, p.stores, p.golden, p.attributes, p.purposes
+      FROM kith.membership m
+      JOIN kith.profile p ON p.id = m.profile_id
+      JOIN kith.record r ON r.id = m.record_id
+      LEFT JOIN kith_vault.contact c ON c.record_id = r.id
+      LEFT JOIN kith_vault.sensitive s ON s.record_id = r.id
+     WHERE m.profile_id = ANY($1)
+     ORDER BY m.profile_id
+    """,
+)
 
 
 def facts(
     connection: sa.Connection, profile_ids: Collection[str], trust: Sequence[str]
 ) -> Iterator[tuple[str, tuple[RecordFacts, ...]]]:
     """Yield each profile that has records, and its records as ``ranked`` orders them."""
-    rows = connection.execute(_FACTS, {"profile_ids": list(profile_ids)}).all()
-    for profile_id, members in groupby(rows, key=lambda row: row[0]):
-        yield profile_id, ranked((_facts_of(row[1:]) for row in members), trust)
+    for profile_id, _, records in stored_and_facts(connection, profile_ids, trust):
+        yield profile_id, records
+
+
+def stored_and_facts(
+    connection: sa.Connection, profile_ids: Collection[str], trust: Sequence[str]
+) -> Iterator[tuple[str, Row, tuple[RecordFacts, ...]]]:
+    """``facts`` with the profile's own row: its revision, then ``PARTS``."""
+    rows = ask(connection, _FACTS, array(profile_ids))
+    for profile_id, members in groupby(rows, key=itemgetter(0)):
+        held = list(members)
+        records = ranked((_facts_of(row[1:_OWN]) for row in held), trust)
+        yield profile_id, held[0][_OWN:], records
 
 
 # Most records share their field names and purposes with thousands of others.
@@ -60,7 +59,10 @@ _words = lru_cache(maxsize=4096)(frozenset[str])
 
 
 def _facts_of(row: Sequence[Any]) -> RecordFacts:
-    number, source, near, far, purposes, refused, first, last, store, attributes = row
+    number, source, near, far, purposes, refused, first, last, store, attributes, state = row
+    if state != ACTIVE:
+        # Stored, and not read: it is one of the person's records, and what it refused holds.
+        near, far, purposes, store, attributes = (), (), (), None, {}
     return RecordFacts(
         id=number,
         source=source,

@@ -1,6 +1,6 @@
 """The sealed cells that give a person's values, fetched many at a time. Nothing is opened here."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -8,6 +8,7 @@ import sqlalchemy as sa
 from sqlalchemy.dialects.postgresql import ARRAY
 
 from cdp.storage.schema import contact, data_key, sensitive
+from cdp.storage.statements import Statement, array, ask
 from cdp.vault.envelope import WrappedKey
 
 
@@ -27,7 +28,7 @@ def chosen(
     connection: sa.Connection, table: sa.Table, candidates: Candidates, fields: Sequence[str]
 ) -> dict[str, dict[int, Sealed]]:
     """Fetch, for each profile and field, the cell of the first candidate that can be opened."""
-    holders = {r for by in candidates.values() for field in fields for r in by[field]}
+    holders = {r for by in candidates.values() for field in fields for r in by.get(field, ())}
     if not holders:
         return {}
     sealed = _sealed(connection, table, sorted(holders), fields)
@@ -35,7 +36,7 @@ def chosen(
     for profile_id, by_field in candidates.items():
         for field in fields:
             giver = next(
-                (r for r in by_field[field] if field in sealed.get(r, NOTHING).cells), None
+                (r for r in by_field.get(field, ()) if field in sealed.get(r, NOTHING).cells), None
             )
             if giver is not None:
                 whole = sealed[giver]
@@ -92,3 +93,43 @@ def _sealed(
         one = found.setdefault(number, Sealed(revision, WrappedKey(version, bytes(wrapped)), {}))
         one.cells[field] = bytes(cell)
     return found
+
+
+# Forms of an older revision are of other values than the record has now.
+_FORMED: Final = Statement(
+    "masked_forms",
+    ("bigint[]", "text"),
+    """
+    SELECT m.record_id, m.revision, k.key_version, k.wrapped, m.fields, m.cells
+      FROM kith_vault.masked m
+      JOIN kith.record r ON r.id = m.record_id AND r.revision = m.revision
+      LEFT JOIN kith_keys.data_key k ON k.record_id = m.record_id AND k.tier = 'masked'
+     WHERE m.record_id = ANY($1) AND m.masking = $2
+    """,
+)
+
+
+def formed(
+    connection: sa.Connection, asked: Mapping[str, Mapping[str, int]], masking: str
+) -> Iterator[tuple[str, int, list[str], Sealed]]:
+    """Fetch sealed masked forms, where the record has such of these masks.
+
+    Args:
+        connection: any.
+        asked: {profile id: {field: record that gives it}}.
+        masking: version of the masks.
+
+    Yields:
+        Profile, record, the fields asked of it, and the cells of those that have a form. Left
+        out: a record without such forms, or whose key for them is gone.
+    """
+    records = {number for givers in asked.values() for number in givers.values()}
+    rows = ask(connection, _FORMED, array(records), masking) if records else ()
+    held = {row[0]: row[1:] for row in rows if row[3] is not None or not row[4]}
+    for profile_id, givers in asked.items():
+        for number in sorted(held.keys() & set(givers.values())):
+            revision, version, wrapped, fields, cells = held[number]
+            names = [field for field, giver in givers.items() if giver == number]
+            kept = {f: bytes(c) for f, c in zip(fields, cells, strict=True) if f in names}
+            key = WrappedKey(version or 0, bytes(wrapped or b""))
+            yield profile_id, number, names, Sealed(revision, key, kept)

@@ -21,14 +21,14 @@ import datetime as dt
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
-from connectors.record import AttributeValue
+from connectors.record import AttributeValue, Raw
 from connectors.vocabulary import IDENTITY_FIELDS
 
 Golden = Mapping[str, int]
 
 
 @dataclass(frozen=True, slots=True)
-class RecordFacts:
+class RecordFacts(Raw):
     """What is known of a record without opening anything of it."""
 
     id: int
@@ -39,7 +39,7 @@ class RecordFacts:
     first_seen: dt.datetime
     last_seen: dt.datetime  # when its content last changed or was last delivered
     store: str | None = None
-    attributes: Mapping[str, AttributeValue] = field(default_factory=dict)
+    attributes: Mapping[str, AttributeValue] = field(default_factory=dict, repr=False)
 
     def covers(self, purpose: str) -> bool:
         """Say whether the record's own consent covers ``purpose``."""

@@ -23,6 +23,7 @@ from cdp.publish.retry import Pace
 from cdp.resolution.announcing import REMOVED, UPDATED
 from cdp.storage.schema import outbox, published
 from connectors.base import Message
+from connectors.record import Raw
 from policies.vocabulary import FieldClass
 
 UPDATED_EVENT: Final = "kith.profile.updated.v1"
@@ -198,7 +199,7 @@ def _is_update(taken: Taken) -> bool:
 
 
 @dataclass(frozen=True, slots=True)
-class _Said:
+class _Said(Raw):
     """What a message says now; it has no id yet."""
 
     row: _Row

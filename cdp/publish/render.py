@@ -26,6 +26,7 @@ from cdp.publish.contract import Contract
 from cdp.storage.schema import profile
 from cdp.vault.keyed import RecordKeys
 from cdp.workspace import Workspace
+from connectors.record import Raw
 from connectors.vocabulary import IDENTITY_FIELDS
 from policies.vocabulary import FieldClass
 
@@ -33,7 +34,7 @@ PART: Final = 500  # people rendered together
 
 
 @dataclass(frozen=True, slots=True)
-class Rendered:
+class Rendered(Raw):
     """One person as the destination gets them."""
 
     profile_id: str

@@ -89,6 +89,8 @@ def _publish(
     step = "wait until it has ended, then publish again"
     try:
         with only_one(workspace.engine, f"publish {name}", step):
+            with workspace.engine.begin() as connection:
+                workspace.check_ledger(connection)
             contract = contract_for(workspace, name)
             destination = open_destination(workspace, declared, contract)
             if isinstance(destination, TableDestination):

@@ -9,8 +9,9 @@ Invariants:
 """
 
 import io
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass, replace
+from functools import reduce
 from typing import Any
 
 import numpy as np
@@ -18,21 +19,24 @@ import pyarrow as pa
 import sqlalchemy as sa
 from pyarrow import csv
 
+from cdp.storage.statements import Statement, array, ask, flush, send
 from cdp.vault.keyed import BlockKeyer
-from identity import features
-from identity.blocking import MOST, RULES, keys_of
+from identity import features, identifiers, sharing
+from identity.blocking import MOST, RULES, keys_of, keys_under
 from identity.columns import Columns, Ints
+from identity.pairs import places
 from identity.sharing import PhoneUse
 
 HOLDER = len(RULES)  # the rule of "holds this number", which makes no pairs by itself
-VERSION = 2
-_PARAMETER = "CAST(:keys AS bigint[])"
+VERSION = 3
+FEW = 500  # keys that travel with the next statement
 
 
 def made_with(most_people: int) -> str:
     """What the stored keys depend on beside the records: another answer, and they are remade."""
     rules = "/".join(f"{rule.name}:{'+'.join(rule.together)}:{rule.each}" for rule in RULES)
-    return f"{VERSION} {features.VERSION} {most_people} {MOST} {rules}"
+    mailboxes = identifiers.most_people("email")
+    return f"{VERSION} {features.VERSION} {most_people} {mailboxes} {MOST} {rules}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,13 +74,20 @@ class Blocked:
 
     def without(self, other: "Blocked") -> "Blocked":
         """The keys that ``other`` does not have."""
-        mine, theirs = _paired(self), _paired(other)
-        return self.take(~np.isin(mine, theirs))
+        if not (len(self) and len(other)):
+            return self
+        key = np.concatenate((self.key, other.key))
+        record = np.concatenate((self.record, other.record))
+        order = np.lexsort((record, key))  # stable: of two alike, mine stands first
+        key, record = key[order], record[order]
+        again = np.flatnonzero((key[1:] == key[:-1]) & (record[1:] == record[:-1]))
+        kept = np.ones(len(order), np.bool_)
+        kept[order[again]] = False
+        return self.take(kept[: len(self)])
 
-
-def _paired(blocked: Blocked) -> "np.typing.NDArray[np.void]":
-    both = np.ascontiguousarray(np.stack((blocked.key, blocked.record), axis=1))
-    return both.view(np.dtype((np.void, 16))).reshape(-1)
+    def among(self, keys: Ints) -> "Blocked":
+        """Those with one of these keys (ascending)."""
+        return self.take(places(keys, self.key) >= 0)
 
 
 def blocked_by(keyer: BlockKeyer, raw: Columns, judged: Columns) -> Blocked:
@@ -88,19 +99,40 @@ def blocked_by(keyer: BlockKeyer, raw: Columns, judged: Columns) -> Blocked:
         judged: the same records as ``identity.sharing.judged`` gives them.
     """
     keys = keys_of(judged)
-    phones = raw.lists["phones"]
-    rule = np.concatenate((keys.rule.astype(np.int64), np.full(len(phones.keys), HOLDER)))
-    stored = keyer.keys(rule, np.concatenate((keys.key, phones.keys)))
-    record = raw.ids[np.concatenate((keys.row, phones.rows()))]
+    holder, number = sharing.numbers(raw)
+    rule = np.concatenate((keys.rule.astype(np.int64), np.full(len(number), HOLDER)))
+    stored = keyer.keys(rule, np.concatenate((keys.key, number)))
+    record = raw.ids[np.concatenate((keys.row, holder))]
     order = np.lexsort((record, stored))
     found = Blocked(stored[order], record[order], rule[order])
     same = (found.key[1:] == found.key[:-1]) & (found.record[1:] == found.record[:-1])
     return found.take(np.concatenate((np.ones(min(1, len(found)), np.bool_), ~same)))
 
 
-def number_keys(keyer: BlockKeyer, phones: Ints) -> Ints:
-    """The stored form of phone numbers. Shape (phones,)."""
-    return keyer.keys(np.full(len(phones), HOLDER), phones)
+def possible(keyer: BlockKeyer, raw: Columns, most_people: int) -> tuple[Blocked, Blocked]:
+    """All keys that records may get, however many people use their numbers.
+
+    Returns:
+        The keys if one person uses each number, and what there may be beside.
+    """
+    nobody: Ints = np.zeros(0, np.int64)
+    alone = sharing.judged(raw, PhoneUse(nobody, nobody), most_people)
+    shared = replace(alone, lists={"phones_shared": alone.lists["phones_own"]})
+    beside = [
+        (number, *keys_under(rule, shared))
+        for number, rule in enumerate(RULES)
+        if rule.each == "phones_shared"
+    ]
+    told = [
+        Blocked(keyer.keys(np.full(len(key), number), key), raw.ids[row], np.full(len(row), number))
+        for number, row, key in beside
+    ]
+    return blocked_by(keyer, raw, alone), reduce(Blocked.and_also, told)
+
+
+def number_keys(keyer: BlockKeyer, numbers: Ints) -> Ints:
+    """The stored form of keyed numbers. Shape (numbers,)."""
+    return keyer.keys(np.full(len(numbers), HOLDER), numbers)
 
 
 # ── all records ─────────────────────────────────────────────────────────────
@@ -116,12 +148,16 @@ def store_all(
     append(connection, blocked)
     numbers = number_keys(keyer, use.phones)
     _copy(connection, "shared_number (key, people)", numbers, use.people)
-    connection.execute(sa.text("UPDATE kith.workspace SET blocked_with = :made"), {"made": made})
+    connection.execute(_MADE, {"made": made, "key": keyer.version})
 
 
 def append(connection: sa.Connection, blocked: Blocked) -> None:
     """Store keys that are not stored yet."""
-    if len(blocked):
+    if len(blocked) <= FEW:
+        if len(blocked):
+            told = (blocked.key, blocked.record, blocked.rule)
+            send(connection, _APPEND, *(array(one.tolist()) for one in told))
+    else:
         _copy(connection, "block (key, record_id, rule)", blocked.key, blocked.record, blocked.rule)
 
 
@@ -130,6 +166,7 @@ def _copy(connection: sa.Connection, columns: str, *values: Ints) -> None:
     table = pa.table({str(place): column for place, column in enumerate(values)})
     csv.write_csv(table, buffer, csv.WriteOptions(include_header=False))
     buffer.seek(0)
+    flush(connection)
     driver: Any = connection.connection.driver_connection
     with driver.cursor() as cursor:
         cursor.copy_expert(f"COPY kith.{columns} FROM STDIN (FORMAT csv)", buffer)
@@ -142,49 +179,29 @@ def stored_of(connection: sa.Connection, records: Ints) -> Blocked:
     """The stored keys of these records."""
     if not len(records):
         return Blocked(records, records, records)
-    rows = connection.execute(
-        sa.text(
-            "SELECT key, record_id, rule FROM kith.block "
-            "WHERE record_id = ANY(CAST(:ids AS bigint[])) ORDER BY key, record_id"
-        ),
-        {"ids": records.tolist()},
-    ).all()
-    key, record, rule = np.array([tuple(row) for row in rows], np.int64).reshape(-1, 3).T
+    rows = ask(connection, _STORED, array(records.tolist()))
+    key, record, rule = np.array(rows, np.int64).reshape(-1, 3).T
     return Blocked(key, record, rule)
 
 
 def remove(connection: sa.Connection, blocked: Blocked) -> None:
     """Forget stored keys."""
     if len(blocked):
-        connection.execute(
-            sa.text(
-                "DELETE FROM kith.block b USING unnest(CAST(:keys AS bigint[]), "
-                "CAST(:ids AS bigint[])) AS x(key, id) WHERE b.key = x.key AND b.record_id = x.id"
-            ),
-            {"keys": blocked.key.tolist(), "ids": blocked.record.tolist()},
-        )
+        send(connection, _REMOVE, array(blocked.key.tolist()), array(blocked.record.tolist()))
 
 
-def members(connection: sa.Connection, keys: Ints, most: int | None) -> tuple[Ints, Ints]:
+def members(connection: sa.Connection, keys: Ints, most: Ints) -> tuple[Ints, Ints]:
     """The records with each of these stored keys: (place in ``keys``, record id).
 
     Args:
         connection: in a transaction.
         keys: stored keys.
-        most: at most so many records of each; None gives all.
+        most: at most so many records of each. Shape (keys,).
     """
     if not len(keys):
         return keys, keys
-    limit = "" if most is None else f"LIMIT {int(most)}"
-    rows = connection.execute(
-        sa.text(
-            f"SELECT x.place - 1, b.record_id FROM unnest({_PARAMETER}) "
-            "WITH ORDINALITY AS x(key, place) CROSS JOIN LATERAL "
-            f"(SELECT record_id FROM kith.block WHERE key = x.key {limit}) b"
-        ),
-        {"keys": keys.tolist()},
-    ).all()
-    place, record = np.array([tuple(row) for row in rows], np.int64).reshape(-1, 2).T
+    rows = ask(connection, _MEMBERS, array(keys.tolist()), array(most.tolist()))
+    place, record = np.array(rows, np.int64).reshape(-1, 2).T
     return place, record
 
 
@@ -192,26 +209,24 @@ def pairs_with(place: Ints, member: Ints, records: Ints) -> tuple[Ints, Ints]:
     """The pairs in a common block of which at least one is among ``records``, each once."""
     order = np.argsort(place, kind="stable")
     place, member = place[order], member[order]
-    mine = np.flatnonzero(np.isin(member, records))
+    mine = np.flatnonzero(places(records, member) >= 0)
     starts = np.searchsorted(place, place[mine], side="left")
     sizes = np.searchsorted(place, place[mine], side="right") - starts
     one = np.repeat(member[mine], sizes)
     within = np.arange(sizes.sum()) - np.repeat(np.cumsum(sizes) - sizes, sizes)
     other = member[np.repeat(starts, sizes) + within]
-    both = np.stack((np.minimum(one, other), np.maximum(one, other)), axis=1)[one != other]
-    both = np.unique(both, axis=0)
-    return both[:, 0], both[:, 1]
+    apart = one != other
+    low, high = np.minimum(one, other)[apart], np.maximum(one, other)[apart]
+    order = np.lexsort((high, low))
+    low, high = low[order], high[order]
+    first = np.ones(len(low), np.bool_)
+    first[1:] = (low[1:] != low[:-1]) | (high[1:] != high[:-1])
+    return low[first], high[first]
 
 
-def people_on(connection: sa.Connection, numbers: Ints) -> dict[int, int]:
+def people_on(connection: sa.Connection, numbers: Collection[int]) -> dict[int, int]:
     """How many people use each of these stored numbers; left out where it is one."""
-    if not len(numbers):
-        return {}
-    rows = connection.execute(
-        sa.text(f"SELECT key, people FROM kith.shared_number WHERE key = ANY({_PARAMETER})"),
-        {"keys": numbers.tolist()},
-    )
-    return {row.key: row.people for row in rows}
+    return dict(ask(connection, _PEOPLE, array(numbers))) if numbers else {}
 
 
 def store_people(connection: sa.Connection, counted: Mapping[int, int]) -> None:
@@ -219,16 +234,47 @@ def store_people(connection: sa.Connection, counted: Mapping[int, int]) -> None:
     gone = [key for key, people in counted.items() if people == 1]
     several = {key: people for key, people in counted.items() if people != 1}
     if gone:
-        connection.execute(
-            sa.text(f"DELETE FROM kith.shared_number WHERE key = ANY({_PARAMETER})"),
-            {"keys": gone},
-        )
+        send(connection, _FORGET, array(gone))
     if several:
-        connection.execute(
-            sa.text(
-                "INSERT INTO kith.shared_number (key, people) "
-                f"SELECT * FROM unnest({_PARAMETER}, CAST(:people AS integer[])) "
-                "ON CONFLICT (key) DO UPDATE SET people = excluded.people"
-            ),
-            {"keys": list(several), "people": list(several.values())},
-        )
+        send(connection, _COUNT, array(several), array(several.values()))
+
+
+_MADE = sa.text("UPDATE kith.workspace SET blocked_with = :made, block_key = :key")
+_APPEND = Statement(
+    "append_blocks",
+    ("bigint[]", "bigint[]", "smallint[]"),
+    "INSERT INTO kith.block (key, record_id, rule) SELECT * FROM unnest($1, $2, $3)",
+)
+_STORED = Statement(
+    "blocks_of",
+    ("bigint[]",),
+    "SELECT key, record_id, rule FROM kith.block WHERE record_id = ANY($1)",
+)
+_REMOVE = Statement(
+    "remove_blocks",
+    ("bigint[]", "bigint[]"),
+    "DELETE FROM kith.block b USING unnest($1, $2) AS x(key, id) "
+    "WHERE b.key = x.key AND b.record_id = x.id",
+)
+_MEMBERS = Statement(
+    "members",
+    ("bigint[]", "bigint[]"),
+    "SELECT x.place - 1, b.record_id FROM unnest($1, $2) "
+    "WITH ORDINALITY AS x(key, most, place) CROSS JOIN LATERAL "
+    "(SELECT record_id FROM kith.block WHERE key = x.key LIMIT x.most) b",
+)
+_PEOPLE = Statement(
+    "people_on",
+    ("bigint[]",),
+    "SELECT x.key, s.people FROM unnest($1) AS x(key) CROSS JOIN LATERAL "
+    "(SELECT people FROM kith.shared_number WHERE key = x.key LIMIT 1) s",
+)
+_FORGET = Statement(
+    "forget_people", ("bigint[]",), "DELETE FROM kith.shared_number WHERE key = ANY($1)"
+)
+_COUNT = Statement(
+    "count_people",
+    ("bigint[]", "integer[]"),
+    "INSERT INTO kith.shared_number (key, people) SELECT * FROM unnest($1, $2) "
+    "ON CONFLICT (key) DO UPDATE SET people = excluded.people",
+)

@@ -10,6 +10,9 @@ Invariants:
     6. Whoever decides or rehearses takes the locks before any row, in the order of a
        run, so that nobody waits for anybody in a circle.
     7. What a rehearsal shows is in the log before it is shown.
+    8. "No such decision" and "not about people of yours" are one answer, after the same
+       look-ups.
+    9. A merge takes every record of both people along.
 """
 
 import datetime as dt
@@ -18,8 +21,8 @@ from dataclasses import dataclass
 
 import sqlalchemy as sa
 
-from cdp.access.answers import Denial
-from cdp.errors import Refused, Stop
+from cdp.access.answers import Denial, DenialKind
+from cdp.errors import Refused
 from cdp.profiles import reader
 from cdp.resolution import decisions, history
 from cdp.resolution.links import (
@@ -31,7 +34,7 @@ from cdp.resolution.links import (
     not_same_links,
     split_links,
 )
-from cdp.resolution.permission import Permission
+from cdp.resolution.permission import NOBODY, Permission
 from cdp.resolution.storing import Outcome
 from cdp.storage import schema
 from cdp.storage.locks import until_commit
@@ -43,15 +46,38 @@ from policies.vocabulary import Action
 Repair = Callable[[sa.Connection, Workspace, Collection[int]], Outcome]
 
 LOOK = "identity.rehearse"
+UNDO = "identity.undo"
+NO_SUCH_DECISION = Denial(
+    DenialKind.NOT_FOUND,
+    "no_such_decision",
+    "There is no such decision among those that you may take back; "
+    "list them with: cdp identity decisions",
+)
+_MOST_ABOUT = 4  # profile ids that a decision names: two people, and an old id of each
 _ACTIONS = {Kind.MERGE: Action.MERGE, Kind.SPLIT: Action.SPLIT, Kind.NOT_SAME: Action.SPLIT}
 
 
 @dataclass(frozen=True, slots=True)
+class Held:
+    """A profile, and how many records it holds."""
+
+    profile_id: str
+    records: int
+
+
+@dataclass(frozen=True, slots=True)
 class Decided:
-    """A decision, and what it changed at once."""
+    """A decision, and what it changed at once.
+
+    Attributes:
+        decision: as it is kept.
+        outcome: which profiles it merged and split.
+        holds: the profiles that it is about, as they are now; by profile id.
+    """
 
     decision: Decision
     outcome: Outcome
+    holds: tuple[Held, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,7 +105,7 @@ class Decider:
             return people
         if people[0] == people[1]:
             raise Refused("already_one_profile", "nothing is left to merge", profile=people[0])
-        links = merge_links(*(_anchor(connection, profile_id) for profile_id in people))
+        links = merge_links(*(_members(connection, profile_id) for profile_id in people))
         return self._decide(connection, Kind.MERGE, people, links, reason)
 
     def split(
@@ -139,24 +165,21 @@ class Decider:
     def undo(self, connection: sa.Connection, number: int, reason: str) -> Decided | Denial:
         """Take a decision back.
 
+        Returns:
+            What it changed; ``NO_SUCH_DECISION`` where there is none, or none about people
+            that the subject may decide about.
+
         Raises:
-            Stop: there is no such decision.
             Refused: it was undone before.
         """
         _alone(connection)
-        found = decisions.read(connection, number=number)
-        if not found:
-            raise Stop("no_such_decision", "list them with: cdp identity decisions", number=number)
-        earlier = found[0]
-        permission = Permission(
-            self.workspace, self.subject, _ACTIONS[earlier.kind], "identity.undo"
-        )
-        there = [one for one in earlier.profiles if reader.current_id(connection, one)]
-        # Its people may all have ended; whom it still holds together or apart have not.
-        concerned = dict.fromkeys((*there, *_holders(connection, earlier.links)))
-        people = permission.people(connection, concerned, reason)
-        if isinstance(people, Denial):
+        earlier = next(iter(decisions.read(connection, number=number)), None)
+        permission = self._permission(_ACTIONS[earlier.kind if earlier else Kind.MERGE], UNDO)
+        people = permission.people(connection, _concerned(connection, earlier), reason)
+        if isinstance(people, Denial) and people.kind is DenialKind.UNUSABLE:
             return people
+        if earlier is None or isinstance(people, Denial):
+            return self._refusal() or NO_SUCH_DECISION
         if not earlier.counts:
             raise Refused(
                 "already_undone",
@@ -165,13 +188,13 @@ class Decider:
                 by=earlier.undone_by,
                 at=_time(earlier.undone_at),
             )
-        permission.log_allowed(connection, dict.fromkeys(one.id for one in people) or ("",), reason)
+        about = dict.fromkeys(one.id for one in people) or (NOBODY,)
+        permission.log_allowed(connection, about, reason)
         now = self.workspace.now()
         values = {"undone_at": now, "undone_by": self.subject.id, "undo_reason": reason}
         table = schema.decision
         connection.execute(sa.update(table).where(table.c.id == number).values(**values))
-        outcome = self._carry_out(connection, earlier.links)
-        return Decided(decisions.read(connection, number=number)[0], outcome)
+        return self._carry_out(connection, number, earlier.links)
 
     def log_look(self, connection: sa.Connection, rehearsed: Decided) -> None:
         """Keep that somebody saw what a decision would change; commit before it is shown.
@@ -183,19 +206,25 @@ class Decider:
         made, outcome = rehearsed.decision, rehearsed.outcome
         moved = (one for pair in (*outcome.merges, *outcome.splits) for one in pair)
         seen = dict.fromkeys((*made.profiles, *outcome.touched, *moved))
-        permission = Permission(self.workspace, self.subject, _ACTIONS[made.kind], LOOK)
+        permission = self._permission(_ACTIONS[made.kind], LOOK)
         permission.log_allowed(connection, seen, made.undo_reason or made.reason)
 
     # ── inside ──────────────────────────────────────────────────────────────
+
+    def _permission(self, action: Action, event: str) -> Permission:
+        return Permission(self.workspace, self.subject, action, event)
+
+    def _refusal(self) -> Denial | None:
+        """Why the subject may take back no decision at all; None where it depends on which."""
+        asked = [self._permission(action, UNDO).refusal() for action in _ACTIONS.values()]
+        return None if None in asked else asked[0]
 
     def _allowed(
         self, connection: sa.Connection, kind: Kind, named: Iterable[str], reason: str
     ) -> list[str] | Denial:
         """The current ids of the people, once nobody else decides and policy says yes."""
         _alone(connection)
-        permission = Permission(
-            self.workspace, self.subject, _ACTIONS[kind], f"identity.{kind.value}"
-        )
+        permission = self._permission(_ACTIONS[kind], f"identity.{kind.value}")
         people = permission.people(connection, named, reason)
         return people if isinstance(people, Denial) else [one.id for one in people]
 
@@ -219,9 +248,7 @@ class Decider:
     ) -> Decided:
         counting = decisions.read(connection, counting=True)
         _refuse_contradiction(links, counting)
-        permission = Permission(
-            self.workspace, self.subject, _ACTIONS[kind], f"identity.{kind.value}"
-        )
+        permission = self._permission(_ACTIONS[kind], f"identity.{kind.value}")
         permission.log_allowed(connection, people, reason)
         made = Decision(
             0,
@@ -232,15 +259,15 @@ class Decider:
             self.workspace.now(),
             links=tuple(links),
         )
-        number = _write(connection, made)
-        outcome = self._carry_out(connection, links)
-        return Decided(decisions.read(connection, number=number)[0], outcome)
+        return self._carry_out(connection, _write(connection, made), links)
 
-    def _carry_out(self, connection: sa.Connection, links: Iterable[Link]) -> Outcome:
-        records = sorted({record for one in links for record in (one.low, one.high)})
+    def _carry_out(self, connection: sa.Connection, number: int, links: Iterable[Link]) -> Decided:
+        records = _ends(links)
         table = schema.record
         connection.execute(sa.update(table).where(table.c.id.in_(records)).values(dirty=True))
-        return self.repair(connection, self.workspace, records)
+        outcome = self.repair(connection, self.workspace, records)
+        made = decisions.read(connection, number=number)[0]
+        return Decided(made, outcome, _holding(connection, records))
 
 
 def _alone(connection: sa.Connection) -> None:
@@ -317,18 +344,35 @@ def _members(connection: sa.Connection, profile_id: str) -> list[int]:
     )
 
 
-def _holders(connection: sa.Connection, links: Iterable[Link]) -> list[str]:
-    """The profiles that hold the linked records now, in alphabetical order."""
-    records = sorted({record for one in links for record in (one.low, one.high)})
+def _concerned(connection: sa.Connection, earlier: Decision | None) -> list[str]:
+    """The profiles that a decision is about now: those it named, and who holds its records.
+
+    Where there is no decision, as many are looked up, and it is about ``NOBODY``.
+    """
+    named = (*earlier.profiles, *(NOBODY,) * _MOST_ABOUT) if earlier else (NOBODY,) * _MOST_ABOUT
+    there = [one for one in named[:_MOST_ABOUT] if reader.current_id(connection, one)]
+    # Its people may all have ended; whom it still holds together or apart have not.
+    holding = _holding(connection, _ends(earlier.links if earlier else ()))
+    concerned = dict.fromkeys((*there, *(one.profile_id for one in holding)))
+    return list(concerned) if earlier else [NOBODY]
+
+
+def _ends(links: Iterable[Link]) -> list[int]:
+    """The linked records, ascending."""
+    return sorted({record for one in links for record in (one.low, one.high)})
+
+
+def _holding(connection: sa.Connection, records: Sequence[int]) -> tuple[Held, ...]:
+    """The profiles that hold these records now, in alphabetical order."""
     table = schema.membership
-    return list(
-        connection.scalars(
-            sa.select(table.c.profile_id)
-            .distinct()
-            .where(table.c.record_id.in_(records))
-            .order_by(table.c.profile_id)
-        )
+    mine = sa.select(table.c.profile_id).where(table.c.record_id.in_(records))
+    statement = (
+        sa.select(table.c.profile_id, sa.func.count())
+        .where(table.c.profile_id.in_(mine))
+        .group_by(table.c.profile_id)
+        .order_by(table.c.profile_id)
     )
+    return tuple(Held(profile_id, size) for profile_id, size in connection.execute(statement))
 
 
 def _home(connection: sa.Connection, record: int) -> str:

@@ -1,14 +1,16 @@
 """Store the evidence: the scored pairs of a run. What did not change is not written."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import sqlalchemy as sa
 
 from cdp.storage import schema
-from cdp.storage.bulk import copy_in
+from cdp.storage.bulk import copy_in, insert
+from cdp.storage.statements import Row, Statement, array, ask, send
 from identity.pairs import Bools, Ints, Pairs
 
+AT_ONCE = 10_000  # pairs turned into rows at a time
 Stored = Mapping[tuple[int, int], tuple[Any, ...]]
 
 
@@ -31,10 +33,7 @@ def store_all(connection: sa.Connection, pairs: Pairs, direct: Bools, epoch: str
 
 def stored_among(connection: sa.Connection, nodes: Ints) -> Stored:
     """The stored edges of whole components, by their two records."""
-    return {
-        (row.low_id, row.high_id): tuple(row)
-        for row in connection.execute(_STORED, {"ids": nodes.tolist()})
-    }
+    return {row[:2]: row for row in ask(connection, _STORED, array(nodes.tolist()))}
 
 
 def store_some(
@@ -52,14 +51,15 @@ def store_some(
     gone = [pair for pair, row in stored.items() if fresh.get(pair) != row]
     if gone:
         low, high = zip(*gone, strict=True)
-        connection.execute(_REMOVE, {"low": list(low), "high": list(high)})
-    copy_in(
-        connection, schema.edge, (row for pair, row in fresh.items() if stored.get(pair) != row)
-    )
+        send(connection, _REMOVE, array(low), array(high))
+    insert(connection, schema.edge, (row for pair, row in fresh.items() if stored.get(pair) != row))
 
 
-def reach(connection: sa.Connection, start: Ints, *, decided: bool) -> Sequence[sa.Row[Any]]:
-    """Everybody in a component with one of these records: rows of (id, revision).
+def reach(connection: sa.Connection, start: Ints, *, decided: bool) -> list[Row]:
+    """Everybody in a component with one of these records, as they are stored.
+
+    Returns:
+        Rows of (id, revision, anchor of the profile).
 
     Args:
         connection: in a transaction.
@@ -67,15 +67,22 @@ def reach(connection: sa.Connection, start: Ints, *, decided: bool) -> Sequence[
         decided: whether any decision of people counts; without one there is less to ask.
     """
     statement = _REACH_DECIDED if decided else _REACH
-    return connection.execute(statement, {"start": start.tolist()}).all()
+    return ask(connection, statement, array(start.tolist()))
 
 
 def _rows(pairs: Pairs, direct: Bools, epoch: str) -> Iterable[tuple[Any, ...]]:
-    made = direct.tolist()
-    weights = pairs.weight.round(6).tolist()
-    for place, (low, high) in enumerate(zip(pairs.low.tolist(), pairs.high.tolist(), strict=True)):
-        levels, bits = pairs.levels[place].tolist(), pairs.bits[place].round(6).tolist()
-        yield low, high, weights[place], levels, bits, epoch, made[place]
+    for start in range(0, len(pairs), AT_ONCE):
+        part = slice(start, start + AT_ONCE)
+        columns = (
+            pairs.low[part],
+            pairs.high[part],
+            pairs.weight[part].round(6),
+            pairs.levels[part],
+            pairs.bits[part].round(6),
+            direct[part],
+        )
+        for *scored, made in zip(*(column.tolist() for column in columns), strict=True):
+            yield *scored, epoch, made
 
 
 _DELETE = sa.text(
@@ -90,10 +97,12 @@ _DELETE = sa.text(
 _INSERT = sa.text(
     "INSERT INTO kith.edge SELECT * FROM fresh ON CONFLICT (low_id, high_id) DO NOTHING"
 )
-_STORED = sa.text("SELECT * FROM kith.edge WHERE low_id = ANY(CAST(:ids AS bigint[]))")
-_REMOVE = sa.text(
-    "DELETE FROM kith.edge e USING unnest(CAST(:low AS bigint[]), CAST(:high AS bigint[])) "
-    "AS x(low, high) WHERE e.low_id = x.low AND e.high_id = x.high"
+_STORED = Statement("edges_among", ("bigint[]",), "SELECT * FROM kith.edge WHERE low_id = ANY($1)")
+_REMOVE = Statement(
+    "remove_edges",
+    ("bigint[]", "bigint[]"),
+    "DELETE FROM kith.edge e USING unnest($1, $2) AS x(low, high) "
+    "WHERE e.low_id = x.low AND e.high_id = x.high",
 )
 # Over stored pairs that a rule made and over must links that count. Pairs that will go are
 # still there, so that every part of a component that falls apart is reached.
@@ -110,18 +119,23 @@ _BY_DECISIONS = """
 """
 
 
-def _reach(by: str) -> sa.TextClause:
-    return sa.text(
+def _reach(name: str, by: str) -> Statement:
+    return Statement(
+        name,
+        ("bigint[]",),
         f"""
     WITH RECURSIVE reach(id) AS (
-        SELECT * FROM unnest(CAST(:start AS bigint[]))
+        SELECT * FROM unnest($1)
         UNION
         SELECT n.id FROM reach r CROSS JOIN LATERAL ({by}) AS n(id)
     )
-    SELECT r.id, (SELECT k.revision FROM kith.record k WHERE k.id = r.id) AS revision
+    SELECT r.id, (SELECT k.revision FROM kith.record k WHERE k.id = r.id),
+           (SELECT p.anchor_id FROM kith.membership m JOIN kith.profile p ON p.id = m.profile_id
+            WHERE m.record_id = r.id)
     FROM reach r
-    """
+    """,
     )
 
 
-_REACH, _REACH_DECIDED = _reach(_BY_PAIRS), _reach(_BY_PAIRS + _BY_DECISIONS)
+_REACH = _reach("reach", _BY_PAIRS)
+_REACH_DECIDED = _reach("reach_decided", _BY_PAIRS + _BY_DECISIONS)

@@ -99,7 +99,8 @@ _LED_TO = sa.text(
 )
 _MEMBERS = sa.text(
     f"""
-    SELECT stay.record_id, r.source, r.store, stay.since, stay.until
+    SELECT stay.record_id, r.source, CASE r.state WHEN 'active' THEN r.store END,
+           stay.since, stay.until
     FROM ({_STAYS}) stay JOIN kith.record r ON r.id = stay.record_id
     WHERE stay.profile_id = :id AND {_THEN} ORDER BY stay.record_id
     """

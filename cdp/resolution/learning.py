@@ -91,6 +91,7 @@ def learn(
         if decided:
             judged = judged.and_also(decisions.labels(connection))
         loaded = load_features(connection, workspace.vault)
+    start = replace(start, feature_key=loaded.feature_key)
     gathered = batch.gather(loaded.table, start.most_people, limits, progress)
     taught = _levels(gathered, loaded, judged, limits)
     try:

@@ -72,9 +72,20 @@ def link(one: int, other: int, kind: LinkKind) -> Link:
     return Link(min(one, other), max(one, other), kind)
 
 
-def merge_links(one: int, other: int) -> tuple[Link, ...]:
-    """Two people are one: their anchors must be."""
-    return (link(one, other, LinkKind.MUST),)
+def merge_links(one: Sequence[int], other: Sequence[int]) -> tuple[Link, ...]:
+    """Two people are one, with every record of both.
+
+    Each link leads from one person to the other: what was decided is about the two, and
+    not about how the records of each came together. The anchor of each is linked to every
+    record of the other, so that nobody stays behind.
+
+    Raises:
+        ValueError: one side is empty, or a record stands on both.
+    """
+    if not one or not other:
+        raise ValueError("a merge needs records on both sides")
+    pairs = {(min(one), record) for record in other} | {(record, min(other)) for record in one}
+    return tuple(sorted(link(a, b, LinkKind.MUST) for a, b in pairs))
 
 
 def not_same_links(one: int, other: int) -> tuple[Link, ...]:

@@ -14,10 +14,12 @@ import numpy as np
 import pyarrow as pa
 import sqlalchemy as sa
 
+from cdp.resolution.feature_keys import brought_up, in_force
 from cdp.resolution.storing import Seen
 from cdp.storage import schema
 from cdp.storage.bulk import stream
 from cdp.vault.envelope import WrappedKey
+from cdp.vault.keyed import FIRST
 from cdp.vault.vault import CONTACT, Vault
 from identity import features
 from identity.batch import Resolution
@@ -36,12 +38,14 @@ class Loaded:
         revisions: the revision seen of each.
         dirty: whether each was to be looked at again.
         table: their features; ``id`` is the place in ``ids``.
+        feature_key: version of the key that all of them are keyed with.
     """
 
     ids: Ints
     revisions: Ints
     dirty: Bools
     table: pa.Table
+    feature_key: int = FIRST
 
     def __len__(self) -> int:
         return len(self.ids)
@@ -102,12 +106,14 @@ def load_features(
             record.c.revision,
             record.c.dirty,
             record.c.features,
+            record.c.feature_key,
             key.c.key_version,
             key.c.wrapped,
         )
         .join(key, (key.c.record_id == record.c.id) & (key.c.tier == CONTACT))
         .order_by(record.c.key)
     )
+    version = in_force(connection)
     seen: list[tuple[int, int, bool]] = []
     tables = [features.unpack([], [])]
     for rows in stream(connection, statement):
@@ -115,6 +121,8 @@ def load_features(
             (row.id, row.revision, WrappedKey(row.key_version, row.wrapped), row.features)
             for row in rows
         )
+        keyed = [(row.id, row.feature_key) for row in rows]
+        blobs = brought_up(vault.layers, version, keyed, blobs)
         # Unpacked under record ids, so that an error names the record.
         named = features.unpack([row.id for row in rows], blobs)
         places = np.arange(len(seen), len(seen) + len(rows))
@@ -122,4 +130,4 @@ def load_features(
         seen.extend((row.id, row.revision, row.dirty) for row in rows)
         progress(len(seen))
     ids, revisions, dirty = np.array(seen, np.int64).reshape(-1, 3).T
-    return Loaded(ids, revisions, dirty.astype(np.bool_), pa.concat_tables(tables))
+    return Loaded(ids, revisions, dirty.astype(np.bool_), pa.concat_tables(tables), version)

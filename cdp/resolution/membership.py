@@ -12,6 +12,7 @@ import sqlalchemy as sa
 
 from cdp.errors import Stop
 from cdp.resolution import decisions, epochs
+from cdp.resolution.feature_keys import epoch_under
 from cdp.resolution.loading import load_features
 from cdp.storage import schema
 from cdp.storage.bulk import stream
@@ -33,6 +34,8 @@ HEADER = ("source", "record_id", "profile_id")
 
 def export(connection: sa.Connection, vault: Vault, out: Path) -> int:
     """Write ``source,record_id,profile_id`` of every resolved record; return how many.
+
+    A frozen record is left out: its id would have to be opened.
 
     The file appears whole or not at all, readable by its owner alone.
     """
@@ -79,6 +82,7 @@ def _members(connection: sa.Connection, vault: Vault) -> Iterator[tuple[str, str
         .join(schema.membership, schema.membership.c.record_id == record.c.id)
         .join(cells, cells.c.record_id == record.c.id)
         .join(key, (key.c.record_id == record.c.id) & (key.c.tier == CONTACT))
+        .where(record.c.state == "active")
         .order_by(record.c.id)
     )
     for rows in stream(connection, statement):
@@ -165,7 +169,7 @@ def decider(
         keys = {row.id: bytes(row.key) for row in rows}
     # A record that went between the two statements is left out.
     names = [keys.get(record) for record in loaded.ids.tolist()]
-    model = epoch[1]
+    model = epoch_under(workspace.vault.layers, epoch[1], loaded.feature_key)
     limits = Limits(workspace.settings.memory_mb, workspace.settings.threads)
     gathered = batch.gather(loaded.table, model.most_people, limits, progress)
 

@@ -15,7 +15,7 @@ Invariants, each named by a test in ``tests/integration/test_online.py``:
 
 import datetime as dt
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import sqlalchemy as sa
@@ -24,9 +24,12 @@ from cdp.errors import Refused, Retry
 from cdp.ingest.intake import Intake, Stored
 from cdp.profiles.build import rebuild
 from cdp.resolution.announcing import announce
+from cdp.resolution.feature_keys import brought_up
+from cdp.resolution.opened import Told
 from cdp.resolution.readiness import Ready, ready
-from cdp.resolution.repair import Repair
+from cdp.resolution.repair import Known, Repair
 from cdp.storage.locks import alone_or_shared, is_collision, shared_until_commit
+from cdp.storage.statements import Statement, array, ask
 from cdp.workspace import Workspace
 from connectors.record import Record, Rejection
 from identity.columns import Ints
@@ -48,6 +51,7 @@ class Arrival:
         set_aside: how many single values were not taken in.
         refused: rows that are no record.
         resolved: False where the records wait for the next ``cdp identity resolve``.
+        shredded: how many stand as destroyed and were not taken in.
     """
 
     profiles: tuple[str, ...]
@@ -56,6 +60,7 @@ class Arrival:
     set_aside: int
     refused: tuple[Rejection, ...]
     resolved: bool
+    shredded: int = 0
 
 
 class Arrivals:
@@ -65,6 +70,7 @@ class Arrivals:
         """Make it once for many records: it holds what does not change between them."""
         self._workspace = workspace
         self._intake = Intake(workspace, source)
+        self._known = Known.of(workspace)
         self._ready: Ready | None = None  # the epoch that was in force last
 
     def resolve(self, objects: Sequence[str]) -> Arrival:
@@ -107,10 +113,11 @@ class Arrivals:
         return Arrival(
             profiles,
             len(stored.ids),
-            len(records) - len(stored.ids),
+            len(records) - len(stored.ids) - stored.shredded,
             stored.set_aside,
             refused,
             resolved=not stored.touched or epoch is not None,
+            shredded=stored.shredded,
         )
 
     def _repair(
@@ -122,23 +129,24 @@ class Arrivals:
         now: dt.datetime,
     ) -> tuple[str, ...]:
         if alone_or_shared(connection, "arrivals"):
-            work = Repair(connection, self._workspace, epoch)
+            work = Repair(connection, self._workspace, epoch, self._known_of(stored, epoch))
             work.find(stored.touched, unseen=stored.unseen)
         else:
             work = self._found_among_others(connection, stored, epoch, wanted)
         outcome = work.store(now).outcome
-        rebuild(connection, self._workspace.declaration.trust, outcome.touched, now)
         announce(connection, self._workspace.declaration, outcome, now)
+        rebuild(connection, self._workspace.declaration.trust, outcome.touched, now)
         return work.profiles_of(stored.touched)
 
     def _found_among_others(
         self, connection: sa.Connection, stored: Stored, epoch: Ready, wanted: set[Lock]
     ) -> Repair:
         """Find what the records touch, and hold it: others are at work on other people."""
-        work = Repair(connection, self._workspace, epoch)
-        held = wanted | _stripes(_KEYS, work.keys_of(stored.touched))
+        known = self._known_of(stored, epoch)
+        work = Repair(connection, self._workspace, epoch, known)
+        held = wanted | _stripes(_KEYS, work.keys_of(stored.touched, stored.unseen))
         _lock(connection, held)
-        work.find(stored.touched)
+        work.find(stored.touched, unseen=stored.unseen)
         while True:
             keys = _stripes(_KEYS, work.touched_keys)
             more = (keys | _stripes(_RECORDS, work.nodes)) - held
@@ -147,8 +155,19 @@ class Arrivals:
             if not (keys & more) and work.still_holds():
                 return work
             # It was looked up before it was locked: look again, now that it is.
-            work = Repair(connection, self._workspace, epoch)
-            work.find(stored.touched)
+            work = Repair(connection, self._workspace, epoch, known)
+            work.find(stored.touched, unseen=stored.unseen)
+
+    def _known_of(self, stored: Stored, epoch: Ready) -> Known:
+        """What the records said that were just sealed: they need not be opened again."""
+        keyed = [(one.id, one.prepared.feature_key) for one in stored.incoming]
+        packed = [one.prepared.features for one in stored.incoming]
+        packed = brought_up(self._workspace.vault.layers, epoch.feature_key, keyed, packed)
+        told = {
+            one.id: Told(one.revision, not one.is_new, one.recognised.key, blob)
+            for one, blob in zip(stored.incoming, packed, strict=True)
+        }
+        return replace(self._known, told=told)
 
 
 class _Busy(Exception):  # noqa: N818 - caught in this module
@@ -165,20 +184,28 @@ def _stripes(kind: int, values: Ints) -> set[Lock]:
 
 def _lock(connection: sa.Connection, locks: set[Lock]) -> None:
     """Wait for locks in their order, which all writers keep."""
-    connection.execute(_LOCK, _parameters(locks))
+    ask(connection, _LOCK, *_parameters(locks))
 
 
 def _try(connection: sa.Connection, locks: set[Lock], held: set[Lock]) -> None:
     """Take locks out of order, or give up."""
-    if locks and not connection.scalar(_TRY, _parameters(locks)):
+    if locks and not ask(connection, _TRY, *_parameters(locks))[0][0]:
         raise _Busy(locks | held)
 
 
-def _parameters(locks: set[Lock]) -> dict[str, list[int]]:
+def _parameters(locks: set[Lock]) -> tuple[str, str]:
     ordered = sorted(locks)
-    return {"kinds": [kind for kind, _ in ordered], "stripes": [stripe for _, stripe in ordered]}
+    return array(kind for kind, _ in ordered), array(stripe for _, stripe in ordered)
 
 
-_GIVEN = "unnest(CAST(:kinds AS integer[]), CAST(:stripes AS integer[])) AS x(kind, stripe)"
-_LOCK = sa.text(f"SELECT pg_advisory_xact_lock(kind, stripe) FROM {_GIVEN}")
-_TRY = sa.text(f"SELECT bool_and(pg_try_advisory_xact_lock(kind, stripe)) FROM {_GIVEN}")
+_LOCK, _TRY = (
+    Statement(
+        name,
+        ("integer[]", "integer[]"),
+        f"SELECT {what} FROM unnest($1, $2) AS x(kind, stripe)",
+    )
+    for name, what in (
+        ("lock_stripes", "pg_advisory_xact_lock(kind, stripe)"),
+        ("try_stripes", "bool_and(pg_try_advisory_xact_lock(kind, stripe))"),
+    )
+)

@@ -1,42 +1,67 @@
 """The features of a few records, opened in memory and read once."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
 import sqlalchemy as sa
 
+from cdp.errors import Stop
+from cdp.resolution.feature_keys import brought_up
+from cdp.storage.statements import Statement, array, ask
 from cdp.vault.envelope import WrappedKey
+from cdp.vault.keyed import FIRST
 from cdp.vault.vault import CONTACT, Vault
 from identity import features
 from identity.columns import Columns, Ints
 
-_ROWS = sa.text(
+_ROWS = Statement(
+    "open_records",
+    ("bigint[]", "text"),
     """
-    SELECT r.id, r.revision, r.dirty, r.key, r.features, k.key_version, k.wrapped
-    FROM unnest(CAST(:ids AS bigint[])) AS x(id)
+    SELECT r.id, r.revision, r.dirty, r.key, r.features, r.feature_key, k.key_version, k.wrapped
+    FROM unnest($1) AS x(id)
     JOIN kith.record r ON r.id = x.id
-    JOIN kith_keys.data_key k ON k.record_id = r.id AND k.tier = :tier
-    ORDER BY r.id
-    """
+    LEFT JOIN kith_keys.data_key k ON k.record_id = r.id AND k.tier = $2
+    """,
 )
+
+
+def keyless(record: int) -> Stop:
+    """A record whose data key is gone: who is one person with it cannot be said any more."""
+    return Stop(
+        "its data key is missing",
+        "restore the key table of the same backup, or forget the record: cdp privacy erase",
+        record=record,
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class Told:
+    """A record whose features are known already: it was made in this transaction.
+
+    Attributes:
+        revision: its revision.
+        dirty: whether it is to be looked at again.
+        key: its record key.
+        features: packed.
+    """
+
+    revision: int
+    dirty: bool
+    key: bytes
+    features: bytes = field(repr=False)
 
 
 @dataclass(slots=True)
 class Opened:
-    """A growing set of opened records.
-
-    Attributes:
-        revision: the revision seen, by record id.
-        dirty: whether a record was to be looked at again, by record id.
-        key: the record key, by record id.
-    """
+    """A growing set of opened records, by record id."""
 
     vault: Vault
-    revision: dict[int, int] = field(default_factory=dict)
-    dirty: dict[int, bool] = field(default_factory=dict)
-    key: dict[int, bytes] = field(default_factory=dict)
-    _parts: list[Columns] = field(default_factory=list, repr=False)
+    records: dict[int, Told] = field(default_factory=dict, repr=False)
+    feature_key: int = FIRST  # version of the key that all features are brought under
+    # All of them; records are added and never changed, so that their number tells which.
+    _whole: Columns = field(default_factory=lambda: features.unpack_columns([], []), repr=False)
 
     def open(self, connection: sa.Connection, ids: Iterable[int]) -> None:
         """Open those of ``ids`` that are not open yet; ids that do not exist are passed over.
@@ -44,33 +69,48 @@ class Opened:
         Raises:
             identity.errors.FeatureVersionError: a record was stored by another version.
             cdp.vault.errors.CellRefused: a record's features were altered.
+            Stop: a record is there without its data key.
         """
-        wanted = sorted(set(ids) - self.revision.keys())
+        wanted = set(ids) - self.records.keys()
         if not wanted:
             return
-        rows = connection.execute(_ROWS, {"ids": wanted, "tier": CONTACT}).all()
+        rows = ask(connection, _ROWS, array(sorted(wanted)), CONTACT)
+        for record, *_, wrapped in rows:
+            if wrapped is None:
+                raise keyless(record)
         blobs = self.vault.open_features_many(
-            (
-                row.id,
-                row.revision,
-                WrappedKey(row.key_version, bytes(row.wrapped)),
-                bytes(row.features),
-            )
-            for row in rows
+            (record, revision, WrappedKey(version, bytes(wrapped)), bytes(sealed))
+            for record, revision, _, _, sealed, _, version, wrapped in rows
         )
-        self._parts.append(features.unpack_columns([row.id for row in rows], blobs))
-        for row in rows:
-            self.revision[row.id] = row.revision
-            self.dirty[row.id] = row.dirty
-            self.key[row.id] = bytes(row.key)
+        blobs = brought_up(
+            self.vault.layers, self.feature_key, [(row[0], row[5]) for row in rows], blobs
+        )
+        for (record, revision, dirty, key, *_), blob in zip(rows, blobs, strict=True):
+            self.records[record] = Told(revision, dirty, bytes(key), blob)
 
-    def columns(self) -> Columns:
-        """Everything that is open, by record id ascending."""
-        if len(self._parts) > 1:
-            self._parts[:] = [Columns.joined(self._parts).ascending()]
-        return self._parts[0] if self._parts else features.unpack_columns([], [])
-
-    def of(self, ids: Sequence[int] | Ints) -> Columns:
+    def of(self, ids: Collection[int]) -> Columns:
         """The open ones of ``ids``, ascending."""
-        whole = self.columns()
-        return whole.take(np.flatnonzero(np.isin(whole.ids, np.asarray(ids, np.int64))))
+        wanted = sorted(self.records.keys() & ids)
+        if len(wanted) == len(self.records) == len(self._whole):
+            return self._whole
+        found = features.unpack_columns(wanted, [self.records[one].features for one in wanted])
+        if len(wanted) == len(self.records):
+            self._whole = found
+        return found
+
+    def keys_of(self, ids: Sequence[int]) -> dict[int, bytes]:
+        """The record keys of open records."""
+        return {one: self.records[one].key for one in ids}
+
+    def holds(self, revisions: Iterable[tuple[int, int]]) -> bool:
+        """Whether these (record, revision) are what was seen, as far as the records are open."""
+        known = self.records
+        return all(one not in known or known[one].revision == now for one, now in revisions)
+
+    def seen(self, ids: Ints) -> tuple[Ints, "np.typing.NDArray[np.bool_]"]:
+        """The revisions of open records, and whether they were to be looked at again."""
+        told = [self.records[one] for one in ids.tolist()]
+        return (
+            np.array([one.revision for one in told], np.int64),
+            np.array([one.dirty for one in told], np.bool_),
+        )

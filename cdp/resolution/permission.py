@@ -17,9 +17,10 @@ from cdp.profiles import reader
 from cdp.profiles.reader import Located
 from cdp.resolution.links import Decision
 from cdp.workspace import Workspace
-from policies.decision import Reason, Subject
+from policies.decision import Reason, Scope, Subject
 from policies.vocabulary import Action, FieldClass, Purpose
 
+NOBODY: Final = ""  # an id of nobody: looked up like any other, and not in the log
 _NO_SUCH: Final = "no_such_profile"
 # Refusals that depend on the person: the caller must not tell them from "no such person".
 _ABOUT_THE_PERSON: Final = frozenset({Reason.OUTSIDE_SCOPE, Reason.NO_STORE, _NO_SUCH})
@@ -27,13 +28,15 @@ _ABOUT_THE_PERSON: Final = frozenset({Reason.OUTSIDE_SCOPE, Reason.NO_STORE, _NO
 
 @dataclass(frozen=True, slots=True)
 class Permission:
-    """What one subject asks to do with some people, for the purpose of serving them."""
+    """What one subject asks to do with some people, and what for."""
 
     workspace: Workspace
     subject: Subject
     action: Action
     event: str  # the action's name in the audit log
     field: FieldClass = FieldClass.NONE
+    purpose: Purpose = Purpose.SERVICE
+    request_id: str | None = None
 
     def people(
         self, connection: sa.Connection, named: Iterable[str], reason: str | None = None
@@ -42,8 +45,9 @@ class Permission:
 
         Args:
             connection: in a transaction.
-            named: profile ids as typed; none where nobody is left, and then only who may
-                do this to people of no store is not refused.
+            named: profile ids as typed, ``NOBODY`` for none that there is; none at all where
+                nobody is left, and then only who may do this to people of no store is not
+                refused.
             reason: typed by the subject; None where none is asked for.
         """
         ids = list(named)
@@ -60,7 +64,8 @@ class Permission:
                 return _denial(why)
         found: list[Located] = []
         for one in ids:
-            there = reader.locate(connection, one) if reader.is_profile_id(one) else None
+            known = one == NOBODY or reader.is_profile_id(one)
+            there = reader.locate(connection, one) if known else None
             why = self.why_not(there)
             if why is not None or there is None:
                 why = why or _NO_SUCH
@@ -73,7 +78,7 @@ class Permission:
         """The code of the reason against it; None if nothing is."""
         stores = found.stores if found else frozenset[str]()
         decision = self.workspace.policy.decide(
-            self.subject, self.action, self.field, Purpose.SERVICE, stores
+            self.subject, self.action, self.field, self.purpose, stores
         )
         if not decision.allowed:
             return decision.reason.value
@@ -82,15 +87,19 @@ class Permission:
     def refusal(self) -> Denial | None:
         """Say why the subject may do this to nobody at all; None when it depends on whom."""
         decision = self.workspace.policy.decide(
-            self.subject, self.action, self.field, Purpose.SERVICE, None
+            self.subject, self.action, self.field, self.purpose, None
         )
         if decision.allowed or decision.reason is Reason.NEEDS_PERSON:
             return None
         return _forbidden(decision.reason)
 
+    def reach(self) -> Scope:
+        """The stores whose people the subject may do this to."""
+        return self.workspace.policy.scope(self.subject, self.action, self.purpose)
+
     def within(self, connection: sa.Connection, made: Iterable[Decision]) -> list[Decision]:
         """The decisions about people that the subject may do this to."""
-        if self.workspace.policy.scope(self.subject, self.action, Purpose.SERVICE).all:
+        if self.reach().all:
             return list(made)
         return [
             one
@@ -107,7 +116,7 @@ class Permission:
     ) -> None:
         """Keep the event of what is about to happen to each of these people.
 
-        The id ``""`` is nobody: what is done there has an event too.
+        What is done to ``NOBODY`` has an event too.
         """
         attempt = self._attempt()
         fields = () if self.field is FieldClass.NONE else (self.field.value,)
@@ -117,11 +126,11 @@ class Permission:
         self, connection: sa.Connection, why: str, ids: Sequence[str], reason: str | None
     ) -> None:
         attempt = self._attempt()
-        log.append_all(connection, [attempt.denied(why, i, (), reason) for i in ids or ("",)])
+        log.append_all(connection, [attempt.denied(why, i, (), reason) for i in ids or (NOBODY,)])
 
     def _attempt(self) -> Attempt:
         policy, now = self.workspace.policy, self.workspace.now()
-        return Attempt(self.subject, self.event, Purpose.SERVICE, policy.version, now, None)
+        return Attempt(self.subject, self.event, self.purpose, policy.version, now, self.request_id)
 
 
 def _denial(why: str) -> Denial:

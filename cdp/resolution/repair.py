@@ -13,34 +13,36 @@ Invariants, each named by a test in ``tests/integration/test_repair.py``:
        and how many records share a block. Where a limit is crossed, everybody behind
        that number or in that block is looked at again.
     3. Nothing outside the touched components is read or written.
+    4. What was decided by is looked at again on request: the components, the revisions
+       and how many people use a number.
 """
 
 import datetime as dt
-from collections.abc import Collection, Iterable, Sequence
-from dataclasses import dataclass, replace
-from typing import Any
+from collections.abc import Collection, Iterable, Mapping
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 import sqlalchemy as sa
 
-from cdp.resolution import blocks, edges
+from cdp.resolution import blocks, changes, edges
 from cdp.resolution.blocks import HOLDER, Blocked
 from cdp.resolution.decisions import active_constraints
-from cdp.resolution.opened import Opened
+from cdp.resolution.neighbours import Neighbours
+from cdp.resolution.numbers import Numbers
+from cdp.resolution.opened import Opened, Told
 from cdp.resolution.readiness import Ready
-from cdp.resolution.storing import Outcome, Seen, anchors_before, apply
+from cdp.resolution.storing import Outcome, Seen, apply
 from cdp.vault.keyed import BlockKeyer, RecordKeys
 from cdp.workspace import Workspace
-from identity import sharing
 from identity.batch import FLOOR_BITS, rules_of
 from identity.blocking import MOST
 from identity.clusters import LARGEST, Constraints, Pairs, decide
-from identity.columns import Bools, Columns, Ints
+from identity.columns import Bools, Columns, Ints, distinct
 from identity.comparisons import COMPARISONS
 from identity.components import connected
 from identity.pairs import places
 from identity.scorer import compare
-from identity.sharing import MOST_HOLDERS, PhoneUse
+from identity.sharing import MOST_HOLDERS
 
 NONE: Ints = np.zeros(0, np.int64)
 _NO_KEYS = Blocked(NONE, NONE, NONE)
@@ -62,6 +64,26 @@ class Repaired:
     compared: int  # pairs scored
 
 
+@dataclass(frozen=True, slots=True)
+class Known:
+    """What outlives a repair, and what its caller has at hand.
+
+    Attributes:
+        blocks: names blocking keys.
+        names: names profiles.
+        told: records whose features are known already, by record id.
+    """
+
+    blocks: BlockKeyer
+    names: RecordKeys
+    told: Mapping[int, Told] = field(default_factory=dict, repr=False)
+
+    @classmethod
+    def of(cls, workspace: Workspace) -> "Known":
+        """What every repair in a workspace needs."""
+        return cls(BlockKeyer(workspace.keyring), RecordKeys(workspace.keyring))
+
+
 class Repair:
     """One repair, in one transaction. Use it once.
 
@@ -69,24 +91,31 @@ class Repair:
     what must be held still.
     """
 
-    def __init__(self, connection: sa.Connection, workspace: Workspace, epoch: Ready) -> None:
+    def __init__(
+        self,
+        connection: sa.Connection,
+        workspace: Workspace,
+        epoch: Ready,
+        known: Known | None = None,
+    ) -> None:
+        """Make it for one transaction; ``known`` spares it work that was done before."""
+        known = known or Known.of(workspace)
         self._connection = connection
-        self._workspace = workspace
         self._epoch, self._model = epoch, epoch.model
-        self._keyer = BlockKeyer(workspace.keyring)
-        self._opened = Opened(workspace.vault)
+        self._keyer, self._names = known.blocks.under(epoch.block_key), known.names
+        self._opened = Opened(workspace.vault, dict(known.told), epoch.feature_key)
+        self._neighbours = Neighbours(connection)
+        self._numbers = Numbers(connection, self._keyer, epoch.model.most_people)
         self._constraints = Constraints.none()
         self._gone: Ints = NONE  # records that are about to be deleted
         self._named: Ints = NONE  # records that the caller named
         self._looked_at: Ints = NONE  # records whose keys are found anew
         self._renewed: Ints = NONE  # records whose candidates are found anew
         self._start: Ints = NONE  # where the touched components are reached from
-        self._people: dict[int, int] = {}  # stored form of a number -> people, now
-        self._counted: dict[int, int] = {}  # those that this repair counted anew
         self._fresh = self._old = _NO_KEYS  # keys of the looked-at records, after and before
-        self._before: dict[int, int] = {}  # what was stored of those
-        self._members: dict[int, tuple[int, Ints]] = {}  # key -> asked for at most, found
-        self._sorted: Columns | None = None  # everything opened, its numbers judged
+        self._sorted: Columns | None = None  # opened records, their numbers judged
+        self._was: Ints = NONE  # stored anchors of the nodes
+        self._edges: edges.Stored | None = None  # stored edges of the nodes
         self.nodes: Ints = NONE  # of every touched component
         self.anchors: Ints = NONE  # of the nodes, once they are decided
         self.compared = 0
@@ -95,25 +124,22 @@ class Repair:
     @property
     def touched_keys(self) -> Ints:
         """The stored blocking keys that the looked-at records had or get. Ascending."""
-        return np.union1d(self._fresh.key, self._old.key)
+        return distinct(np.concatenate((self._fresh.key, self._old.key)))
 
-    def keys_of(self, records: Collection[int]) -> Ints:
-        """The stored keys that these records have or may get, found without anybody else.
-
-        How many people use a number is not known yet; the number itself is among the keys.
-        """
+    def keys_of(self, records: Collection[int], unseen: Collection[int] = ()) -> Ints:
+        """The stored keys that these records have or may get, found without anybody else."""
         ids = _ids(records)
         self._opened.open(self._connection, ids.tolist())
-        raw = self._opened.of(ids)
-        judged = sharing.judged(raw, PhoneUse(NONE, NONE), self._model.most_people)
-        fresh = blocks.blocked_by(self._keyer, raw, judged)
-        return np.union1d(fresh.key, blocks.stored_of(self._connection, ids).key)
+        raw = self._opened.of(records)
+        alone, shared = blocks.possible(self._keyer, raw, self._model.most_people)
+        stored = blocks.stored_of(self._connection, _lacking(ids, _ids(unseen)))
+        return distinct(np.concatenate((alone.key, shared.key, stored.key)))
 
     def profiles_of(self, records: Collection[int]) -> tuple[str, ...]:
         """The profiles that these records are in, once it is stored. Ascending."""
         anchors = self.anchors[np.searchsorted(self.nodes, _ids(records))]
-        keys = RecordKeys(self._workspace.keyring)
-        return tuple(sorted({keys.profile_id(self._opened.key[a]) for a in anchors.tolist()}))
+        named = self._opened.keys_of(distinct(anchors).tolist())
+        return tuple(sorted(map(self._names.profile_id, named.values())))
 
     # ── finding ─────────────────────────────────────────────────────────────
 
@@ -131,132 +157,99 @@ class Repair:
             unseen: those of the dirty records that were never resolved.
         """
         self._gone = _ids(removed)
-        named = self._named = np.union1d(_ids(dirty), self._gone)
+        named = self._named = _ids({*dirty, *removed})
         self._opened.open(self._connection, named.tolist())
-        self._old = blocks.stored_of(self._connection, np.setdiff1d(named, _ids(unseen)))
-        others = np.setdiff1d(self._recount(named), named)
-        self._opened.open(self._connection, others.tolist())
-        self._looked_at = np.union1d(named, others)
-        self._old = self._old.and_also(blocks.stored_of(self._connection, others))
-        staying = self._opened.of(np.setdiff1d(self._looked_at, self._gone))
-        self._fresh = blocks.blocked_by(self._keyer, staying, self._judged(staying))
-        if self._epoch.decided:
-            # What was decided about a record that goes counts no more. It is still followed
-            # to everybody whom it held together.
-            found = active_constraints(self._connection)
-            self._constraints = found.without(self._gone)
-        self._renew(np.union1d(self._looked_at, self._turned()))
+        self._old = blocks.stored_of(self._connection, _lacking(named, _ids(unseen)))
+        staying = _lacking(named, self._gone)
+        raw = self._opened.of(staying.tolist())
+        alone = self._look_around(raw)
+        known = self._neighbours, self._opened
+        turned = self._neighbours.everybody(self._numbers.recount(raw, named, self._old, known))
+        if len(others := _lacking(distinct(turned), named)):
+            self._opened.open(self._connection, others.tolist())
+            self._old = self._old.and_also(blocks.stored_of(self._connection, others))
+            staying = distinct(np.concatenate((staying, others)))
+        self._looked_at = distinct(np.concatenate((named, others)))
+        if len(others) or not self._numbers.alone:
+            raw = self._opened.of(staying.tolist())
+            alone = blocks.blocked_by(self._keyer, raw, self._judged(staying))
+        self._fresh = alone
+        self._renew(distinct(np.concatenate((self._looked_at, self._turned()))))
         while len(crowd := self._crowd()):
             # A component too large to be compared whole is decided over its candidates,
             # weak ones included: those are not kept, and have to be found again.
-            self._renew(np.union1d(self._renewed, crowd))
+            self._renew(distinct(np.concatenate((self._renewed, crowd))))
 
-    def _recount(self, named: Ints) -> Ints:
-        """Count the people on every number of these records; return whom that changes."""
-        raw = self._opened.of(np.setdiff1d(named, self._gone))
-        phones = raw.lists["phones"]
-        held = blocks.number_keys(self._keyer, phones.keys)
-        numbers = np.union1d(held, self._old.key[self._old.rule == HOLDER])
-        if not len(numbers):
-            return NONE
-        place, holder = blocks.members(self._connection, numbers, MOST_HOLDERS + len(named) + 1)
-        others = ~np.isin(holder, named)
-        place = np.concatenate((place[others], np.searchsorted(numbers, held)))
-        holder = np.concatenate((holder[others], raw.ids[phones.rows()]))
-        holders = np.bincount(place, minlength=len(numbers))
-        # A number that one record holds is one person's: nobody else is opened for it.
-        asked = holder[(holders[place] > 1) & (holders[place] <= MOST_HOLDERS)]
-        self._opened.open(self._connection, asked.tolist())
-        use = sharing.count_use(self._opened.of(asked))
-        people = np.ones(len(numbers), np.int64)
-        known = places(numbers, blocks.number_keys(self._keyer, use.phones))
-        # Holders of a number hold others too, whose other holders are not here.
-        people[known[known >= 0]] = use.people[known >= 0]
-        people[holders < 2] = 1
-        people[holders > MOST_HOLDERS] = MOST_HOLDERS + 1
-        self._counted = dict(zip(numbers.tolist(), people.tolist(), strict=True))
-        self._people |= self._counted
-        self._before = blocks.people_on(self._connection, numbers)
-        turned = [
-            key for key, now in self._counted.items()
-            if self._kind(now) != self._kind(self._before.get(key, 1))
-        ]  # fmt: skip
-        return blocks.members(self._connection, _ids(turned), None)[1]
+    def _look_around(self, raw: Columns) -> Blocked:
+        """Ask at once for all that is going to be needed of whoever shares a key with these.
 
-    def _kind(self, people: int) -> int:
-        """What counts about a number: one person's, several people's, or nobody's."""
-        return sharing.kind(people, self._model.most_people)
-
-    def _judged(self, raw: Columns) -> Columns:
-        """Sort numbers by how many people use them, asking for those not known yet."""
-        phones = np.unique(raw.lists["phones"].keys)
-        stored = blocks.number_keys(self._keyer, phones).tolist()
-        unknown = [key for key in stored if key not in self._people]
-        if unknown:
-            found = blocks.people_on(self._connection, _ids(unknown))
-            self._people |= {key: found.get(key, 1) for key in unknown}
-        people = np.array([self._people[key] for key in stored], np.int64)
-        return sharing.judged(raw, PhoneUse(phones, people), self._model.most_people)
+        Returns:
+            The keys of these records if nobody else uses their numbers.
+        """
+        alone, shared = blocks.possible(self._keyer, raw, self._model.most_people)
+        possible = alone.and_also(shared)
+        held, first, count = np.unique(possible.key, return_index=True, return_counts=True)
+        limit = np.where(possible.rule[first] == HOLDER, MOST_HOLDERS, MOST)
+        place, member = self._neighbours.of(held, limit + count + 1)
+        sizes = np.bincount(place, minlength=len(held))
+        useful = member[(sizes <= limit)[place]]
+        self._opened.open(self._connection, useful.tolist())
+        self._numbers.learn(self._opened.of(self._opened.records))
+        return alone
 
     def _turned(self) -> Ints:
         """Members of blocks that became too large for pairs, or small enough."""
         came = self._fresh.without(self._old).making_pairs()
         went = self._old.without(self._fresh).making_pairs()
-        keys = np.union1d(came.key, went.key)
+        keys = distinct(np.concatenate((came.key, went.key)))
         if not len(keys):
             return NONE
         more = np.bincount(np.searchsorted(keys, came.key), minlength=len(keys))
         fewer = np.bincount(np.searchsorted(keys, went.key), minlength=len(keys))
-        most = MOST + int(np.maximum(more, fewer).max()) + 1
-        at, _ = self._shared_by(keys, most)
+        at, _ = self._neighbours.of(keys, MOST + 1 + np.maximum(more, fewer))
         before = np.bincount(at, minlength=len(keys))
         turned = keys[(before > MOST) != (before - fewer + more > MOST)]
-        return np.setdiff1d(blocks.members(self._connection, turned, None)[1], self._gone)
-
-    def _shared_by(self, keys: Ints, most: int) -> tuple[Ints, Ints]:
-        """``blocks.members``, asking only for what was not asked for yet."""
-        asked = [key for key in keys.tolist() if self._members.get(key, (0,))[0] < most]
-        if asked:
-            place, member = blocks.members(self._connection, np.array(asked, np.int64), most)
-            member = member[np.argsort(place, kind="stable")]
-            ends = np.concatenate(([0], np.cumsum(np.bincount(place, minlength=len(asked)))))
-            for at, key in enumerate(asked):
-                self._members[key] = (most, member[ends[at] : ends[at + 1]])
-        found = [self._members[key][1] for key in keys.tolist()]
-        sizes = [len(one) for one in found]
-        return np.repeat(np.arange(len(keys)), sizes), np.concatenate([NONE, *found])
+        return _lacking(distinct(self._neighbours.everybody(turned)), self._gone)
 
     def _renew(self, records: Ints) -> None:
         """Find and score the pairs of these records with everybody in a common block."""
         self._renewed = records
-        others = blocks.stored_of(self._connection, np.setdiff1d(records, self._looked_at))
-        keys = np.unique(others.and_also(self._fresh).making_pairs().key)
-        held = np.bincount(np.searchsorted(keys, self._old.take(np.isin(self._old.key, keys)).key))
-        most = MOST + 1 + int(held.max(initial=0))
-        place, member = self._shared_by(keys, most)
+        others = blocks.stored_of(self._connection, _lacking(records, self._looked_at))
+        keys = distinct(others.and_also(self._fresh).making_pairs().key)
+        held = np.searchsorted(keys, self._old.among(keys).key)
+        most = MOST + 1 + np.bincount(held, minlength=len(keys))
+        place, member = self._neighbours.of(keys, most)
         # The database tells how it was; of the looked-at records it is known better.
-        stays = ~np.isin(member, self._looked_at)
-        fresh = self._fresh.take(np.isin(self._fresh.key, keys))
+        stays = places(self._looked_at, member) < 0
+        fresh = self._fresh.among(keys)
         place = np.concatenate((place[stays], np.searchsorted(keys, fresh.key)))
         member = np.concatenate((member[stays], fresh.record))
         useful = np.bincount(place, minlength=len(keys))[place] <= MOST
         low, high = blocks.pairs_with(place[useful], member[useful], records)
         self._candidates = self._score(low, high)
         strong = self._candidates.weight >= FLOOR_BITS
-        start = np.union1d(low[strong], high[strong])
-        self._start = np.union1d(records, start)
-        self.nodes = _ids(row.id for row in self._reached())
+        self._start = distinct(np.concatenate((records, low[strong], high[strong])))
+        self._reach()
+        if self._epoch.decided:
+            # What was decided about a record that goes counts no more. It is still followed
+            # to everybody whom it held together.
+            found = active_constraints(self._connection, self.nodes.tolist())
+            self._constraints = found.without(self._gone)
 
-    def _reached(self) -> Sequence[sa.Row[Any]]:
-        return edges.reach(self._connection, self._start, decided=self._epoch.decided)
+    def _reach(self) -> bool:
+        """Find the touched components; say whether every record is as it was when opened."""
+        rows = edges.reach(self._connection, self._start, decided=self._epoch.decided)
+        rows.sort()
+        self.nodes = np.array([row[0] for row in rows], np.int64)
+        anchors = [changes.NONE if row[-1] is None else row[-1] for row in rows]
+        self._was = np.array(anchors, np.int64)
+        self._edges = None
+        return self._opened.holds((row[0], row[1]) for row in rows)
 
     def still_holds(self) -> bool:
-        """Whether the touched components are what they were when they were found."""
-        rows = self._reached()
-        seen = self._opened.revision
-        return _ids(row.id for row in rows).tolist() == self.nodes.tolist() and all(
-            seen.get(row.id, row.revision) == row.revision for row in rows
-        )
+        """Whether what the touched components were found by is as it was (invariant 4)."""
+        before = self.nodes
+        return self._reach() and np.array_equal(before, self.nodes) and self._numbers.still_hold()
 
     def _crowd(self) -> Ints:
         """Records of components above ``LARGEST`` whose candidates are not all known."""
@@ -273,26 +266,41 @@ class Repair:
             np.concatenate((np.searchsorted(self.nodes, high), must.must_high)),
         )
         large = np.bincount(unit, minlength=len(self.nodes))[unit] > LARGEST
-        return np.setdiff1d(self.nodes[large], self._renewed)
+        return _lacking(self.nodes[large], self._renewed)
 
     def _kept(self) -> tuple[Ints, Ints]:
         """The stored pairs that a rule made, between records whose candidates stay."""
-        return self._settled(_direct(edges.stored_among(self._connection, self.nodes)))
+        return self._settled(_direct(self._stored()))
+
+    def _stored(self) -> edges.Stored:
+        """The stored edges of the nodes; a record alone has none."""
+        if self._edges is None:
+            alone = len(self.nodes) == 1
+            self._edges = {} if alone else edges.stored_among(self._connection, self.nodes)
+        return self._edges
 
     def _settled(self, pairs: Ints) -> tuple[Ints, Ints]:
         """Those of stored pairs whose records keep their candidates."""
-        settled = ~np.isin(pairs, self._renewed).any(axis=1)
-        return pairs[settled, 0], pairs[settled, 1]
+        low, high = pairs[:, 0], pairs[:, 1]
+        settled = (places(self._renewed, low) < 0) & (places(self._renewed, high) < 0)
+        return low[settled], high[settled]
+
+    def _judged(self, records: Ints) -> Columns:
+        """Opened records (ascending), their numbers sorted by how many people use them."""
+        if self._sorted is None or (places(self._sorted.ids, records) < 0).any():
+            self._sorted = self._numbers.judged(self._opened.of(self._opened.records))
+        known = self._sorted
+        if len(known) == len(records):
+            return known
+        return known.take(np.searchsorted(known.ids, records))
 
     def _score(self, low: Ints, high: Ints) -> Pairs:
         """Score pairs of record ids."""
         if not len(low):
             return _NO_PAIRS
-        self._opened.open(self._connection, np.union1d(low, high).tolist())
-        raw = self._opened.columns()
-        if self._sorted is None or len(self._sorted) != len(raw):
-            self._sorted = self._judged(raw)
-        judged = self._sorted
+        records = distinct(np.concatenate((low, high)))
+        self._opened.open(self._connection, records.tolist())
+        judged = self._judged(records)
         self.compared += len(low)
         return self._epoch.scorer.weigh(
             compare(judged, np.searchsorted(judged.ids, low), np.searchsorted(judged.ids, high))
@@ -302,38 +310,32 @@ class Repair:
 
     def store(self, at: dt.datetime) -> Repaired:
         """Decide the touched components and write what changed."""
-        self._opened.open(self._connection, self.nodes.tolist())
-        stored = edges.stored_among(self._connection, self.nodes)
-        pairs, direct, self.anchors = self._decided(stored)
-        was = anchors_before(self._connection, self.nodes, self.nodes)
         nodes = self.nodes.tolist()
-        seen = Seen(
-            self.nodes,
-            np.array([self._opened.revision[one] for one in nodes], np.int64),
-            # Another record that waits is still to be looked at: its keys were not renewed.
-            np.array([self._opened.dirty[one] for one in nodes], np.bool_)
-            & np.isin(self.nodes, self._named),
-            self._opened.key,
-        )
+        self._opened.open(self._connection, nodes)
+        stored = self._stored()
+        pairs, direct, self.anchors = self._decided(stored)
+        revisions, dirty = self._opened.seen(self.nodes)
+        # Another record that waits is still to be looked at: its keys were not renewed.
+        dirty &= places(self._named, self.nodes) >= 0
+        seen = Seen(self.nodes, revisions, dirty, self._opened.keys_of(nodes))
         blocks.remove(self._connection, self._old.without(self._fresh))
         blocks.append(self._connection, self._fresh.without(self._old))
-        renewed = {
-            key: now for key, now in self._counted.items() if now != self._before.get(key, 1)
-        }
-        blocks.store_people(self._connection, renewed)
+        self._numbers.store()
         edges.store_some(self._connection, stored, (pairs, direct), self._epoch.id)
-        keys = RecordKeys(self._workspace.keyring)
-        partition = (was, self.anchors)
-        outcome = apply(self._connection, keys, seen, partition, self._epoch.id, at)
+        partition = (self._was, self.anchors)
+        outcome = apply(self._connection, self._names, seen, partition, self._epoch.id, at)
         return Repaired(outcome, len(nodes), self.compared)
 
     def _decided(self, stored: edges.Stored) -> tuple[Pairs, Bools, Ints]:
         """The pairs worth keeping, which of them a rule made, and every node's anchor."""
+        if len(self.nodes) == 1:
+            return _NO_PAIRS, np.zeros(0, np.bool_), self.nodes
         # Ties are broken in the order of record keys, as in a full run.
-        ranked = np.array([self._opened.key[one] for one in self.nodes.tolist()], "S16")
-        ids = self.nodes[np.argsort(ranked)]
+        nodes = self.nodes.tolist()
+        keys = self._opened.keys_of(nodes)
+        ids = np.array(sorted(nodes, key=keys.__getitem__), np.int64)
         place = np.empty(len(ids), np.int64)
-        place[np.argsort(ranked)] = np.arange(len(ids))
+        place[np.searchsorted(self.nodes, ids)] = np.arange(len(ids))
 
         def score(low: Ints, high: Ints) -> Pairs:
             one, other = ids[low], ids[high]
@@ -346,10 +348,9 @@ class Repair:
             return replace(pairs, low=np.minimum(one, other), high=np.maximum(one, other))
 
         # A weak candidate may be of a component that is not touched.
-        inside = np.isin(self._candidates.low, self.nodes) & np.isin(
-            self._candidates.high, self.nodes
-        )
-        candidates = self._candidates.take(inside)
+        found = self._candidates
+        inside = (places(self.nodes, found.low) >= 0) & (places(self.nodes, found.high) >= 0)
+        candidates = found.take(inside)
         given = placed(candidates.and_also(self._score(*self._settled(_direct(stored)))))
         between = self._constraints.within(self.nodes)
         decision = decide(
@@ -376,3 +377,8 @@ def _direct(stored: edges.Stored) -> Ints:
 
 def _ids(records: Iterable[int]) -> Ints:
     return np.array(sorted(records), np.int64)
+
+
+def _lacking(records: Ints, others: Ints) -> Ints:
+    """Those of the records that are none of the others (ascending)."""
+    return records[places(others, records) < 0] if len(others) else records

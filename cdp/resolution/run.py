@@ -10,6 +10,7 @@ import sqlalchemy as sa
 from cdp.errors import Stop
 from cdp.profiles.build import rebuild
 from cdp.resolution import blocks, decisions, edges, epochs
+from cdp.resolution.feature_keys import epoch_under
 from cdp.resolution.loading import Loaded, load_features
 from cdp.resolution.readiness import ready
 from cdp.resolution.repair import Repair
@@ -222,11 +223,14 @@ def _find(
     loaded = read.loaded
     limits = Limits(workspace.settings.memory_mb, workspace.settings.threads)
     constraints = loaded.numbered(read.constraints)
+    untrained = replace(UNTRAINED, feature_key=loaded.feature_key)
+    if known:
+        known = epoch_under(workspace.vault.layers, known, loaded.feature_key)
     try:
-        most_people = (known or UNTRAINED).most_people
+        most_people = (known or untrained).most_people
         gathered = batch.gather(loaded.table, most_people, limits, progress, engine)
         resolution, model = batch.conclude(
-            gathered, known, UNTRAINED, limits, progress, constraints
+            gathered, known, untrained, limits, progress, constraints
         )
     except TooFewRecordsError as error:
         raise Stop(
@@ -243,7 +247,7 @@ def _keep(
     progress("storing people")
     now, seen, resolution = workspace.now(), read.loaded.seen, found.resolution
     name = epochs.activate(connection, found.model, now)
-    was = anchors_before(connection, None, seen.ids)
+    was = anchors_before(connection, seen.ids)
     keys = RecordKeys(workspace.keyring)
     outcome = apply(connection, keys, seen, (was, resolution.anchors), name, now)
     edges.store_all(connection, resolution.edges, resolution.direct, name)
@@ -266,7 +270,8 @@ def _keep(
 
 _ANALYZE = sa.text(
     "ANALYZE kith.record, kith.block, kith.edge, kith.membership, kith.profile, "
-    "kith.shared_number, kith_vault.contact, kith_vault.sensitive, kith_keys.data_key"
+    "kith.shared_number, kith_vault.contact, kith_vault.sensitive, "
+    "kith_vault.masked, kith_keys.data_key"
 )
 
 

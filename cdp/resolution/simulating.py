@@ -19,6 +19,7 @@ import yaml
 from cdp.errors import Stop
 from cdp.resolution import decisions
 from cdp.resolution.changes import NONE, compare
+from cdp.resolution.feature_keys import epoch_under
 from cdp.resolution.loading import Loaded, load_features
 from cdp.resolution.storing import anchors_before
 from cdp.storage import schema
@@ -100,6 +101,7 @@ def simulate(
     progress("opening features")
     with snapshot(workspace) as connection:
         loaded = load_features(connection, workspace.vault)
+        model = epoch_under(workspace.vault.layers, model, loaded.feature_key)
         constraints = loaded.numbered(decisions.active_constraints(connection))
         limits = Limits(workspace.settings.memory_mb, workspace.settings.threads)
         gathered = batch.gather(loaded.table, model.most_people, limits, progress)
@@ -121,7 +123,7 @@ def compared(
 ) -> Simulation:
     """Hold a partition in memory against the one that is stored."""
     seen, now = loaded.seen, found.anchors
-    was = anchors_before(connection, None, seen.ids)
+    was = anchors_before(connection, seen.ids)
     changes = compare(seen.ids, was, now)
     shown = [part[:limit] for part in (changes.created, changes.into, changes.gone, changes.new,
                                        changes.out_of)]  # fmt: skip

@@ -15,7 +15,7 @@ with the changes, and a kind of change that there is not costs no statement.
 """
 
 import datetime as dt
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -23,7 +23,8 @@ import sqlalchemy as sa
 
 from cdp.resolution.changes import NONE, Changes, compare
 from cdp.storage import schema
-from cdp.storage.bulk import copy_in
+from cdp.storage.bulk import insert
+from cdp.storage.statements import Statement, array, ask, send
 from cdp.vault.keyed import RecordKeys
 from identity.pairs import Bools, Ints
 
@@ -72,21 +73,18 @@ class Outcome:
         return len(self.splits)
 
 
-def anchors_before(connection: sa.Connection, records: Ints | None, ids: Ints) -> Ints:
+def anchors_before(connection: sa.Connection, ids: Ints) -> Ints:
     """The anchor of each record's profile as it is stored, ``NONE`` for no profile.
 
     Args:
         connection: in the transaction that stores.
-        records: look at these only; None looks at all.
-        ids: record ids, ascending: the shape of the answer.
+        ids: of all records, ascending.
     """
-    few = "" if records is None else " WHERE m.record_id = ANY(CAST(:records AS bigint[]))"
     rows = connection.execute(
         sa.text(
             "SELECT m.record_id, p.anchor_id FROM kith.membership m "
-            f"JOIN kith.profile p ON p.id = m.profile_id{few}"
-        ),
-        {} if records is None else {"records": _array(records.tolist())},
+            "JOIN kith.profile p ON p.id = m.profile_id"
+        )
     ).all()
     found = np.array([tuple(row) for row in rows], np.int64).reshape(-1, 2)
     was = np.full(len(ids), NONE, np.int64)
@@ -127,9 +125,7 @@ def apply(
         _move(connection, changes, names, at)
     if len(dirty):
         ids, revisions = seen.ids[dirty], seen.revisions[dirty]
-        connection.execute(
-            _CLEAN, {"ids": _array(ids.tolist()), "revisions": _array(revisions.tolist())}
-        )
+        send(connection, _CLEAN, array(ids.tolist()), array(revisions.tolist()))
     return Outcome(
         len(changes.created),
         tuple((names[a], names[b]) for a, b in _pairs(changes.into, changes.gone)),
@@ -151,8 +147,8 @@ def _names(
     names = {one: keys.profile_id(known[one]) for one in wanted if one in known}
     asked = [one for one in wanted if one not in known]
     if asked:
-        rows = connection.execute(_KEYS, {"ids": _array(asked)})
-        names |= {row.id: keys.profile_id(bytes(row.key)) for row in rows}
+        rows = ask(connection, _KEYS, array(asked))
+        names |= {record: keys.profile_id(bytes(key)) for record, key in rows}
     return names
 
 
@@ -161,7 +157,7 @@ def _add_profiles(
 ) -> None:
     """Give every new anchor a profile, empty until it is built."""
     when = at.isoformat()
-    copy_in(
+    insert(
         connection,
         schema.profile,
         ((names[a], a, 0, 0, [], "{}", "{}", [], when) for a in changes.fresh.tolist()),
@@ -181,7 +177,7 @@ def _tell(
     told += [("created", names[a], None) for a in changes.created.tolist()]
     told += [("split", names[a], names[b]) for a, b in _pairs(changes.new, changes.out_of)]
     told += [("merged", names[a], names[b]) for a, b in _pairs(changes.into, changes.gone)]
-    copy_in(connection, schema.profile_event, ((*one, epoch, when) for one in told))
+    insert(connection, schema.profile_event, ((*one, epoch, when) for one in told))
 
 
 def _redirect(
@@ -196,16 +192,15 @@ def _redirect(
         for record, to in _pairs(changes.moved, changes.moved_to)
         if record not in ended
     ]
-    connection.execute(
+    send(
+        connection,
         _REDIRECT,
-        {
-            "revived": _array(names[a] for a in changes.fresh.tolist()),
-            "gone": _array(names[a] for a in changes.gone.tolist()),
-            "into": _array(names[a] for a in changes.into.tolist()),
-            "own": _array(own for own, _ in follow),
-            "now_in": _array(to for _, to in follow),
-            "at": at,
-        },
+        array(names[a] for a in changes.fresh.tolist()),
+        array(names[a] for a in changes.gone.tolist()),
+        array(names[a] for a in changes.into.tolist()),
+        array(own for own, _ in follow),
+        array(to for _, to in follow),
+        at,
     )
 
 
@@ -213,68 +208,68 @@ def _move(
     connection: sa.Connection, changes: Changes, names: Mapping[int, str], at: dt.datetime
 ) -> None:
     when = at.isoformat()
-    copy_in(
+    insert(
         connection,
         schema.membership,
         ((record, names[to], when) for record, to in _pairs(changes.joined, changes.joined_to)),
     )
     if len(changes.moved):
-        moved_to = [names[a] for a in changes.moved_to.tolist()]
-        moved = {"ids": _array(changes.moved.tolist()), "to": _array(moved_to), "at": at}
-        connection.execute(_MOVE, moved)
+        moved_to = array(names[a] for a in changes.moved_to.tolist())
+        send(connection, _MOVE, array(changes.moved.tolist()), moved_to, at)
     if len(changes.gone):
-        gone = _array(names[a] for a in changes.gone.tolist())
-        connection.execute(_END, {"gone": gone})
+        send(connection, _END, array(names[a] for a in changes.gone.tolist()))
 
 
 def _pairs(one: Ints, other: Ints) -> Iterable[tuple[int, int]]:
     return zip(one.tolist(), other.tolist(), strict=True)
 
 
-def _array(values: Iterable[int] | Iterable[str] | Sequence[int]) -> str:
-    """An array literal of numbers or profile ids: one short parameter, however many."""
-    return "{" + ",".join(map(str, values)) + "}"
-
-
-_KEYS = sa.text(
-    "SELECT r.id, r.key FROM kith.record r "
-    "JOIN unnest(CAST(:ids AS bigint[])) AS x(id) ON x.id = r.id"
+_KEYS = Statement(
+    "record_keys",
+    ("bigint[]",),
+    "SELECT r.id, r.key FROM kith.record r JOIN unnest($1) AS x(id) ON x.id = r.id",
 )
 # Three kinds of rows that never meet: ids that name somebody again, ids that end, and old
 # ids whose record moved on.
-_REDIRECT = sa.text(
+_REDIRECT = Statement(
+    "redirect",
+    ("text[]", "text[]", "text[]", "text[]", "text[]", "timestamptz"),
     """
     WITH revived AS (
-        DELETE FROM kith.redirect WHERE old_id = ANY(CAST(:revived AS text[]))
+        DELETE FROM kith.redirect WHERE old_id = ANY($1)
     ), ended AS (
         INSERT INTO kith.redirect (old_id, new_id, at)
-        SELECT x.gone, x.now_in, :at
-        FROM unnest(CAST(:gone AS text[]), CAST(:into AS text[])) AS x(gone, now_in)
+        SELECT x.gone, x.now_in, $6
+        FROM unnest($2, $3) AS x(gone, now_in)
         ON CONFLICT (old_id) DO UPDATE SET new_id = excluded.new_id, at = excluded.at
     )
     UPDATE kith.redirect r SET new_id = x.now_in
-    FROM unnest(CAST(:own AS text[]), CAST(:now_in AS text[])) AS x(own, now_in)
+    FROM unnest($4, $5) AS x(own, now_in)
     WHERE r.old_id = x.own AND r.new_id <> x.now_in
-    """
+    """,
 )
 # All parts of a statement see the rows as they were before it: the history keeps the old.
-_MOVE = sa.text(
+_MOVE = Statement(
+    "move_members",
+    ("bigint[]", "text[]", "timestamptz"),
     """
     WITH left_behind AS (
         INSERT INTO kith.membership_history (record_id, profile_id, since, until)
-        SELECT m.record_id, m.profile_id, m.since, :at FROM kith.membership m
-        WHERE m.record_id = ANY(CAST(:ids AS bigint[]))
+        SELECT m.record_id, m.profile_id, m.since, $3 FROM kith.membership m
+        WHERE m.record_id = ANY($1)
     )
-    UPDATE kith.membership m SET profile_id = x.profile_id, since = :at
-    FROM unnest(CAST(:ids AS bigint[]), CAST(:to AS text[])) AS x(record_id, profile_id)
+    UPDATE kith.membership m SET profile_id = x.profile_id, since = $3
+    FROM unnest($1, $2) AS x(record_id, profile_id)
     WHERE m.record_id = x.record_id
-    """
+    """,
 )
-_END = sa.text("DELETE FROM kith.profile WHERE id = ANY(CAST(:gone AS text[]))")
-_CLEAN = sa.text(
+_END = Statement("end_profiles", ("text[]",), "DELETE FROM kith.profile WHERE id = ANY($1)")
+_CLEAN = Statement(
+    "clean",
+    ("bigint[]", "integer[]"),
     """
     UPDATE kith.record r SET dirty = FALSE
-    FROM unnest(CAST(:ids AS bigint[]), CAST(:revisions AS integer[])) AS x(id, revision)
+    FROM unnest($1, $2) AS x(id, revision)
     WHERE r.id = x.id AND r.revision = x.revision AND r.dirty
-    """
+    """,
 )

@@ -2,10 +2,11 @@
 
 import atexit
 import os
+import signal
 import subprocess
 import warnings
 from pathlib import Path
-from types import ModuleType
+from types import MappingProxyType, ModuleType
 from typing import Any
 
 from cdp.errors import Stop
@@ -13,6 +14,15 @@ from cdp.errors import Stop
 # The package gives its pg_ctl ten seconds and no way to give it more. A busy
 # machine can need longer, and the next try then finds the server coming up.
 TRIES = 3
+
+# Old log files are deleted, not kept under a new name with all that is in them: see
+# cdp/erasure/scrubbing.py. And an error in the server's own log quotes neither the
+# statement, which holds what was bound, nor the row that it is about.
+SETTINGS = MappingProxyType(
+    {"wal_recycle": "off", "log_min_error_statement": "panic", "log_error_verbosity": "terse"}
+)
+_OWN = "kith.conf"
+_INCLUDE = f"include_if_exists = '{_OWN}'"
 
 
 def start(folder: Path) -> str:
@@ -27,7 +37,9 @@ def start(folder: Path) -> str:
     folder.mkdir(parents=True, exist_ok=True)
     for _ in range(TRIES):
         try:
-            uri: str = package.get_server(folder.resolve()).get_uri()
+            server = package.get_server(folder.resolve())
+            uri: str = server.get_uri()
+            _configure(folder, server.get_pid())
         except (subprocess.SubprocessError, OSError, RuntimeError, AssertionError):
             _started(package).pop(folder.resolve(), None)
         else:
@@ -46,6 +58,21 @@ def stop(folder: Path) -> None:
         # The package would look for the server once more when the process ends, and complain.
         atexit.unregister(server._cleanup)  # noqa: SLF001 - what the package registers
         server.global_process_id_list.get_and_remove(os.getpid())
+
+
+def _configure(folder: Path, process: int) -> None:
+    """Tell the running server how to be run, unless it was told before."""
+    text = "".join(f"{name} = {value}\n" for name, value in SETTINGS.items())
+    own, main = folder / _OWN, folder / "postgresql.conf"
+    included = _INCLUDE in main.read_text("utf-8").splitlines()
+    if included and own.exists() and own.read_text("utf-8") == text:
+        return
+    own.write_text(text, "utf-8")
+    own.chmod(0o644)  # the server may have a user of its own
+    if not included:
+        with main.open("a", encoding="utf-8") as file:
+            file.write(f"\n{_INCLUDE}\n")
+    os.kill(process, signal.SIGHUP)
 
 
 def _package() -> Any:

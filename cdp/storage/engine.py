@@ -1,33 +1,89 @@
 """The one way to PostgreSQL."""
 
+import time
 from pathlib import Path
+from typing import Any
 
 import sqlalchemy as sa
 from sqlalchemy.engine import make_url
 
 from cdp.errors import Stop
-from cdp.storage import embedded
+from cdp.storage import embedded, roles, statements
 
 OLDEST = 150000  # PostgreSQL 15
+RESTED = 1.0  # seconds; a connection that lay unused for longer is tried before it is used
+_USED = "kith.used"
 
 
-def open_engine(database_url: str | None, folder: Path) -> sa.Engine:
+def open_engine(database_url: str | None, folder: Path, role: str | None = None) -> sa.Engine:
     """Connect to the external server, or start the embedded one in ``folder``.
+
+    Args:
+        database_url: of the external server.
+        folder: of the embedded one.
+        role: a group role to take on every connection, if it is there and the login may.
 
     Raises:
         Stop: the address is not PostgreSQL, the server does not answer or is too old.
     """
     engine = sa.create_engine(
         _with_driver(database_url) if database_url else embedded.start(folder),
-        pool_pre_ping=True,
         pool_size=5,
         max_overflow=20,
-        connect_args={"application_name": "kith", "options": "-c timezone=UTC"},
+        # What is prepared is prepared for few rows, and its plan does not depend on which;
+        # compiling a plan takes longer than any of them runs.
+        connect_args={
+            "application_name": "kith",
+            "options": "-c timezone=UTC -c jit=off -c plan_cache_mode=force_generic_plan",
+        },
         # An error must not print what was bound: it may be personal.
         hide_parameters=True,
     )
+    sa.event.listen(engine, "checkin", _left)
+    sa.event.listen(engine, "checkout", _taken)
+    statements.follow(engine)
     _check(engine)
+    if role is not None:
+        _take(engine, role)
     return engine
+
+
+def _take(engine: sa.Engine, role: str) -> None:
+    """Take a role on every connection from now on; a login that is a member of it has no more."""
+    with engine.connect() as connection:
+        if not roles.may_take(connection, role):
+            return
+
+    def set_role(driver: Any, _: object) -> None:
+        with driver.cursor() as cursor:
+            cursor.execute(f"SET ROLE {role}")
+        driver.commit()
+
+    sa.event.listen(engine, "connect", set_role)
+    engine.dispose()  # what was connected before has not taken it
+
+
+def _left(_: object, record: "sa.pool.ConnectionPoolEntry") -> None:
+    """Note when a connection was used last."""
+    record.info[_USED] = time.monotonic()
+
+
+def _taken(driver: Any, record: "sa.pool.ConnectionPoolEntry", proxy: Any) -> None:
+    """Try a connection that rested; one that was used a moment ago is taken as it is."""
+    del proxy
+    used = record.info.get(_USED)
+    if used is not None and time.monotonic() - used > RESTED and not _answers(driver):
+        raise sa.exc.DisconnectionError  # the pool opens another one
+
+
+def _answers(driver: Any) -> bool:
+    try:
+        with driver.cursor() as cursor:
+            cursor.execute("SELECT 1")
+        driver.rollback()
+    except driver.Error:
+        return False
+    return True
 
 
 def _with_driver(database_url: str) -> sa.URL:

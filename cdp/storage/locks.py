@@ -6,6 +6,7 @@ from contextlib import contextmanager
 import sqlalchemy as sa
 
 from cdp.errors import Refused
+from cdp.storage.statements import Statement, ask
 
 PATIENCE = 10  # seconds that a short piece of work waits for another
 _LOCK_NOT_AVAILABLE = "55P03"  # PostgreSQL manual, appendix A
@@ -68,11 +69,7 @@ def shared_until_commit(connection: sa.Connection, work: str) -> bool:
     Returns:
         False where somebody has it alone, or waits for it; then nothing is held.
     """
-    name = {"name": f"kith.{work}"}
-    taken = connection.scalar(
-        sa.text("SELECT pg_try_advisory_xact_lock_shared(hashtext(:name))"), name
-    )
-    return bool(taken)
+    return bool(ask(connection, _TRY_SHARED, f"kith.{work}")[0][0])
 
 
 def alone_or_shared(connection: sa.Connection, work: str) -> bool:
@@ -83,10 +80,9 @@ def alone_or_shared(connection: sa.Connection, work: str) -> bool:
     Returns:
         Whether it is done alone.
     """
-    name = {"name": f"kith.{work}"}
-    if connection.scalar(sa.text("SELECT pg_try_advisory_xact_lock(hashtext(:name))"), name):
+    if ask(connection, _TRY_ALONE, f"kith.{work}")[0][0]:
         return True
-    connection.execute(sa.text("SELECT pg_advisory_xact_lock_shared(hashtext(:name))"), name)
+    ask(connection, _SHARE, f"kith.{work}")
     return False
 
 
@@ -107,3 +103,13 @@ def until_commit(connection: sa.Connection, work: str, next_step: str) -> None:
             raise
         raise Refused("already_running", next_step, work=work) from None
     connection.execute(sa.text("SET LOCAL lock_timeout TO DEFAULT"))
+
+
+_TRY_SHARED, _TRY_ALONE, _SHARE = (
+    Statement(name, ("text",), f"SELECT {function}(hashtext($1))")
+    for name, function in (
+        ("try_shared", "pg_try_advisory_xact_lock_shared"),
+        ("try_alone", "pg_try_advisory_xact_lock"),
+        ("share", "pg_advisory_xact_lock_shared"),
+    )
+)

@@ -8,13 +8,17 @@ from alembic.config import Config
 from alembic.runtime.migration import MigrationContext
 from alembic.script import ScriptDirectory
 
+from cdp.storage import roles
 from cdp.storage.schema import MAIN
 
 FOLDER = Path(__file__).parent / "migrations"
 
 
 def upgrade(engine: sa.Engine) -> None:
-    """Apply what is missing, in one transaction; a current database is left alone."""
+    """Apply what is missing, in one transaction; a current database is left alone.
+
+    The group roles are granted what they may read, those that this user may not make left out.
+    """
     with engine.begin() as connection:
         # Two first commands at once would both find an empty database.
         connection.execute(sa.text("SELECT pg_advisory_xact_lock(hashtext('kith.migrate'))"))
@@ -22,6 +26,7 @@ def upgrade(engine: sa.Engine) -> None:
         configuration = _configuration()
         configuration.attributes["connection"] = connection
         command.upgrade(configuration, "head")
+        roles.prepare(connection)
 
 
 def is_current(engine: sa.Engine) -> bool:

@@ -3,9 +3,12 @@
 Three schemas, so that a backup or a role can take one without the others:
 
 * ``kith``: records, identity, profiles, tags, publishing, the audit log.
-* ``kith_vault``: sealed cells of both tiers and blind indexes. No clear value.
+* ``kith_vault``: sealed cells of all tiers and blind indexes. No clear value.
 * ``kith_keys``: the wrapped data key of every record. Leaving it out of a backup
   makes the sealed cells of that backup unreadable for ever.
+
+Group roles of the database (``cdp/storage/roles.py``) may read parts of it: who serves
+clerks reads the masked tier, and of the other tiers neither cells nor data keys.
 
 What is absent on purpose: no column holds a clear personal value, a source's own
 record id, a file row or a rendered message. What must be found again by value is
@@ -16,9 +19,22 @@ import sqlalchemy as sa
 from sqlalchemy.dialects.postgresql import ARRAY, BYTEA, JSONB
 
 from cdp.storage.decision_schema import decision, decision_link, membership_history
+from cdp.storage.erasure_schema import scrub, shred
+from cdp.storage.key_schema import retired_key
 from cdp.storage.metadata import KEYS, MAIN, VAULT, metadata
 
-__all__ = ["KEYS", "MAIN", "VAULT", "decision", "decision_link", "membership_history", "metadata"]
+__all__ = [
+    "KEYS",
+    "MAIN",
+    "VAULT",
+    "decision",
+    "decision_link",
+    "membership_history",
+    "metadata",
+    "retired_key",
+    "scrub",
+    "shred",
+]
 
 
 def _now() -> sa.Column[object]:
@@ -36,6 +52,10 @@ workspace = sa.Table(
     sa.Column("built_with", sa.Text),
     # What the stored blocking keys depend on beside the records; null before the first run.
     sa.Column("blocked_with", sa.Text),
+    # The versions of the features key that identity compares under, and of the blind-index key
+    # that blocking keys are stored under. The ring may have newer ones.
+    sa.Column("feature_key", sa.SmallInteger, nullable=False, server_default="1"),
+    sa.Column("block_key", sa.SmallInteger, nullable=False, server_default="1"),
     # A made-up workspace may be thrown away by the next demo; a real one never.
     sa.Column("demo", sa.Boolean, nullable=False),
     _now(),
@@ -58,6 +78,8 @@ sync_run = sa.Table(
     sa.Column("unchanged", sa.BigInteger, nullable=False),
     sa.Column("rejected", sa.BigInteger, nullable=False),  # whole rows
     sa.Column("set_aside", sa.BigInteger, nullable=False),  # single fields
+    # Rows of records that stand as destroyed: see cdp/storage/erasure_schema.py.
+    sa.Column("shredded", sa.BigInteger, nullable=False, server_default="0"),
     sa.Column("started_at", sa.DateTime(timezone=True), nullable=False),
     sa.Column("finished_at", sa.DateTime(timezone=True)),  # null: running or interrupted
     schema=MAIN,
@@ -100,17 +122,23 @@ record = sa.Table(
     ),  # numbers, dates, categories; nothing that names
     sa.Column("feature_version", sa.SmallInteger, nullable=False),
     sa.Column("features", BYTEA, nullable=False),  # sealed under the record's contact key
+    # Of the features key; feature_version is of their format.
+    sa.Column("feature_key", sa.SmallInteger, nullable=False, default=1),
     sa.Column("first_seen_at", sa.DateTime(timezone=True), nullable=False),
     sa.Column("last_seen_at", sa.DateTime(timezone=True), nullable=False),
     # Set when content changes, cleared by resolve: which components to look at again.
     sa.Column("dirty", sa.Boolean, nullable=False),
+    # active | frozen: stored, resolved, and not read. A shredded record has no row.
+    sa.Column("state", sa.Text, nullable=False, server_default="active"),
+    sa.CheckConstraint("state IN ('active', 'frozen')", name="state"),
+    sa.Index("ix_record_frozen", "id", postgresql_where=sa.text("state = 'frozen'")),
     schema=MAIN,
 )
 
 # ── vault ───────────────────────────────────────────────────────────────────
 
 
-def _cells(name: str) -> sa.Table:
+def _cells(name: str, *more: sa.Column[str]) -> sa.Table:
     """One row per record: field names beside their sealed cells, position by position."""
     return sa.Table(
         name,
@@ -122,6 +150,7 @@ def _cells(name: str) -> sa.Table:
             autoincrement=False,
         ),
         sa.Column("revision", sa.Integer, nullable=False),
+        *more,
         sa.Column("fields", ARRAY(sa.Text), nullable=False),
         sa.Column("cells", ARRAY(BYTEA), nullable=False),
         schema=VAULT,
@@ -130,14 +159,18 @@ def _cells(name: str) -> sa.Table:
 
 contact = _cells("contact")
 sensitive = _cells("sensitive")
+# What may be shown without opening the value, see cdp/vault/forms.py. A record without a row,
+# or with one of other masks or of an older revision, waits for: cdp vault remask.
+masked = _cells("masked", sa.Column("masking", sa.Text, nullable=False))  # version of the masks
 
 blind_index = sa.Table(
     "blind_index",
     metadata,
     sa.Column("record_id", sa.ForeignKey(record.c.id, ondelete="CASCADE"), nullable=False),
-    sa.Column("field", sa.Text, nullable=False),
+    sa.Column("field", sa.Text, nullable=False),  # or the label of a compound index
     sa.Column("value", BYTEA, nullable=False),
-    sa.PrimaryKeyConstraint("field", "value", "record_id"),
+    sa.Column("epoch", sa.SmallInteger, nullable=False),  # version of the index key
+    sa.PrimaryKeyConstraint("field", "epoch", "value", "record_id"),
     sa.Index("ix_blind_index_record_id", "record_id"),
     schema=VAULT,
 )

@@ -7,7 +7,7 @@ import datetime as dt
 import operator
 import re
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from decimal import Decimal
 from typing import Any, Final
 
@@ -28,6 +28,7 @@ from cdp.tags.ast import (
     Tag,
 )
 from connectors.declaration import AttributeType
+from connectors.record import Raw
 
 # Both are read by Python and by PostgreSQL, and mean the same to them. No counted
 # repetition of digits: PostgreSQL's matcher takes ten times as long for it.
@@ -38,10 +39,11 @@ YEAR_ZERO: Final = "0000"  # ISO 8601 has it, calendars do not
 
 
 @dataclass(frozen=True, slots=True)
-class Facts:
+class Facts(Raw):
     """What rules may know of a profile: nothing of it names a person."""
 
-    attributes: Mapping[str, object]  # JSON values, as profile.attributes holds them
+    # JSON values, as profile.attributes holds them
+    attributes: Mapping[str, object] = field(repr=False)
     size: int
     stores_count: int
 

@@ -1,20 +1,28 @@
-"""Blind indexes: find a record by an exact identifier without storing the identifier.
+"""Blind indexes: find a record by what somebody knows of it without storing what they know.
 
 1. Equal field, scope and value give equal indexes; another key ring gives others.
-2. Only identifiers that are nearly unique are indexed. An index of a surname, a birth
-   date, a city or a gender would show, to who steals the table, who shares one.
-3. Every field has its own key, so an equal value in two fields gives two indexes.
+2. Only identifiers that are nearly unique are indexed by themselves. An index of a surname,
+   a birth date, a city or a gender would show, to who steals the table, who shares one.
+3. Every field and every compound has its own key, so equal values in two give two indexes.
+4. A look-up asks for the index of every epoch whose key the ring holds, the newest first;
+   what is written is of the newest.
+5. A truncated index keeps so many bits of the full one, and nothing else of it.
 """
 
+from collections.abc import Sequence
 from types import MappingProxyType
-from typing import NoReturn
+from typing import Final, NoReturn
 
 from cdp.vault import primitives
 from cdp.vault.context import frame, number
 from cdp.vault.errors import NotIndexable
 from cdp.vault.keyring import KeyRing
+from cdp.vault.primitives import KeyedHash
+from cdp.vault.secret import Secret
+from connectors.index_parts import IndexDefinition
 
 INDEX_BYTES = 16
+PURPOSE: Final = "blind-index"
 
 INDEXED_FIELDS = frozenset(
     {
@@ -44,15 +52,18 @@ REFUSED_FIELDS = MappingProxyType(
 class BlindIndexer:
     """Make blind indexes under one version of the blind-index key (its epoch)."""
 
-    __slots__ = ("_started", "epoch")
+    __slots__ = ("_compounds", "_started", "_tree", "epoch")
+
+    _tree: Secret
 
     def __init__(self, keyring: KeyRing, epoch: int | None = None) -> None:
-        self.epoch = keyring.current("blind-index") if epoch is None else epoch
-        tree = keyring.secret("blind-index", self.epoch)
+        self.epoch = keyring.current(PURPOSE) if epoch is None else epoch
+        self._tree = keyring.secret(PURPOSE, self.epoch)
         self._started = {
-            field: primitives.keyed_hash(primitives.expand(tree, _purpose(field, self.epoch)))
+            field: self._start(_purpose(field, b"exact", self.epoch))
             for field in sorted(INDEXED_FIELDS)
         }
+        self._compounds: dict[str, KeyedHash] = {}
 
     def index(self, field: str, scope: str | None, value: str) -> bytes:
         """Return the index of a normalised ``value``, 16 bytes.
@@ -79,6 +90,40 @@ class BlindIndexer:
         running.update(frame(within, text))
         return running.finalize()[:INDEX_BYTES]
 
+    def compound(self, definition: IndexDefinition, values: Sequence[str]) -> bytes:
+        """Return the index of the parts of one person, as many bytes as hold its bits.
+
+        Args:
+            definition: of the index.
+            values: canonical, in the order of ``definition.parts``.
+
+        Raises:
+            NotIndexable: a value is missing, empty or not text.
+        """
+        started = self._compounds.get(definition.label)
+        if started is None:
+            purpose = _purpose("compound", definition.label.encode(), self.epoch)
+            started = self._compounds[definition.label] = self._start(purpose)
+        try:
+            texts = [value.encode() for value in values]
+        except UnicodeEncodeError:
+            texts = []
+        if len(texts) != len(definition.parts) or not all(texts):
+            # A traceback with locals must not show them.
+            del values, texts
+            rule, step = "a part is empty, missing or not text", "leave out the index"
+            raise NotIndexable(rule, step, index=definition.name)
+        running = started.copy()
+        running.update(frame(*texts))
+        return _kept(running.finalize(), definition.bits)
+
+    def asked(self, field: str, scope: str | None, value: str) -> tuple[tuple[int, bytes], ...]:
+        """Return (epoch, index) of an identifier, of this epoch alone."""
+        return ((self.epoch, self.index(field, scope, value)),)
+
+    def _start(self, purpose: bytes) -> KeyedHash:
+        return primitives.keyed_hash(primitives.expand(self._tree, purpose))
+
     def __repr__(self) -> str:
         return f"<blind indexer, epoch {self.epoch}>"
 
@@ -86,9 +131,61 @@ class BlindIndexer:
         raise TypeError("a blind indexer cannot be pickled; make one in each process")
 
 
-def _purpose(field: str, epoch: int) -> bytes:
-    # "exact" is the transform: the whole value, as normalised.
-    return frame(b"kith/blind-index/1", field.encode(), b"exact", number(epoch))
+class BlindIndexes:
+    """The indexers of every epoch whose key the ring holds; it follows the ring as it changes."""
+
+    __slots__ = ("_keyring", "_known")
+
+    def __init__(self, keyring: KeyRing) -> None:
+        self._keyring = keyring
+        self._known: dict[int, BlindIndexer] = {}
+        self._of(keyring.current(PURPOSE))
+
+    @property
+    def newest(self) -> BlindIndexer:
+        """The indexer to write with, also when another process put its key in force."""
+        return self._of(self._keyring.current(PURPOSE))
+
+    def every(self) -> tuple[BlindIndexer, ...]:
+        """The indexers to ask with, the one to write with first."""
+        newest = self.newest
+        held = sorted(self._keyring.versions(PURPOSE), reverse=True)
+        return (newest, *(self._of(epoch) for epoch in held if epoch != newest.epoch))
+
+    def asked(self, field: str, scope: str | None, value: str) -> tuple[tuple[int, bytes], ...]:
+        """Return (epoch, index) of an identifier for every epoch, the newest first."""
+        return tuple((one.epoch, one.index(field, scope, value)) for one in self.every())
+
+    def asked_compound(
+        self, definition: IndexDefinition, values: Sequence[str]
+    ) -> tuple[tuple[int, bytes], ...]:
+        """Return (epoch, index) of the parts for every epoch, the newest first."""
+        return tuple((one.epoch, one.compound(definition, values)) for one in self.every())
+
+    def _of(self, epoch: int) -> BlindIndexer:
+        found = self._known.get(epoch)
+        if found is None:
+            found = self._known[epoch] = BlindIndexer(self._keyring, epoch)
+        return found
+
+    def __repr__(self) -> str:
+        return "<blind indexers of every epoch>"
+
+    def __reduce__(self) -> NoReturn:
+        raise TypeError("blind indexers cannot be pickled; make them in each process")
+
+
+def _purpose(field: str, transform: bytes, epoch: int) -> bytes:
+    # The transform: "exact" is the whole value, as normalised; else the compound's label.
+    return frame(b"kith/blind-index/1", field.encode(), transform, number(epoch))
+
+
+def _kept(digest: bytes, bits: int) -> bytes:
+    """The first ``bits`` bits; the rest of the last byte is zero."""
+    size = -(-bits // 8)
+    kept = bytearray(digest[:size])
+    kept[-1] &= 0xFF << (8 * size - bits) & 0xFF
+    return bytes(kept)
 
 
 def _refused(field: str) -> NotIndexable:

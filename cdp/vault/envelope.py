@@ -91,14 +91,38 @@ class Wrapping:
             WrappedKeyRefused: wrong length or format, changed, of another place, or not
                 the key that was committed to.
         """
-        opened: DataKey | None = None
-        if len(wrapped) == WRAPPED_BYTES and wrapped[0] == FORMAT:
-            opened = self._opened(record, wrapped)
+        opened = self._opened(record, wrapped)
         if opened is None:
             raise self._refused(record, wrapped)
         return opened
 
+    def handed_over(self, record: int, wrapped: bytes, to: "Wrapping", nonce: bytes) -> bytes:
+        """Open a wrapped data key and wrap it under ``to``: the same key, for the same record.
+
+        ``nonce`` is 12 random bytes. The version of its birth and its commitment stay.
+
+        Raises:
+            WrappedKeyRefused: as `unwrap`.
+        """
+        opened = self._key(record, wrapped)
+        if opened is None:
+            raise self._refused(record, wrapped)
+        head, commitment = wrapped[: _HEAD.size], wrapped[_NONCE_END:_COMMITMENT_END]
+        bound = to._bound(record, head, commitment)  # noqa: SLF001 - another of this class
+        sealed = to._cipher.encrypt(nonce, opened[0].expose(), bound)  # noqa: SLF001
+        return head + nonce + commitment + sealed
+
     def _opened(self, record: int, wrapped: bytes) -> DataKey | None:
+        opened = self._key(record, wrapped)
+        if opened is None:
+            return None
+        born: int = _HEAD.unpack_from(wrapped)[1]
+        return DataKey(primitives.field_cipher(opened[1]), born)
+
+    def _key(self, record: int, wrapped: bytes) -> tuple[Secret, Secret] | None:
+        """The data key and its half that seals cells, if it is the one that was committed to."""
+        if len(wrapped) != WRAPPED_BYTES or wrapped[0] != FORMAT:
+            return None
         head, nonce = wrapped[: _HEAD.size], wrapped[_HEAD.size : _NONCE_END]
         stored = wrapped[_NONCE_END:_COMMITMENT_END]
         bound = self._bound(record, head, stored)
@@ -107,9 +131,7 @@ class Wrapping:
         except InvalidTag:
             return None
         commitment, cell_key = _halves(key)
-        if not primitives.same(commitment, stored):
-            return None
-        return DataKey(primitives.field_cipher(cell_key), _HEAD.unpack(head)[1])
+        return (key, cell_key) if primitives.same(commitment, stored) else None
 
     def _bound(self, record: int, head: bytes, commitment: bytes) -> bytes:
         # The first part is framed and the other three have fixed lengths.

@@ -1,6 +1,6 @@
 """What can go wrong with keys and sealed values, sorted by what to do next."""
 
-from cdp.errors import Refused, Stop
+from cdp.errors import Refused, Retry, Stop
 
 
 class KeyRingMissing(Stop):
@@ -21,6 +21,50 @@ class KeyRingUnwritable(Stop):
 
 class KeyRingExists(Refused):
     """A key ring is never overwritten."""
+
+
+class KeyRingChanged(Retry):
+    """Somebody else changed the key ring between the reading and the writing."""
+
+
+class RootNeeds(Stop):
+    """The provider of the root lacks something: a passphrase, a key, a library, an account."""
+
+
+class RootProviderUnknown(Stop):
+    """The key ring names a provider of its root that this program does not have."""
+
+
+class RootUnreachable(Retry):
+    """The provider of the root does not answer."""
+
+
+class RootRefused(Stop):
+    """The provider of the root answered, and said no."""
+
+
+class PassphraseWrong(Stop):
+    """The passphrase is not the one that the root was sealed with."""
+
+
+class PassphraseWeak(Refused):
+    """The passphrase is too short to guard a root."""
+
+
+class RootKeyWrong(Stop):
+    """The key outside is not the one that the root was sealed with."""
+
+
+class RootOfAnotherPlace(Stop):
+    """The root was sealed for another workspace or root version, or was changed."""
+
+
+class NotRotatable(Refused):
+    """This key has no second version: what derives from it must stay as it is."""
+
+
+class VersionInUse(Refused):
+    """A key version that is still needed is not retired."""
 
 
 class OtherWorkspace(Stop):
@@ -57,3 +101,19 @@ class NotIndexable(Refused):
 
 class NotKeyable(Refused):
     """An empty value, or one that is not text, has no keyed form."""
+
+
+class RestoredBeforeShred(Stop):
+    """The database is older than the shred ledger: what was destroyed may be in it again."""
+
+
+class ShredLedgerBehind(Stop):
+    """The ledger file lacks lines that the database has."""
+
+
+class ShredLedgerAltered(Stop):
+    """The shred ledger was changed or cut, or is not one."""
+
+
+class ShredLedgerUnwritable(Stop):
+    """The ledger file cannot be written: nothing was destroyed."""

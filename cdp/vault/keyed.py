@@ -24,6 +24,7 @@ from cdp.vault.primitives import KeyedHash
 from cdp.vault.secret import Secret
 
 DIGEST_BYTES = 16
+FIRST = 1  # version of the features key that values are keyed with
 CACHED_FEATURES = 100_000  # values of one process; about 40 MB when full
 
 # Crockford's base 32 without i, l, o and u: read aloud and typed back without mistakes.
@@ -82,28 +83,88 @@ class FeatureKeyer:
         raise TypeError("a feature keyer cannot be pickled; make one in each process")
 
 
+class FeatureLayers:
+    """Feature keys of one version brought under a later one, without the value behind them.
+
+    Version 1 keys a value (`FeatureKeyer`). Every later version keys what the one before gave:
+    a keyed pseudonym of a keyed pseudonym. Whoever has all versions but the newest cannot try
+    values against what is under it; and since nobody's value is opened to make it, equal stay
+    equal and different stay different whatever the values were.
+    """
+
+    __slots__ = ("_keyring", "_known")
+
+    def __init__(self, keyring: KeyRing) -> None:
+        self._keyring = keyring
+        self._known: dict[int, Secret] = {}
+
+    @property
+    def newest(self) -> int:
+        """The version that the ring has in force."""
+        return self._keyring.current("features")
+
+    def over(
+        self, version: int, newer: int
+    ) -> Callable[[npt.NDArray[np.int64]], npt.NDArray[np.int64]]:
+        """Return what brings keys of ``version`` under ``newer``; of the same, nothing changes.
+
+        Two of a billion keys become one with a chance below 0.06, as when values are keyed.
+
+        Raises:
+            KeyMissing, KeyWithheld: the ring lacks one of the versions between.
+        """
+        layers = [self._layer(one) for one in range(version + 1, newer + 1)]
+
+        def brought(keys: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
+            for layer in layers:
+                keys = _pseudonyms(layer, 0, keys)
+            return keys
+
+        return brought
+
+    def _layer(self, version: int) -> Secret:
+        found = self._known.get(version)
+        if found is None:
+            info = frame(b"kith/feature-layer/1", number(version))
+            found = primitives.expand(self._keyring.secret("features", version), info)
+            self._known[version] = found
+        return found
+
+    def __repr__(self) -> str:
+        return "<feature layers>"
+
+    def __reduce__(self) -> NoReturn:
+        raise TypeError("feature layers cannot be pickled; make them in each process")
+
+
 class BlockKeyer:
     """Turn blocking keys into what may be stored of them: other integers of 63 bits.
 
     A blocking key is made of keyed features. Stored as it is, it could be held against a
-    feature table that leaked from a process; under a key of its own it cannot.
+    feature table that leaked from a process; under a key of its own it cannot. A keyer stays
+    with its version of the index key: keys of two versions never meet, so that those of a
+    database are all of the version that it names (``workspace.block_key``).
     """
 
-    __slots__ = ("_secret",)
+    __slots__ = ("_keyring", "_secret", "version")
 
-    def __init__(self, keyring: KeyRing) -> None:
-        self._secret = primitives.expand(
-            keyring.secret("blind-index"), frame(b"kith/blocking-key/1")
-        )
+    def __init__(self, keyring: KeyRing, version: int | None = None) -> None:
+        self._keyring = keyring
+        self.version = keyring.current("blind-index") if version is None else version
+        tree = keyring.secret("blind-index", self.version)
+        self._secret = primitives.expand(tree, frame(b"kith/blocking-key/1"))
+
+    def under(self, version: int) -> "BlockKeyer":
+        """Return the keyer of that version of the index key.
+
+        Raises:
+            KeyMissing: the ring does not hold it.
+        """
+        return self if version == self.version else BlockKeyer(self._keyring, version)
 
     def keys(self, rules: npt.ArrayLike, keys: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
         """Return the stored form of ``keys``, each under its blocking rule. Shape (keys,)."""
-        blocks = np.empty((len(keys), 2), "<i8")
-        blocks[:, 0] = rules
-        blocks[:, 1] = keys
-        permuted = np.frombuffer(primitives.permuted(self._secret, blocks.tobytes()), "<u8")
-        stored: npt.NDArray[np.int64] = (permuted[::2] >> np.uint64(1)).astype(np.int64)
-        return stored
+        return _pseudonyms(self._secret, rules, keys)
 
     def __repr__(self) -> str:
         return "<blocking keyer>"
@@ -115,7 +176,9 @@ class BlockKeyer:
 class RecordKeys:
     """Name records, contents, profiles, messages and API keys without showing them."""
 
-    __slots__ = ("_api_key", "_content", "_profile", "_published", "_record")
+    __slots__ = ("_content", "_profile", "_published", "_record", "api_key_digest")
+
+    api_key_digest: Callable[[str], bytes]  # of `ApiKeyDigests`
 
     def __init__(self, keyring: KeyRing) -> None:
         records = keyring.secret("records")
@@ -123,7 +186,7 @@ class RecordKeys:
         self._content = _started(records, b"content")
         self._profile = _started(records, b"profile")
         self._published = _started(keyring.secret("published"), b"published")
-        self._api_key = _started(keyring.secret("api-keys"), b"api-key")
+        self.api_key_digest = ApiKeyDigests(keyring).api_key_digest
 
     def record_key(self, source: str, record_id: str) -> bytes:
         """Return the name of a source's record, 16 bytes.
@@ -158,18 +221,45 @@ class RecordKeys:
         """Return what tells whether a message to ``destination`` changed, 16 bytes."""
         return _digest(self._published, destination.encode(), body)[:DIGEST_BYTES]
 
-    def api_key_digest(self, secret: str) -> bytes:
-        """Return what is stored of an API key's secret half, 32 bytes.
-
-        A plain keyed hash is enough, and fast, because the secret half is random.
-        """
-        return _digest(self._api_key, secret.encode(errors="surrogatepass"))
-
     def __repr__(self) -> str:
         return "<record keys>"
 
     def __reduce__(self) -> NoReturn:
         raise TypeError("record keys cannot be pickled; make them in each process")
+
+
+def _pseudonyms(
+    secret: Secret, rules: npt.ArrayLike, keys: npt.NDArray[np.int64]
+) -> npt.NDArray[np.int64]:
+    """AES-256 of (rule, key), cut to 63 bits. Shape (keys,)."""
+    blocks = np.empty((len(keys), 2), "<i8")
+    blocks[:, 0] = rules
+    blocks[:, 1] = keys
+    permuted = np.frombuffer(primitives.permuted(secret, blocks.tobytes()), "<u8")
+    stored: npt.NDArray[np.int64] = (permuted[::2] >> np.uint64(1)).astype(np.int64)
+    return stored
+
+
+class ApiKeyDigests:
+    """Recognise API keys: all that a process which only serves needs of the keyed forms."""
+
+    __slots__ = ("_begun",)
+
+    def __init__(self, keyring: KeyRing) -> None:
+        self._begun = _started(keyring.secret("api-keys"), b"api-key")
+
+    def api_key_digest(self, secret: str) -> bytes:
+        """Return what is stored of an API key's secret half, 32 bytes.
+
+        A plain keyed hash is enough, and fast, because the secret half is random.
+        """
+        return _digest(self._begun, secret.encode(errors="surrogatepass"))
+
+    def __repr__(self) -> str:
+        return "<API key digests>"
+
+    def __reduce__(self) -> NoReturn:
+        raise TypeError("API key digests cannot be pickled; make them in each process")
 
 
 def _started(tree: Secret, kind: bytes) -> KeyedHash:

@@ -3,44 +3,65 @@
 1. A ring is created once: a second creation never replaces it.
 2. A ring that others can read, that is a symbolic link, cut short or changed is refused.
 3. The root secret is gone from memory once the keys are unwrapped.
-4. A ring made `without` a purpose cannot give back that key.
+4. A ring made `without` a purpose cannot give back that key, and one opened so never unwraps
+   it for longer than its check takes.
 5. The ring knows its workspace, and a key check lets the database know its ring.
 6. A ring shows purposes and versions, never key material.
+7. A process learns of a newer ring in the file's place, and goes on without being restarted.
 """
 
 import base64
-from collections.abc import Mapping
+import datetime as dt
+from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import NoReturn, Self
+from typing import NamedTuple, NoReturn, Self
 from uuid import UUID
 
-from cdp.vault import primitives, ring_document, ring_file
-from cdp.vault.context import frame, number
+from cdp.vault import primitives, ring_check, ring_document, ring_file
+from cdp.vault.context import frame
 from cdp.vault.errors import KeyMissing, KeyWithheld, OtherWorkspace
 from cdp.vault.primitives import Randomness
-from cdp.vault.ring_document import PURPOSES, RingDocument, Versions
+from cdp.vault.ring_document import ADDED, PURPOSES, RingDocument, Versions
+from cdp.vault.ring_source import RingSource
+from cdp.vault.roots.file import FILE, ONLY_FILE
+from cdp.vault.roots.provider import RootProvider, RootProviders
 from cdp.vault.secret import Secret
 from cdp.vault.signing import Signer
 
-_VERSION_BYTES = 2
+
+class RingFacts(NamedTuple):
+    """What may be told of a ring. No key."""
+
+    format: int  # of the file that was read
+    provider: str  # who guards the root
+    root_version: int
+    root_made: dt.datetime | None  # None: before format 2
 
 
 class KeyRing:
     """The opened key ring of one workspace. Build it with `create` or `open`."""
 
-    __slots__ = ("_checks", "_keys", "_withheld", "workspace")
+    __slots__ = ("_checks", "_keys", "_source", "_withheld", "facts", "workspace")
 
     def __init__(
         self,
-        workspace: UUID,
-        keys: Mapping[str, Versions],
-        checks: Mapping[int, bytes],
+        document: RingDocument,
         withheld: frozenset[str] = frozenset(),
+        source: RingSource | None = None,
     ) -> None:
-        self.workspace = workspace
-        self._keys = dict(keys)
-        self._checks = dict(checks)  # newest root last
+        self.workspace = document.workspace
         self._withheld = withheld
+        self._source = source
+        self._take(document)
+
+    def _take(self, document: RingDocument) -> None:
+        roots = document.roots
+        made = roots.made.get(roots.current)
+        self._keys: Mapping[str, Versions] = {
+            name: held for name, held in document.keys.items() if name not in self._withheld
+        }
+        self._checks: Mapping[int, bytes] = document.all_checks()
+        self.facts = RingFacts(document.format, document.provider, roots.current, made)
 
     @classmethod
     def create(
@@ -48,25 +69,49 @@ class KeyRing:
         path: Path,
         workspace: UUID,
         randomness: Randomness = primitives.system_randomness,
+        provider: RootProvider = FILE,
+        now: dt.datetime | None = None,
     ) -> Self:
         """Draw new keys for ``workspace`` and write them to ``path`` (mode 0600).
 
         Raises:
             KeyRingExists: ``path`` is taken; what is there is left as it is.
             KeyRingUnwritable: the file cannot be made there.
+            RootNeeds, RootUnreachable, RootRefused, PassphraseWeak: of ``provider``.
         """
-        document = RingDocument.fresh(workspace, randomness)
-        ring_file.write_new(path, document.encode(randomness))
-        return cls.of(document)
+        providers = ONLY_FILE.adding(provider)
+        content = Secret(
+            RingDocument.fresh(workspace, randomness, now).encode(randomness, provider)
+        )
+        # Opened before it is written: a root that cannot be got back must guard nothing.
+        document = ring_document.decode(content.expose(), path, providers)
+        ring_file.write_new(path, content.expose())
+        return cls(document, source=RingSource(path, providers))
 
     @classmethod
-    def open(cls, path: Path, workspace: UUID | None = None) -> Self:
+    def open(
+        cls,
+        path: Path,
+        workspace: UUID | None = None,
+        providers: RootProviders = ONLY_FILE,
+        withheld: Iterable[str] = (),
+    ) -> Self:
         """Read the ring at ``path``; with ``workspace``, refuse the ring of another.
+
+        Args:
+            path: of the file.
+            workspace: whose ring it must be.
+            providers: that may guard the root.
+            withheld: purposes that this process must not hold, as for `without`.
 
         Raises:
             KeyRingMissing, KeyRingExposed, KeyRingGarbled, OtherWorkspace.
+            RootProviderUnknown, and what the provider of the root raises.
         """
-        ring = cls.of(ring_document.decode(ring_file.read(path), path))
+        less = frozenset(withheld)
+        _check_purposes(less)
+        source = RingSource(path, providers, less)
+        ring = cls(source.read(), less, source)
         if workspace is not None:
             ring.require(workspace)
         return ring
@@ -74,10 +119,7 @@ class KeyRing:
     @classmethod
     def of(cls, document: RingDocument) -> Self:
         """Take the keys of an opened document and leave its root behind."""
-        current = document.roots.current
-        versions = sorted(document.roots.secrets, key=lambda v: (v == current, v))
-        checks = {v: _check(document.roots.secrets[v], document.workspace, v) for v in versions}
-        return cls(document.workspace, document.keys, checks)
+        return cls(document)
 
     def without(self, *purposes: str) -> "KeyRing":
         """Return a ring that lacks the keys of ``purposes``, for a process that must not hold them.
@@ -85,18 +127,30 @@ class KeyRing:
         Raises:
             ValueError: a purpose that does not exist, which would withhold nothing.
         """
-        if unknown := sorted(set(purposes) - set(PURPOSES)):
-            raise ValueError(f"no such key purpose: {', '.join(unknown)}")
-        left = {name: held for name, held in self._keys.items() if name not in purposes}
-        return KeyRing(self.workspace, left, self._checks, self._withheld | set(purposes))
+        _check_purposes(frozenset(purposes))
+        less = object.__new__(KeyRing)
+        less.workspace, less.facts, less._checks = self.workspace, self.facts, self._checks
+        less._withheld = self._withheld | set(purposes)
+        less._keys = {name: held for name, held in self._keys.items() if name not in purposes}
+        less._source = self._source.another(frozenset(purposes)) if self._source else None
+        return less
 
     def holds(self, purpose: str) -> bool:
         """Say whether this ring can give the key of ``purpose``."""
         return purpose in self._keys
 
     def current(self, purpose: str) -> int:
-        """Return the version that new work uses."""
+        """Return the version that new work uses, also if another process put it in force."""
+        self._look_again(at_once=False)
         return self._versions(purpose).current
+
+    def versions(self, purpose: str) -> Mapping[int, dt.datetime | None]:
+        """Return the versions that this ring holds, in order, and when each was made.
+
+        None is a time from before ring format 2.
+        """
+        held = self._versions(purpose)
+        return {version: held.made.get(version) for version in sorted(held.secrets)}
 
     def secret(self, purpose: str, version: int | None = None) -> Secret:
         """Return the key of ``purpose``, by default its current version.
@@ -107,6 +161,9 @@ class KeyRing:
         """
         held = self._versions(purpose)
         found = held.secrets.get(held.current if version is None else version)
+        if found is None and self._look_again(at_once=True):
+            held = self._versions(purpose)
+            found = held.secrets.get(held.current if version is None else version)
         if found is None:
             raise KeyMissing(
                 "the key ring does not hold this key version",
@@ -128,9 +185,22 @@ class KeyRing:
             )
         raise KeyMissing(
             "the key ring has no key for this purpose",
-            "restore the newest copy of the key ring",
+            "run: cdp key upgrade"
+            if purpose in ADDED
+            else "restore the newest copy of the key ring",
             key=purpose,
         )
+
+    def _look_again(self, *, at_once: bool) -> bool:
+        """Take the ring that is in the file's place now, if it is newer and of this workspace."""
+        document = self._source.newer(at_once=at_once) if self._source else None
+        if document is None or document.workspace != self.workspace:
+            return False
+        lasting = document.all_checks().get(ring_check.LASTING, b"")
+        if not primitives.same(lasting, self._checks.get(ring_check.LASTING, b"")):
+            return False
+        self._take(document)
+        return True
 
     def require(self, workspace: UUID) -> None:
         """Refuse any workspace but the ring's own.
@@ -146,12 +216,24 @@ class KeyRing:
             )
 
     def key_check(self, workspace: UUID) -> bytes:
-        """Return what the database keeps to know its ring again: 2 bytes root version, 32 check.
+        """Return what a database keeps to know its ring again, 34 bytes (`ring_check`).
 
-        It tells nothing about the root (HKDF of 32 random bytes).
+        It tells nothing of a key, and stays when roots and keys are rotated.
+
+        Raises:
+            OtherWorkspace: another workspace.
+            KeyMissing: the ring lacks the `records` key.
         """
         self.require(workspace)
-        return list(self._checks.values())[-1]
+        found = self._checks.get(ring_check.LASTING)
+        if found is None:
+            raise KeyMissing(
+                "the key ring lacks the key that its check derives from",
+                "restore the newest copy of the key ring",
+                key="records",
+                version=1,
+            )
+        return found
 
     def confirm(self, workspace: UUID, stored: bytes) -> None:
         """Refuse to go on when ``stored``, the database's key check, is not of this ring.
@@ -160,7 +242,7 @@ class KeyRing:
             OtherWorkspace: another workspace, or the same id with other keys.
         """
         self.require(workspace)
-        known = self._checks.get(int.from_bytes(stored[:_VERSION_BYTES], "big"))
+        known = self._checks.get(int.from_bytes(stored[: ring_check.VERSION_BYTES], "big"))
         if known is None or not primitives.same(known, stored):
             raise OtherWorkspace(
                 "the database was written with another key ring",
@@ -172,6 +254,10 @@ class KeyRing:
         """Return the Ed25519 signer of ``purpose``."""
         version = self.current(purpose) if version is None else version
         return Signer(self.secret(purpose, version), version)
+
+    def public_keys(self, purpose: str = "audit-signing") -> dict[int, bytes]:
+        """Return the public key of every version of ``purpose``, to verify with."""
+        return {v: self.signer(purpose, v).public_bytes() for v in self.versions(purpose)}
 
     def webhook_secret(self, destination: str, version: int | None = None) -> str:
         """Return the signing secret of one destination, ``whsec_`` and base64 of 32 bytes.
@@ -191,6 +277,6 @@ class KeyRing:
         raise TypeError("a key ring cannot be pickled; open it in each process")
 
 
-def _check(root: Secret, workspace: UUID, version: int) -> bytes:
-    info = frame(b"kith/key-ring/check/1", workspace.bytes, number(version))
-    return version.to_bytes(_VERSION_BYTES, "big") + primitives.expand(root, info).expose()
+def _check_purposes(purposes: frozenset[str]) -> None:
+    if unknown := sorted(purposes - set(PURPOSES)):
+        raise ValueError(f"no such key purpose: {', '.join(unknown)}")

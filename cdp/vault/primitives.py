@@ -1,12 +1,13 @@
 """The cipher primitives of the vault: its only door to the `cryptography` package.
 
 Nothing here decides anything. Sources: AES-GCM is NIST SP 800-38D, AES-GCM-SIV is
-RFC 8452, HMAC is RFC 2104, HKDF is RFC 5869, Ed25519 is RFC 8032.
+RFC 8452, HMAC is RFC 2104, HKDF is RFC 5869, Ed25519 is RFC 8032, Argon2id is RFC 9106.
 """
 
 import os
 from collections.abc import Callable
 from functools import lru_cache
+from typing import NamedTuple
 
 from cryptography.exceptions import InvalidSignature, InvalidTag
 from cryptography.hazmat.primitives import constant_time, hashes
@@ -14,6 +15,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey,
 from cryptography.hazmat.primitives.ciphers import Cipher, algorithms, modes
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM, AESGCMSIV
 from cryptography.hazmat.primitives.hmac import HMAC
+from cryptography.hazmat.primitives.kdf.argon2 import Argon2id
 from cryptography.hazmat.primitives.kdf.hkdf import HKDFExpand
 
 from cdp.vault.secret import Secret
@@ -27,6 +29,8 @@ __all__ = [
     "KeyCipher",
     "KeyedHash",
     "Randomness",
+    "Stretching",
+    "digest",
     "expand",
     "extract",
     "field_cipher",
@@ -36,6 +40,7 @@ __all__ = [
     "public_key",
     "same",
     "sign",
+    "stretched",
     "system_randomness",
     "verify",
 ]
@@ -46,6 +51,15 @@ TAG_BYTES = 16
 
 Randomness = Callable[[int], bytes]
 system_randomness: Randomness = os.urandom
+
+
+class Stretching(NamedTuple):
+    """What Argon2id is asked to spend."""
+
+    memory_kib: int
+    iterations: int
+    lanes: int
+
 
 FieldCipher = AESGCM
 KeyCipher = AESGCMSIV
@@ -86,6 +100,25 @@ def _salted(salt: bytes) -> HMAC:
 def expand(key: Secret, info: bytes) -> Secret:
     """Derive a key of 32 bytes from a uniformly random one (HKDF-Expand, SHA-256)."""
     return Secret(HKDFExpand(hashes.SHA256(), KEY_BYTES, info).derive(key.expose()))
+
+
+def stretched(passphrase: Secret, salt: bytes, costs: Stretching) -> Secret:
+    """Derive a key of 32 bytes from what a person remembers (Argon2id, RFC 9106)."""
+    function = Argon2id(
+        salt=salt,
+        length=KEY_BYTES,
+        iterations=costs.iterations,
+        lanes=costs.lanes,
+        memory_cost=costs.memory_kib,
+    )
+    return Secret(function.derive(passphrase.expose()))
+
+
+def digest(content: bytes) -> bytes:
+    """Return the SHA-256 digest of ``content``, 32 bytes."""
+    running = hashes.Hash(hashes.SHA256())
+    running.update(content)
+    return running.finalize()
 
 
 def permuted(key: Secret, blocks: bytes) -> bytes:

@@ -1,12 +1,25 @@
-"""A key ring on disk: created once, whole or not at all, readable by its owner only."""
+"""A key ring on disk: whole or not at all, readable by its owner only.
+
+1. It is created once; whoever is second learns it.
+2. It is replaced only by who read what stands there, one writer at a time.
+3. Killed at any moment, or on a full disk, the old ring or the new one is there, whole.
+4. No copy of an older ring is kept: an old root or a retired key beside the new ring would
+   undo every rotation. What a killed writer left is removed by the next one.
+"""
 
 import errno
+import fcntl
 import os
+import secrets
 import stat
-import tempfile
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
+from cdp.errors import KithError
+from cdp.vault import primitives
 from cdp.vault.errors import (
+    KeyRingChanged,
     KeyRingExists,
     KeyRingExposed,
     KeyRingGarbled,
@@ -17,6 +30,8 @@ from cdp.vault.errors import (
 MAX_BYTES = 2**20  # a ring of thousands of versions is far smaller
 _OWNER_ONLY = 0o600
 _OTHERS = 0o077
+_FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC
+_NEW = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
 
 
 def write_new(path: Path, content: bytes) -> None:
@@ -29,44 +44,129 @@ def write_new(path: Path, content: bytes) -> None:
         KeyRingExists: something has that name, even a dangling symbolic link.
         KeyRingUnwritable: no such folder, no permission, no room, or no hard links.
     """
-    try:
-        _write_new(path, content)
-    except FileExistsError:
-        failure = None
-    except OSError as reason:
-        failure = reason.strerror or type(reason).__name__
-    else:
-        return
-    del content  # it holds the root: a traceback with locals must not show it
-    if failure is None:
+
+    def place(beside: Path) -> None:
+        os.link(beside, path, follow_symlinks=False)
+        beside.unlink()
+
+    failure = _tried(path, content, place)
+    del content, place  # it may hold the root: a traceback with locals must not show it
+    if isinstance(failure, FileExistsError):
         raise KeyRingExists(
             "there is a key ring already, and one is never overwritten",
             "open it, or move it to a safe place first",
             key_ring=path,
         )
-    raise KeyRingUnwritable(
-        f"it cannot be created ({failure})",
-        "make its folder writable, on a local disk with room, and try again",
-        key_ring=path,
-    )
+    if isinstance(failure, KithError):
+        raise failure.at()  # anew: its own traceback passed by the content
+    if failure is not None:
+        raise KeyRingUnwritable(
+            f"it cannot be created ({failure.strerror or type(failure).__name__})",
+            "make its folder writable, on a local disk with room, and try again",
+            key_ring=path,
+        )
 
 
-def _write_new(path: Path, content: bytes) -> None:
-    handle, name = tempfile.mkstemp(prefix=f".{path.name}.", suffix=".new", dir=path.parent)
+def replace(path: Path, expected: bytes, content: bytes) -> None:
+    """Put ``content`` in the place of the ring whose `digest` is ``expected``.
+
+    Mode and owner stay. It is durable before this returns. Where the last step of that
+    fails, the new ring may be there and not yet safe from a loss of power.
+
+    Raises:
+        KeyRingChanged: another ring is there by now.
+        KeyRingMissing, KeyRingExposed, KeyRingGarbled: as `read`.
+        KeyRingUnwritable: no permission or no room.
+    """
+
+    def place(beside: Path) -> None:
+        if digest(read(path)) != expected:
+            raise _OvertakenError
+        status = path.stat()
+        if (status.st_uid, status.st_gid) != (os.geteuid(), os.getegid()):
+            os.chown(beside, status.st_uid, status.st_gid)
+        os.replace(beside, path)  # noqa: PTH105 - one system call, said as such
+
+    failure = _tried(path, content, place)
+    del content, place
+    if isinstance(failure, _OvertakenError):
+        raise KeyRingChanged(
+            "somebody else changed the key ring in the meantime",
+            "run the same command again",
+            key_ring=path,
+        )
+    if isinstance(failure, KithError):
+        raise failure.at()  # anew, as above
+    if failure is not None:
+        raise KeyRingUnwritable(
+            f"it cannot be written ({failure.strerror or type(failure).__name__})",
+            "make its folder writable, with room, and see with cdp key status which ring is there",
+            key_ring=path,
+        )
+
+
+def digest(content: bytes) -> bytes:
+    """Return what tells two rings apart."""
+    return primitives.digest(content)
+
+
+class _OvertakenError(OSError):
+    """Another ring is there than was read."""
+
+
+def _tried(path: Path, content: bytes, place: Callable[[Path], None]) -> OSError | KithError | None:
+    # The failure is returned, because one raised here would carry the content with it.
     try:
-        with os.fdopen(handle, "wb") as file:
-            os.fchmod(file.fileno(), _OWNER_ONLY)
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-        os.link(name, path, follow_symlinks=False)
-    finally:
-        Path(name).unlink(missing_ok=True)
-    folder = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        with _alone(path.parent) as folder:
+            _sweep(path)
+            beside = path.parent / f".{path.name}.{secrets.token_hex(8)}.new"
+            try:
+                _write(beside, content)
+                place(beside)
+            finally:
+                beside.unlink(missing_ok=True)
+            os.fsync(folder)
+    except (OSError, KithError) as failure:
+        return failure
+    return None
+
+
+@contextmanager
+def _alone(folder: Path) -> Iterator[int]:
+    """Hold the folder for this writer. The lock ends with the process that has it."""
+    handle = os.open(folder, _FOLDER)
     try:
-        os.fsync(folder)
+        fcntl.flock(handle, fcntl.LOCK_EX)
+        yield handle
     finally:
-        os.close(folder)
+        os.close(handle)
+
+
+def _sweep(path: Path) -> None:
+    """Remove what killed writers left. The lock is held, so nobody is writing one now."""
+    for left in path.parent.glob(f".{path.name}.*.new"):
+        left.unlink(missing_ok=True)
+
+
+def _write(beside: Path, content: bytes) -> None:
+    handle = os.open(beside, _NEW, _OWNER_ONLY)
+    try:
+        os.fchmod(handle, _OWNER_ONLY)  # whatever the umask
+        rest = memoryview(content)
+        while rest:
+            rest = rest[os.write(handle, rest) :]
+        os.fsync(handle)
+    finally:
+        os.close(handle)
+
+
+def stamp(path: Path) -> tuple[int, ...] | None:
+    """Return what changes when the ring is replaced; None where there is none."""
+    try:
+        status = path.stat(follow_symlinks=False)
+    except OSError:
+        return None
+    return status.st_dev, status.st_ino, status.st_mtime_ns, status.st_size
 
 
 def read(path: Path) -> bytes:

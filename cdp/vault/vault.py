@@ -17,6 +17,8 @@ What it promises. Each promise has a test in ``tests/unit/vault`` that names it.
    record keys) is equal for equal values, under keys of its own.
 9. Wrapping a data key under a newer key-encryption key leaves its cells as they are.
 10. Everything stored carries its format and its key version.
+11. The masked tier opens with the `masked` key alone, and that key opens nothing else: who
+    shows masked forms needs no key that opens a clear value.
 
 It is pure: no database, no files, no clock. Randomness is an argument.
 """
@@ -30,6 +32,7 @@ from cdp.vault import cells, primitives, rejects
 from cdp.vault.cells import Place
 from cdp.vault.envelope import DataKey, WrappedKey, Wrapping
 from cdp.vault.errors import CellGarbled, NotSealable
+from cdp.vault.keyed import FeatureLayers
 from cdp.vault.keyring import KeyRing
 from cdp.vault.primitives import KEY_BYTES, NONCE_BYTES, KeyCipher, Randomness
 from cdp.vault.rejects import RejectPlace
@@ -37,10 +40,22 @@ from cdp.vault.secret import Secret
 from connectors.record import Sensitive
 
 CONTACT, SENSITIVE = "contact", "sensitive"
-TIERS = (CONTACT, SENSITIVE)
+MASKED = "masked"  # what may be shown without opening the value: `cdp.vault.forms`
+TIERS = (CONTACT, SENSITIVE, MASKED)
 # Where features live: the record table, under the record's contact key.
 FEATURES_TABLE, FEATURES_FIELD = "record", "features"
 _FIRST_NONCES = KEY_BYTES + NONCE_BYTES
+
+
+class SealedForms(NamedTuple):
+    """The masked forms of one revision of a record, sealed; without forms there is no key."""
+
+    fields: tuple[str, ...] = ()
+    cells: tuple[bytes, ...] = ()
+    key: WrappedKey | None = None
+
+
+NO_FORMS = SealedForms()
 
 
 class SealedRecord(NamedTuple):
@@ -65,6 +80,7 @@ class Vault:
         "_randomness",
         "_rejecting",
         "_wrappings",
+        "layers",
         "workspace",
     )
 
@@ -79,6 +95,7 @@ class Vault:
         self.workspace = workspace
         self._keyring = keyring
         self._randomness = randomness
+        self.layers = FeatureLayers(keyring)
         self._wrappings: dict[tuple[str, int], Wrapping] = {}
         self._rejecting: dict[int, KeyCipher] = {}
         # What all cells of a column share: made once for each of a handful of fields.
@@ -134,6 +151,23 @@ class Vault:
             features=contact_cells[-1],
         )
 
+    def seal_forms(self, record_id: int, revision: int, forms: Mapping[str, bytes]) -> SealedForms:
+        """Seal the masked forms of one revision of a record under a new data key.
+
+        Raises:
+            KeyWithheld, KeyMissing: there are forms and this process holds no such key.
+            NotSealable: as `seal_record`.
+        """
+        row, values = _Row(record_id, revision), tuple(forms.values())
+        problem = self._no_key(row, (MASKED,) if forms else ()) or _not_sealable(row, values)
+        if problem is not None:
+            del forms, values  # as above
+            raise problem
+        if not forms:
+            return NO_FORMS
+        key, sealed = self._seal(MASKED, row, self._columns(MASKED, forms), values)
+        return SealedForms(tuple(forms), sealed, key)
+
     def open_cell(
         self,
         tier: str,
@@ -178,6 +212,22 @@ class Vault:
         key = self._unwrap(CONTACT, record_id, wrapped)
         return cells.open_cell(key, self._features_place(record_id, revision), blob)
 
+    def seal_features(
+        self, record_id: int, revision: int, wrapped: WrappedKey, packed: bytes
+    ) -> bytes:
+        """Seal other features of one record, under the data key that it has.
+
+        Raises:
+            KeyWithheld, KeyMissing, WrappedKeyRefused: as `open_cell`.
+        """
+        try:
+            key = self._unwrap(CONTACT, record_id, wrapped)
+        except KithError as error:
+            del packed  # a traceback with locals must not show it
+            raise error.at() from None
+        nonce = self._randomness(NONCE_BYTES)
+        return cells.seal(key, self._features_place(record_id, revision), packed, nonce)
+
     def open_features_many(self, rows: Iterable[tuple[int, int, WrappedKey, bytes]]) -> list[bytes]:
         """Open the features of many records: (record id, revision, wrapped key, blob) each.
 
@@ -209,6 +259,10 @@ class Vault:
         """
         cipher = self._reject_cipher(rejects.key_version(place, sealed))
         return Sensitive(rejects.open_sealed(cipher, self.workspace, place, sealed).decode())
+
+    def reseal_reject(self, place: RejectPlace, sealed: bytes) -> bytes:
+        """Seal a rejected row under the newest key. Errors are those of `open_reject`."""
+        return self.seal_reject(place, self.open_reject(place, sealed))
 
     # ── inside ──────────────────────────────────────────────────────────────
 

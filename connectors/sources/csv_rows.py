@@ -5,10 +5,10 @@ row is taken to be its first physical line, and reading goes on with the line af
 """
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Final
 
-from connectors.record import RAW_LIMIT
+from connectors.record import RAW_LIMIT, Raw
 from connectors.sources.physical_lines import Line, PhysicalLines
 
 # After this many rows whose quote was lost over several lines, each line stands alone; otherwise
@@ -20,8 +20,8 @@ _MISPLACED: Final = ("quote_misplaced", 'Write a " inside a quoted cell as "".')
 _TOO_LARGE: Final = ("cell_too_large", "Shorten the cell.")
 
 
-@dataclass(frozen=True, slots=True)
-class GoodRow:
+@dataclass(frozen=True, slots=True, repr=False)
+class GoodRow(Raw):
     """The cells of a row, unquoted."""
 
     cells: list[str]
@@ -29,12 +29,12 @@ class GoodRow:
 
 
 @dataclass(frozen=True, slots=True)
-class BadRow:
+class BadRow(Raw):
     """A row that gave no cells."""
 
     rule: str
     next_step: str
-    text: str
+    text: str = field(repr=False)
 
 
 class CellSplitter:

@@ -3,14 +3,14 @@
 from dataclasses import dataclass
 from typing import BinaryIO, Final
 
-from connectors.record import RAW_LIMIT
+from connectors.record import RAW_LIMIT, Raw
 
 LINE_FACTOR: Final = 16  # a line may hold this many cells of the largest size
 _MARK: Final = "\ufeff"  # byte order mark
 
 
-@dataclass(frozen=True, slots=True)
-class Line:
+@dataclass(frozen=True, slots=True, repr=False)
+class Line(Raw):
     """One line, without its line break."""
 
     text: str

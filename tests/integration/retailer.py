@@ -139,6 +139,7 @@ class Retailer:
                             record_id=number,
                             field=name,
                             value=self._indexer.index(name, scope, value),
+                            epoch=self._indexer.epoch,
                         )
                     )
         return number

@@ -11,13 +11,13 @@ import sqlalchemy as sa
 from cdp.demo.world import write_world
 from cdp.errors import Stop
 from cdp.ingest.sync import sync
-from cdp.resolution import at_once, blocks, epochs, repair
+from cdp.resolution import at_once, blocks, epochs, numbers, readiness, repair
 from cdp.resolution.run import resolve
 from cdp.storage import schema
 from cdp.storage.engine import open_engine
 from cdp.vault.keyed import BlockKeyer
 from cdp.workspace import Workspace
-from identity import blocking, candidates, clusters, components, sharing
+from identity import blocking, candidates, clusters, components, identifiers, sharing
 from identity.model import Model
 from identity.sharing import PhoneUse
 from tests.journeys import tills
@@ -91,10 +91,14 @@ def limits(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> s
     if request.param == "small limits":
         for module in (blocking, candidates, repair, blocks):
             monkeypatch.setattr(module, "MOST", 4)
-        for module in (sharing, repair):
+        for module in (sharing, numbers, repair):
             monkeypatch.setattr(module, "MOST_HOLDERS", 5)
         for module in (clusters, components, repair):
             monkeypatch.setattr(module, "LARGEST", 4)
+        usual = identifiers.most_people
+        monkeypatch.setattr(
+            identifiers, "most_people", lambda name: 1 if name == "email" else usual(name)
+        )
     return str(request.param)
 
 
@@ -223,6 +227,46 @@ def test_a_second_look_changes_nothing(another: Opener, town: Town) -> None:
     before = state(workspace)
     arrive(workspace, town.records[::7])
     assert state(workspace) == before
+
+
+@pytest.mark.parametrize("what", ["nothing", "a revision", "people on a number", "an edge"])
+def test_what_was_decided_by_is_looked_at_again(another: Opener, town: Town, what: str) -> None:
+    """Invariant 4: a repair tells whether its ground has changed since it was found."""
+    workspace = another()
+    resolve(workspace, full=True)
+    with workspace.engine.connect() as connection:
+        epoch = readiness.ready(connection)
+        assert epoch is not None
+        low, high = connection.execute(
+            sa.select(schema.edge.c.low_id, schema.edge.c.high_id).where(schema.edge.c.direct)
+        ).first() or (0, 0)
+        work = repair.Repair(connection, workspace, epoch)
+        work.find([low])
+        assert high in work.nodes
+        connection.execute(CHANGED[what], {"low": low, "high": high})
+        assert work.still_holds() is (what == "nothing")
+
+
+CHANGED = {
+    "nothing": sa.text("SELECT CAST(:low AS bigint), CAST(:high AS bigint)"),
+    "a revision": sa.text(
+        "UPDATE kith.record SET revision = revision + 1 WHERE id IN (:low, :high)"
+    ),
+    # Every number that the two hold gets one more person than it had.
+    "people on a number": sa.text(
+        "INSERT INTO kith.shared_number (key, people) SELECT DISTINCT key, 2 FROM kith.block "
+        f"WHERE rule = {blocks.HOLDER} AND record_id IN (:low, :high) "
+        "ON CONFLICT (key) DO UPDATE SET people = shared_number.people + 1"
+    ),
+    # To a record that had none.
+    "an edge": sa.text(
+        "INSERT INTO kith.edge (low_id, high_id, weight, levels, weights, epoch, direct) "
+        "SELECT least(:high, r.id), greatest(:high, r.id), e.weight, e.levels, e.weights, "
+        "e.epoch, TRUE FROM kith.edge e, kith.record r WHERE e.low_id = :low AND "
+        "e.high_id = :high AND NOT EXISTS (SELECT FROM kith.edge o "
+        "WHERE o.low_id = r.id OR o.high_id = r.id) ORDER BY r.id LIMIT 1"
+    ),
+}
 
 
 def test_without_a_full_run_there_is_nothing_to_repair(another: Opener, town: Town) -> None:

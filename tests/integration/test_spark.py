@@ -103,7 +103,6 @@ def test_spark_and_numpy_compare_alike(tmp_path: Path) -> None:
     assert (there.low == here.low).all()
     assert (there.high == here.high).all()
     assert (there.levels == here.levels).all()
-    assert (there.keys == here.keys).all()
 
 
 def test_a_workspace_resolved_on_spark_changes_nothing(tmp_path: Path, database_url: str) -> None:

@@ -2,21 +2,21 @@
 
 Invariants:
 
-1. A canonical value shows its type and nothing else: `repr`, `str` and format hide it.
+1. A canonical value shows its type and nothing else: `repr`, `str` and format hide it, and
+   pickle and copy refuse it.
 2. A problem names the rule and the next step; it never holds the text it refused.
 """
 
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
 
+from connectors.record import Raw
 
-class Canonical(ABC):
+
+class Canonical(Raw, ABC):
     """Base of every canonical value: it hides its content (invariant 1)."""
 
     __slots__ = ()
-
-    def __repr__(self) -> str:
-        return f"<{type(self).__name__}>"
 
     @property
     @abstractmethod

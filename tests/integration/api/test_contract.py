@@ -54,8 +54,10 @@ def test_the_contract_is_published_with_examples(site: Site) -> None:
         "/v1/profiles",
         "/v1/profiles/{profile_id}",
         "/v1/profiles/lookup",
+        "/v1/profiles/match",
         "/v1/profiles/{profile_id}/reveal",
         "/v1/profiles/{profile_id}/evidence",
+        "/v1/sources/{source}/records",
     }
     for path, methods in contract["paths"].items():
         for operation in methods.values():
@@ -68,6 +70,10 @@ def test_the_contract_is_published_with_examples(site: Site) -> None:
     assert "HTTPValidationError" not in schemas
     assert schemas["Lookup"]["examples"]
     assert schemas["Reveal"]["examples"]
+    sent = contract["paths"]["/v1/sources/{source}/records"]["post"]
+    assert {"409", "413", "415", "503"} <= set(sent["responses"])
+    assert {"application/json", "application/x-ndjson"} <= set(sent["requestBody"]["content"])
+    assert sent["requestBody"]["content"]["application/json"]["examples"]
     assert_problem(site.client.get("/docs"), 404)
 
 

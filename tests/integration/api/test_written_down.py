@@ -47,7 +47,8 @@ def test_logs_hold_routes_and_never_what_was_sent(
         ("/v1/profiles/lookup", 500, "clerk.bj01"),
     ]
     assert (lines[4]["event"], lines[4]["error"]) == ("unexpected_error", "RuntimeError")
-    assert lines[4]["at"].startswith("api/test_written_down.py:")
+    assert lines[4]["at"].startswith("api/routes/profiles.py:")
+    assert lines[4]["reference"] in failed.json()["detail"]
     # The driver's own test client names addresses in its log; ours must not.
     ours = [record.getMessage() for record in caplog.records if record.name != "httpx"]
     written = json.dumps(lines, ensure_ascii=False) + " ".join(ours)

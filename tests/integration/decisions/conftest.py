@@ -16,6 +16,7 @@ from cdp.resolution.run import resolve
 from cdp.workspace import Workspace
 from identity.model import Model
 from tests.integration.decisions.town import (
+    ORGANISATION,
     WHO,
 )
 from tests.journeys import tills
@@ -52,7 +53,7 @@ def shop(
 ) -> Iterator[Workspace]:
     """A small shop under the world's epoch, with a clock that moves on by a minute a look."""
     folder = tmp_path / "shop"
-    tills.write_declaration(folder, tills.declaration(principals=WHO))
+    tills.write_declaration(folder, tills.declaration(organisation=ORGANISATION, principals=WHO))
     opened = tills.open_shop(folder, databases.copy(template), learnt[0].settings.key_ring)
     minutes = count()
     start = dt.datetime(2026, 5, 4, 9, 0, tzinfo=dt.UTC)

@@ -36,10 +36,12 @@ def test_a_merge_from_rehearsal_to_undo(shop: Workspace, shell: Shell) -> None:
     merged = [{"into": anna, "gone": bella}]
     assert would == {
         "decision": None, "kind": "merge", "dry_run": True, "merged": merged, "split": [],
+        "holds": [{"profile_id": anna, "records": 2}],
     }  # fmt: skip
     assert stored(shop) == before
     shown = shell.run("identity", "merge", anna, bella, *HEADQUARTERS)
     assert bella in shown.out
+    assert f"{anna}: 2 records." in shown.err
     assert "To take it back: cdp identity undo" in shown.err
     listed = shell.run("identity", "decisions", "--as", "headquarters", "--json").json
     assert [(one["kind"], one["by"], one["reason"]) for one in listed] == [

@@ -3,7 +3,9 @@
 import pytest
 import sqlalchemy as sa
 
+from cdp.errors import Refused
 from cdp.resolution import decisions
+from cdp.resolution.deciding import Held
 from cdp.resolution.run import resolve
 from cdp.storage import schema
 from cdp.workspace import Workspace
@@ -43,6 +45,36 @@ def test_a_merge_and_its_undo_leave_everybody_as_they_were(shop: Workspace) -> N
     assert (undone.decision.undone_by, undone.decision.undo_reason) == ("headquarters", "a mistake")
     tag(shop)
     assert stored(shop) == before
+
+
+def test_a_merge_takes_everybody_along(shop: Workspace) -> None:
+    """Also a record that contradicts the other person joins; undone, all is as before (9)."""
+    cousin = {**BELLA, "openid": "oBella002", "unionid": "", "phones": "13957140397"}
+    settle(shop, ANNA, AGAIN, BELLA, cousin, CARLA)
+    before = stored(shop)
+    anna, bella, carla = (own_id(shop, one) for one in (ANNA, BELLA, CARLA))
+    assert homes(shop, AGAIN, cousin) == [anna, bella]
+    made = merge(shop, anna, bella)
+    assert made.holds == (Held(anna, 4),)
+    rows = (ANNA, AGAIN, BELLA, cousin, CARLA)
+    assert homes(shop, *rows) == [anna, anna, anna, anna, carla]
+    resolve(shop, full=True)
+    assert homes(shop, *rows) == [anna, anna, anna, anna, carla]
+    undone = undo(shop, made)
+    assert undone.holds == tuple(Held(one, 2) for one in sorted((anna, bella)))
+    tag(shop)
+    assert stored(shop) == before
+
+
+def test_a_merge_across_records_that_are_not_the_same_is_refused(shop: Workspace) -> None:
+    """Two younger records that somebody told apart stand in the way of their people (9)."""
+    cousin = {**BELLA, "openid": "oBella002"}
+    settle(shop, ANNA, AGAIN, BELLA, cousin)
+    made = not_same(shop, number(shop, AGAIN), number(shop, cousin))
+    with pytest.raises(Refused, match="contradicts an earlier decision"):
+        merge(shop, own_id(shop, ANNA), own_id(shop, BELLA))
+    undo(shop, made)
+    assert merge(shop, own_id(shop, ANNA), own_id(shop, BELLA)).outcome.merged == 1
 
 
 def test_a_split_and_its_undo_leave_everybody_as_they_were(shop: Workspace) -> None:

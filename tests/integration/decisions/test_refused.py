@@ -1,7 +1,8 @@
 """Decisions that are not made: who may not, what contradicts, what says nothing."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 
 import pytest
 import sqlalchemy as sa
@@ -9,9 +10,9 @@ import sqlalchemy as sa
 from cdp.access.answers import Denial, DenialKind
 from cdp.access.principals import subject_of
 from cdp.cli.decisions import REPAIR
-from cdp.errors import Refused, Stop
+from cdp.errors import Refused
 from cdp.resolution import decisions
-from cdp.resolution.deciding import Decided, Decider
+from cdp.resolution.deciding import NO_SUCH_DECISION, Decided, Decider
 from cdp.storage import schema
 from cdp.workspace import Workspace
 from tests.integration.decisions.town import (
@@ -66,8 +67,6 @@ def test_what_was_decided_needs_no_second_decision(shop: Workspace) -> None:
     merge(shop, anna, bella)
     with pytest.raises(Refused, match="already_one_profile"):
         merge(shop, anna, bella)
-    with pytest.raises(Stop, match="cdp identity decisions"):
-        decide(shop, lambda by, on: by.undo(on, 99, "a mistake"))
 
 
 def test_a_split_names_records_of_the_profile_and_leaves_some(shop: Workspace) -> None:
@@ -98,6 +97,57 @@ def test_only_head_office_decides(shop: Workspace, who: str) -> None:
         rows = connection.execute(statement).all()
     assert [row.action for row in rows] == ["identity.merge"] * 2
     assert all('"decision":"deny"' in row.line for row in rows)
+
+
+@contextmanager
+def statements(workspace: Workspace) -> Iterator[list[str]]:
+    """What the database is asked meanwhile."""
+    asked: list[str] = []
+
+    def note(*call: object) -> None:
+        asked.append(str(call[2]))
+
+    sa.event.listen(workspace.engine, "before_cursor_execute", note)
+    yield asked
+    sa.event.remove(workspace.engine, "before_cursor_execute", note)
+
+
+@pytest.mark.parametrize("who", ["north", "clerk"])
+def test_a_decision_that_is_not_there_answers_like_one_of_others(shop: Workspace, who: str) -> None:
+    """One answer, after the same look-ups, whatever was decided about others (invariant 8)."""
+    settle(shop, ANNA, AGAIN, BELLA, CARLA)
+    anna, again = own_id(shop, ANNA), number(shop, AGAIN)
+    merge(shop, own_id(shop, BELLA), own_id(shop, CARLA))
+    undo(shop, decide(shop, lambda by, on: by.split(on, anna, [again], "two passports")))
+    asked, answers = [], set()
+    for decision in (1, 2, 99):
+        with statements(shop) as noted, shop.engine.begin() as connection:
+            answers.add(
+                Decider(shop, subject_of(shop, who), REPAIR).undo(connection, decision, "why")
+            )
+        # One event, or one for each of two people, goes into the log with one statement.
+        asked.append([statement.partition("(")[0] for statement in noted])
+    assert len(answers) == 1
+    answer = answers.pop()
+    assert isinstance(answer, Denial)
+    assert answer == NO_SUCH_DECISION or who == "clerk"
+    assert asked[0] == asked[1] == asked[2]
+    event = schema.audit_event
+    with shop.engine.connect() as connection:
+        statement = sa.select(event.c.line).where(event.c.actor == who)
+        lines = list(connection.scalars(statement))
+    assert len(lines) >= 3
+    assert all('"decision":"deny"' in line and "identity.undo" in line for line in lines)
+
+
+def test_who_may_take_back_everything_is_told_that_there_is_no_such_decision(
+    shop: Workspace,
+) -> None:
+    """Head office sees all decisions; a number that none has is answered, and logged."""
+    with shop.engine.begin() as connection:
+        answer = Decider(shop, subject_of(shop, "headquarters"), REPAIR).undo(connection, 99, "why")
+    assert answer == NO_SUCH_DECISION
+    assert "cdp identity decisions" in NO_SUCH_DECISION.sentence
 
 
 @pytest.mark.parametrize("reason", ["", "   ", "she called from 13957140286"])

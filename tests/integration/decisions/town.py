@@ -18,9 +18,17 @@ from cdp.workspace import Workspace
 from tests.journeys import tills
 from tests.journeys.state import people
 
+ORGANISATION = [
+    {"id": "kith", "kind": "brand", "name": "Kith Retail"},
+    {"id": "north", "kind": "region", "parent": "kith", "name": "华北"},
+    {"id": "BJ01", "kind": "store", "parent": "north", "name": "朝阳店"},
+    {"id": "south", "kind": "region", "parent": "kith", "name": "华南"},
+    {"id": "SZ01", "kind": "store", "parent": "south", "name": "南山店"},
+]
 WHO = [
     {"id": "headquarters", "role": "headquarters", "node": "kith"},
     {"id": "zhao", "role": "headquarters", "node": "kith"},
+    {"id": "north", "role": "headquarters", "node": "north"},
     {"id": "clerk", "role": "clerk", "node": "BJ01"},
     {"id": "wires", "role": "operator", "node": "kith"},
     {"id": "officer", "role": "compliance", "node": "kith"},

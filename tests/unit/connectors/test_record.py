@@ -6,11 +6,12 @@ import logging
 import pickle
 import pprint
 import traceback
+from dataclasses import dataclass
 
 import pytest
 
 from connectors.errors import ConnectorError, Retry, Skip, Stop
-from connectors.record import FieldProblem, FieldValue, Record, Rejection, Sensitive
+from connectors.record import FieldProblem, FieldValue, Raw, Record, Rejection, Sensitive
 
 CANARY = "ada@example.com"
 
@@ -147,6 +148,20 @@ def test_invariant_6_a_record_shows_no_value():
         assert "pos" in shown
     with pytest.raises(TypeError):
         pickle.dumps(record)
+
+
+def test_invariant_7_a_model_of_raw_values_stays_in_its_process():
+    """Pickle and copy refuse what holds raw values as plain text, and its repr is its type."""
+
+    @dataclass(frozen=True, slots=True, repr=False)
+    class Row(Raw):
+        text: str
+
+    row = Row(CANARY)
+    assert repr(row) == str(row) == f"{row}" == "<Row>"
+    for door in (pickle.dumps, copy.copy, copy.deepcopy):
+        with pytest.raises(TypeError, match="cannot be pickled, copied or serialised"):
+            door(row)
 
 
 def test_an_error_says_where_which_rule_and_what_next():

@@ -16,7 +16,7 @@ from tests.unit.identity.by_sql import load
 LIMITS = Limits(memory_mb=512, threads=1)
 BY_NAME = {comparison.name: comparison for comparison in COMPARISONS}
 # The columns of two sides that are compared: what `judged` makes of the features.
-COLUMNS = (*features.SINGLE, *sorted(LISTS))
+COLUMNS = (*features.SINGLE, "email_own", *sorted(LISTS))
 
 # Dates as (whole, exchanged, year, day): 2 and 3 are one another's exchange.
 DATES = (
@@ -88,7 +88,7 @@ def _small(several):
 @st.composite
 def sides(draw):
     """One side of a pair, as `prepare` makes it, from values that often meet."""
-    row = {name: draw(_small(several=False)) for name in features.SINGLE}
+    row = {name: draw(_small(several=False)) for name in (*features.SINGLE, "email_own")}
     row |= {name: sorted(draw(_small(several=True))) for name in sorted(LISTS)}
     names = ("birth", "birth_swapped", "birth_year", "birth_day")
     row |= dict(zip(names, draw(st.sampled_from(DATES)), strict=True))

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from jsonschema import Draft202012Validator
 
 from identity import catalogue_schema, identifiers
-from identity.catalogue import PATTERNS, Blocked, MostPeople, Validity, parse, shipped
+from identity.catalogue import PATTERNS, Blocked, parse, shipped
 from identity.comparisons import COMPARISONS
 from identity.errors import CatalogueError
 from identity.features import FEATURES
@@ -78,11 +78,27 @@ def test_every_keyword_of_the_schema_is_explained():
 
 
 def test_what_several_people_hold_feeds_nothing():
-    """Invariant 2: only phones may have several people and still be evidence."""
-    several = {n for n, one in shipped().types.items() if one.most_people != MostPeople()}
-    assert {shipped()[name].feeds for name in several} == {"phones", "none"}
+    """What families and staff share, or what changes hands every week, joins nobody."""
     assert {"device_id", "anonymous_id", "oaid", "privacy_phone"} <= set(shipped().feeding("none"))
-    assert shipped()["device_id"].most_people == MostPeople(3, 30)
+
+
+def test_people_are_counted_for_what_hands_type_in():
+    """Invariant 2: phones, mail addresses and cards have a limit; what is issued has none."""
+    counted = {n for n, one in shipped().types.items() if one.most_people is not None}
+    assert counted == {"phone", "email", "loyalty_card"}
+    assert identifiers.most_people("email") == shipped()["email"].most_people
+    with pytest.raises(ValueError, match="unionid are not counted"):
+        identifiers.most_people("unionid")
+
+
+def test_the_catalogue_says_who_is_kept_apart():
+    """Invariant 2: `unique` is read: from its own comparison, or among the accounts."""
+    unique = {n for n, one in shipped().types.items() if one.unique}
+    assert unique == {"national_id"}
+    assert shipped().held_apart == ()
+    assert own(unique=True).held_apart == ("club_number",)
+    assert own(unique=True, feeds="none").held_apart == ("club_number",)
+    assert {one.name for one in COMPARISONS if one.exclusive} == {"ID number", "account"}
 
 
 def test_identity_weighs_by_the_catalogue():
@@ -91,17 +107,7 @@ def test_identity_weighs_by_the_catalogue():
         "unionid": 0.005, "e-mail": 0.01, "ID number": 0.001, "tax number": 0.001, "account": 0.002,
     }  # fmt: skip
     assert set(identifiers.WRONG_SHARE) <= {comparison.name for comparison in COMPARISONS}
-    assert identifiers.exclusive() == {"ID number"}
-    assert identifiers.most_people() == UNTRAINED.most_people
-
-
-def test_old_checks_count_for_less():
-    """Half of the phones are somebody else's after a half life; an ID number stays."""
-    phone = shipped()["phone"].validity
-    assert phone.share_left(0) == 1
-    assert phone.share_left(-5) == 1
-    assert phone.share_left(phone.half_life_days) == 0.5
-    assert Validity().share_left(10_000) == 1
+    assert identifiers.most_people("phone") == UNTRAINED.most_people
 
 
 # ── what is blocked ─────────────────────────────────────────────────────────
@@ -156,6 +162,8 @@ def test_what_decides_the_reading_is_told_apart_from_words_for_people():
     one, other = own()["club_number"], own(about="something else")["club_number"]
     assert one.reading() == other.reading()
     assert one.reading() != own(blocked={"values": ["x1"]})["club_number"].reading()
+    assert one.reading() != own(unique=True)["club_number"].reading()
+    assert one.reading() != own(most_people=3)["club_number"].reading()
     assert json.dumps(one.reading()) == json.dumps(own()["club_number"].reading())
 
 
@@ -177,17 +185,16 @@ def test_what_decides_the_reading_is_told_apart_from_words_for_people():
         ("strength.wrong_share", "measured", "wrong_share", "strength.wrong_share"),
         ("strength.wrong_share", 0.3, "too_weak", "strength.wrong_share"),
         ("unique", "yes", "wrong_type", "unique"),
-        ("exclusive", True, "not_unique", "exclusive"),
-        ("most_people.count", 0, "too_small", "most_people.count"),
-        ("most_people.count", 3, "shared_evidence", "most_people"),
-        ("most_people.window_days", 30, "key_missing", "most_people.count"),
+        ("exclusive", True, "unknown_key", "exclusive"),
+        ("most_people", 0, "too_small", "most_people"),
+        ("most_people", 200, "too_large", "most_people"),
+        ("most_people", {"count": 3}, "wrong_type", "most_people"),
         ("blocked.values", [None], "wrong_type", "blocked.values.0"),
         ("blocked.values", ["a", "a"], "repeated", "blocked.values"),
         ("blocked.values", [str(n) for n in range(1001)], "too_many", "blocked.values"),
         ("blocked.patterns", ["^1[3-9]"], "not_one_of", "blocked.patterns.0"),
         ("blocked.regex", "(a+)+", "unknown_key", "blocked.regex"),
-        ("validity.half_life_days", 0, "too_small", "validity.half_life_days"),
-        ("validity.half_life_days", 99_999, "too_large", "validity.half_life_days"),
+        ("validity", {"half_life_days": 90}, "unknown_key", "validity"),
         ("form.characters", "[0-9]+", "not_one_of", "form.characters"),
         ("form", {"characters": "digits", "shortest": 9, "longest": 8}, "no_length", "form"),
     ],
@@ -210,7 +217,7 @@ def test_a_bad_type_is_refused(path, value, rule, at):
         ([CLUB], "wrong_type"),
         ({"club_number": None}, "wrong_type"),
         ({f"club_{n}": CLUB for n in range(101)}, "too_many"),
-        ({"club_number": CLUB | {"unique": True, "exclusive": True}}, "not_compared"),
+        ({"club_number": CLUB | {"feeds": "none", "most_people": 3}}, "not_counted"),
     ],
 )
 def test_a_bad_section_is_refused(entries, rule):
@@ -227,7 +234,10 @@ def test_a_bad_section_is_refused(entries, rule):
         ("fillers", GONE, "key_missing"),
         ("types.email.feeds", "phones", "fed_twice"),
         ("types.email.strength.wrong_share", "measured", "wrong_share"),
-        ("types.device_id.feeds", "accounts", "shared_evidence"),
+        ("types.device_id.most_people", 3, "not_counted"),
+        ("types.unionid.most_people", 3, "not_counted"),
+        ("types.email.most_people", GONE, "key_missing"),
+        ("types.phone.unique", True, "not_compared"),
         ("types.privacy_phone.field", "telephone", "unknown_field"),
         ("types.privacy_phone.feeds", "accounts", "unknown_field"),
     ],

@@ -1,5 +1,7 @@
 """What judged pairs teach an epoch."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -51,8 +53,8 @@ def judged_levels(gathered):
 
 
 def f1_of_others(gathered, person, model):
-    """Measured on people whom nobody judged."""
-    found = batch.judge(gathered, model, LIMITS)
+    """Measured on people whom nobody judged, where three bits join."""
+    found = batch.judge(gathered, replace(model, join_bits=3.0), LIMITS)
     others = {r: p for r, p in person.items() if not ALIKE <= p < ALIKE + JUDGED}
     anchors = dict(zip(found.records.tolist(), found.anchors.tolist(), strict=True))
     return evaluate(anchors, others).f1

@@ -5,8 +5,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from identity import sharing
+from identity.columns import Columns
 from identity.sharing import WrongShares
-from tests.unit.identity.tables import database, judged, prepared
+from tests.unit.identity.tables import database, delivered, judged, prepared
 
 small = st.none() | st.integers(1, 4)
 
@@ -17,17 +18,17 @@ def names(draw):
     near = draw(st.none() | st.lists(st.integers(1, 4), max_size=2))
     if draw(st.booleans()):
         parts = draw(small), draw(st.integers(1, 3)), draw(small), draw(small)
-        return (draw(st.integers(1, 6)), *parts, near)
-    return (None, None, draw(small), None, draw(small), None)
+        return (draw(st.integers(1, 6)), *parts, draw(small), near)
+    return (None, None, draw(small), None, draw(small), None, None)
 
 
-def whole(number, surname=1, sound=None, given=None, near=None):
+def whole(number, surname=1, sound=None, given=None, near=None, length=None):
     given = given or number
-    return (number, sound or number, surname, given, given, near or [number])
+    return (number, sound or number, surname, given, given, length, near or [number])
 
 
 def masked(surname, end=None):
-    return (None, None, surname, None, end, None)
+    return (None, None, surname, None, end, None, None)
 
 
 @settings(max_examples=100, deadline=None)
@@ -69,6 +70,8 @@ def test_there_are_never_more_people_than_names(others, one):
         (1, [whole(1), whole(1)]),
         (1, [whole(1), whole(2, sound=1)]),
         (1, [whole(1, near=[9]), whole(2, near=[9, 8])]),
+        (1, [whole(1, near=[9], length=1), whole(2, near=[9, 8], length=2)]),
+        (2, [whole(1, near=[9], length=2), whole(2, near=[9, 8], length=2)]),
         (1, [whole(1, 3, given=4), whole(2, 4, given=3)]),
         (1, [whole(1), masked(1)]),
         (1, [masked(1), masked(1)]),
@@ -83,7 +86,8 @@ def test_there_are_never_more_people_than_names(others, one):
         (2, [whole(1), masked(None, 2), masked(2)]),
     ],
     ids=[
-        "nobody", "nothing visible", "equal", "homophone", "one slip", "turned round",
+        "nobody", "nothing visible", "equal", "homophone", "one slip",
+        "a character lost", "a character of their generation", "turned round",
         "masked of that surname", "two masked alike", "two names", "masked of another surname",
         "two masked", "masked between two", "a chain of slips",
         "masked with the same end", "masked with another end", "another end alone",
@@ -182,6 +186,51 @@ def test_many_wechat_accounts_on_a_number_are_many_people():
     two = [{"phones": [5], "unionid": number} for number in (1, 2)]
     assert use(two) == [([5], [], [])] * 2
     assert use([*two, {"phones": [5], "unionid": 3}]) == [([], [5], [])] * 3
+
+
+CARD = sharing.counted_key(0x5_0000, 2)  # a card of two people at most
+
+
+@pytest.mark.parametrize(
+    ("held", "found", "limit"),
+    [({"email": 5}, lambda one: one.singles["email_own"].tolist(), 4),
+     ({"counted": [CARD]}, lambda one: one.lists["counted_own"].counts().tolist(), 2)],
+)  # fmt: skip
+def test_a_mailbox_or_card_of_too_many_names_nobody(held, found, limit):
+    """Invariant 1: up to the limit of its type it is evidence, above it for nobody."""
+    rows = [row(number, []) | held for number in range(1, limit + 1)]
+    assert all(found(judged(rows)))
+    assert all(found(judged([*rows, *rows])))  # more records, not more people
+    assert not any(found(judged([*rows, row(limit + 1, []) | held])))
+    accounts = [held | {"unionid": number} for number in range(1, limit + 2)]
+    assert all(found(judged(accounts)))
+    assert not any(found(judged([*accounts, held | {"unionid": limit + 2}])))
+
+
+@pytest.mark.parametrize("held", [{"email": 5}, {"counted": [CARD]}, {"phones": [5]}])
+def test_on_too_many_records_a_number_names_nobody(held):
+    """Invariant 1: whoever they are."""
+    rows = [held] * sharing.MOST_HOLDERS
+    assert len(sharing.count_use(Columns.of(delivered(rows))).phones) == 0
+    use = sharing.count_use(Columns.of(delivered([*rows, held])))
+    assert use.people.tolist() == [sharing.MOST_HOLDERS + 1]
+
+
+def test_the_limit_of_a_card_stands_in_its_key():
+    """Two cards stay two, and one card with two limits is two."""
+    one, other = (sharing.counted_key(key, 4) for key in (1 << 62, 1 << 61))
+    assert one != other
+    assert one != sharing.counted_key(1 << 62, 5)
+    assert 0 < sharing.counted_key((1 << 63) - 1, 199) < 1 << 63
+
+
+def test_the_numbers_of_a_record_are_all_that_is_counted():
+    """Phones, the mail address and counted accounts, each with its record."""
+    rows = [{"phones": [5, 6], "email": 7}, {}, {"counted": [CARD], "accounts": [9]}]
+    place, number = sharing.numbers(Columns.of(delivered(rows)))
+    assert sorted(zip(place.tolist(), number.tolist(), strict=True)) == [
+        (0, 5), (0, 6), (0, 7), (2, CARD),
+    ]  # fmt: skip
 
 
 def test_a_record_without_phone_keeps_its_row():

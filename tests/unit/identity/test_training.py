@@ -10,7 +10,8 @@ from identity import batch
 from identity.comparisons import COMPARISONS
 from identity.errors import TooFewRecordsError
 from identity.model import UNTRAINED, Model
-from identity.training import MOST_BITS, _with_m
+from identity.strangers import Told
+from identity.training import MOST_BITS, _known, _settled, _with_m
 from tests.unit.identity.tables import LIMITS, delivered
 
 ROUNDED = 1e-4  # bits: an epoch's numbers have six digits
@@ -37,6 +38,13 @@ def test_an_epoch_does_not_depend_on_how_records_came(small, found):
     before = found.resolution
     assert (resolution.anchors == before.anchors * 3 + 1000).all()
     assert (resolution.records == before.records * 3 + 1000).all()
+
+
+@pytest.mark.parametrize("seed", [1, 2])
+def test_shuffled_rows_teach_the_same_to_the_last_bit(small, found, seed):
+    """All sums are taken in the order of ids: how rows are stored changes no digit."""
+    order = np.random.default_rng(seed).permutation(len(small.table))
+    assert batch.resolve(small.table.take(order), None, UNTRAINED, LIMITS)[1] == found.model
 
 
 def assert_sound(model):
@@ -122,3 +130,63 @@ def test_a_rule_counts_as_much_as_it_saw():
     learnt = {"name": [(np.array([0.9, 0.1]), 99.0), (np.array([0.0, 1.0]), 1.0)]}
     (good, _), (bad, _) = _with_m(start, learnt)["name"]
     assert (good, bad) == (pytest.approx(0.891), pytest.approx(0.109))
+
+
+NAME = next(comparison for comparison in COMPARISONS if comparison.name == "name")
+NOBODY = np.zeros(len(NAME.levels))
+
+
+def bits_of(settled):
+    return [math.log2(m / u) for m, u in settled]
+
+
+def settle(bits, seen):
+    """Bits of the levels of the name after settling, when ``bits`` were learnt."""
+    weights = {c.name: tuple((0.1, 0.1) for _ in c.levels) for c in COMPARISONS}
+    known = {c.name: np.ones(len(c.levels), bool) for c in COMPARISONS}
+    weights["name"] = tuple((0.1, 0.1 / 2**one) for one in bits)
+    known["name"] = np.array(seen, bool)
+    return bits_of(_settled(weights, known)["name"])
+
+
+def test_a_level_that_nobody_saw_weighs_nothing_within_its_neighbours():
+    """Floor over floor would make ten bits out of nothing."""
+    size = len(NAME.levels)
+    bits = [12.0] * size
+    assert settle(bits, [False] * size) == [0.0] * size
+    bits = [9.0, 99.0, 4.0, 99.0, -3.0, 99.0, -6.0, *[99.0] * (size - 8), -8.0]
+    seen = [True, False, True, False, True, False, True, *[False] * (size - 8), True]
+    found = settle(bits, seen)
+    assert found[:7] == pytest.approx([9.0, 4.0, 4.0, 0.0, -3.0, -3.0, -6.0])
+    assert found[7:] == pytest.approx([-6.0] * (size - 8) + [-8.0])
+
+
+def test_the_best_and_the_worst_level_have_one_neighbour():
+    """An unseen best level says no less than the next; an unseen "differs" no more."""
+    size = len(NAME.levels)
+    seen = [False, *[True] * (size - 2), False]
+    found = settle([99.0, *[5.0] * (size - 2), 99.0], seen)
+    assert (found[0], found[-1]) == (pytest.approx(5.0), pytest.approx(0.0))
+    found = settle([99.0, *[-5.0] * (size - 2), 99.0], seen)
+    assert (found[0], found[-1]) == (pytest.approx(0.0), pytest.approx(-5.0))
+
+
+def test_a_level_is_known_by_strangers_by_matches_by_people_or_by_its_share():
+    """Half an expected pair on either side is enough; so is one that somebody judged."""
+    one = NOBODY.copy()
+    one[3] = 0.5
+    assert np.flatnonzero(_known(Told(one, NOBODY), None, "name", {})).tolist() == [3]
+    assert np.flatnonzero(_known(Told(NOBODY, one), None, "name", {})).tolist() == [3]
+    assert np.flatnonzero(_known(Told(NOBODY, NOBODY), None, "name", {"name": (0.1,)})).tolist() == [0]
+    judged = np.full((1, len(COMPARISONS)), -1, np.int8)
+    judged[0, 0] = NAME.level_number(5)
+    assert np.flatnonzero(_known(Told(NOBODY, NOBODY), judged, "name", {})).tolist() == [5]
+
+
+def test_what_no_record_tells_weighs_nothing(found):
+    """The small world has no birth places: agreeing on one later says nothing yet."""
+    rows = zip(BIRTH_PLACE.levels, found.model.weights["birth place"], strict=True)
+    assert [round(math.log2(m / u), 4) for _, (m, u) in rows] == [0.0, 0.0]
+
+
+BIRTH_PLACE = next(comparison for comparison in COMPARISONS if comparison.name == "birth place")

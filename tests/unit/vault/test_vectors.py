@@ -28,6 +28,7 @@ from cdp.vault.vault import Vault
 from connectors.record import Sensitive
 
 CORPUS = json.loads((Path(__file__).parent / "corpus.json").read_text())
+FORMAT_1 = json.loads((Path(__file__).parent / "corpus_ring_1.json").read_text())
 WORKSPACE = UUID("00112233-4455-6677-8899-aabbccddeeff")
 PLACE = Place(WORKSPACE, "contact", "contact", "phone", 12, 3)
 REJECT = RejectPlace("pos", "fingerprint", 7, "phone")
@@ -92,10 +93,11 @@ def test_stored_formats_do_not_drift(name):
     assert made()[name] == CORPUS[name]
 
 
-def test_the_corpus_opens():
-    """What is in the corpus opens to what went in, and only with the corpus's ring."""
-    ring = KeyRing.of(ring_document.decode(CORPUS["ring"].encode(), Path("corpus")))
-    ring.confirm(WORKSPACE, unhex(CORPUS["key_check"]))
+@pytest.mark.parametrize("kept", [CORPUS, FORMAT_1], ids=["this format", "format 1"])
+def test_the_corpus_opens(kept):
+    """What is in the corpus opens to what went in, with a ring of any format ever written."""
+    ring = KeyRing.of(ring_document.decode(kept["ring"].encode(), Path("corpus")))
+    ring.confirm(WORKSPACE, unhex(kept["key_check"]))
     vault = Vault(ring, WORKSPACE)
     wrapping = Wrapping(ring.secret("contact"), WORKSPACE, "contact", 1)
     key = wrapping.unwrap(12, unhex(CORPUS["contact_key"]))
@@ -159,7 +161,9 @@ def test_keyed_forms_are_what_their_descriptions_say():
     check = hkdf_expand(
         bytes([99]) * 32, framed(b"kith/key-ring/check/1", WORKSPACE.bytes, number(1))
     )
-    assert "0001" + check.hex() == CORPUS["key_check"]
+    assert "0001" + check.hex() == FORMAT_1["key_check"]
+    lasting = hkdf_expand(tree["records"], framed(b"kith/key-ring/check/2", WORKSPACE.bytes))
+    assert "0000" + lasting.hex() == CORPUS["key_check"]
 
 
 # ── vectors of the standards ────────────────────────────────────────────────

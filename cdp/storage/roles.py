@@ -1,0 +1,142 @@
+"""Group roles of the database: which parts a process that serves may read.
+
+A role of PostgreSQL belongs to the whole server, so it is made where it is absent, by
+whichever database comes first. Nobody logs in as one: a login is made a member, and a
+process with such a login cannot read more, whatever is done to it. What each may read:
+
+1. ``kith_counter``: of the vault the masked tier and the blind indexes, and of the data keys
+   those of the masked tier. Of the other tiers it may read which fields a record has.
+2. ``kith_contact``: also the contact tier and its data keys.
+3. ``kith_sensitive``: also the sensitive tier and its data keys.
+4. None may write anything but audit events, nor read those again.
+
+Data keys stand in one table, so their rows are kept apart by row-level security. It does not
+bind the owner of the tables: whoever migrates, syncs and resolves.
+"""
+
+from typing import Final
+
+import sqlalchemy as sa
+
+from cdp.storage.metadata import KEYS, MAIN, VAULT
+
+COUNTER, CONTACT, SENSITIVE = "kith_counter", "kith_contact", "kith_sensitive"
+ROLES: Final = (COUNTER, CONTACT, SENSITIVE)
+
+_TIERS: Final = {
+    COUNTER: ("masked",),
+    CONTACT: ("masked", "contact"),
+    SENSITIVE: ("masked", "contact", "sensitive"),
+}
+# What a served request reads of people, and of who asks. Not: rejected rows, blocking keys,
+# features, what was delivered, the outbox, decisions, the audit log.
+_READ: Final = (
+    *(
+        f"{MAIN}.{name}"
+        for name in (
+            "alembic_version",
+            "api_key",
+            "edge",
+            "epoch",
+            "membership",
+            "principal",
+            "profile",
+            "redirect",
+            "shred",
+            "tag",
+            "workspace",
+        )
+    ),
+    f"{VAULT}.blind_index",
+    f"{VAULT}.masked",
+)
+_RECORD: Final = (
+    "id, source, revision, store, basis, purposes, refused, attributes, first_seen_at, "
+    "last_seen_at, state"
+)
+_FIELDS: Final = "record_id, revision, fields"
+_GRANTS: Final = (
+    f"GRANT USAGE ON SCHEMA {MAIN}, {VAULT}, {KEYS} TO {{role}}",
+    f"GRANT SELECT ON {', '.join(_READ)} TO {{role}}",
+    f"GRANT SELECT ({_RECORD}) ON {MAIN}.record TO {{role}}",
+    f"GRANT SELECT ({_FIELDS}) ON {VAULT}.contact, {VAULT}.sensitive TO {{role}}",
+    f"GRANT SELECT ON {KEYS}.data_key TO {{role}}",
+    f"GRANT INSERT, SELECT (id) ON {MAIN}.audit_event TO {{role}}",
+)
+_CELLS: Final = {
+    role: tuple(f"GRANT SELECT ON {VAULT}.{tier} TO {{role}}" for tier in tiers)
+    for role, tiers in _TIERS.items()
+}
+_ABSENT: Final = sa.text(
+    "SELECT name FROM unnest(CAST(:names AS text[])) AS name "
+    "WHERE NOT EXISTS (SELECT FROM pg_roles WHERE rolname = name) ORDER BY name"
+)
+_PROTECTED: Final = sa.text(
+    "SELECT relrowsecurity FROM pg_class WHERE oid = CAST(:table AS regclass)"
+)
+_POLICIES: Final = sa.text(
+    "SELECT policyname FROM pg_policies WHERE schemaname = :schema AND tablename = 'data_key'"
+)
+_MEMBER: Final = sa.text(
+    "SELECT EXISTS (SELECT FROM pg_roles WHERE rolname = :role) "
+    "AND pg_has_role(session_user, :role, 'MEMBER')"
+)
+# Another database of the server was faster, or this user may not make roles: PostgreSQL
+# manual, appendix A.
+_THERE: Final = frozenset({"42710", "23505"})
+_NOT_ALLOWED: Final = "42501"
+
+
+def prepare(connection: sa.Connection) -> None:
+    """Make the roles where they are absent, and grant them what they may read.
+
+    Safe to run again, and to run in several databases of one server at once. Where this user
+    may not make roles it goes on without them: see `absent`.
+    """
+    lacking = [name for name in absent(connection) if not _create(connection, name)]
+    there = [name for name in ROLES if name not in lacking]
+    for role in there:
+        for grant in (*_GRANTS, *_CELLS[role]):
+            connection.execute(sa.text(grant.format(role=role)))
+    _keep_apart(connection, there)
+
+
+def absent(connection: sa.Connection) -> tuple[str, ...]:
+    """Return the roles that the server lacks."""
+    return tuple(connection.scalars(_ABSENT, {"names": list(ROLES)}))
+
+
+def may_take(connection: sa.Connection, role: str) -> bool:
+    """Say whether the role is there and this login may take it."""
+    if role in absent(connection):
+        return False
+    return bool(connection.scalar(_MEMBER, {"role": role}))
+
+
+def _create(connection: sa.Connection, role: str) -> bool:
+    """Make a role that was absent a moment ago; False where this user may not."""
+    try:
+        with connection.begin_nested():
+            connection.execute(sa.text(f"CREATE ROLE {role} NOLOGIN"))
+    except sa.exc.DBAPIError as error:
+        code = getattr(error.orig, "pgcode", None)
+        if code == _NOT_ALLOWED:
+            return False
+        if code not in _THERE:
+            raise
+    return True
+
+
+def _keep_apart(connection: sa.Connection, there: list[str]) -> None:
+    """Let each role see the data keys of its tiers. Locks the table only where that is new."""
+    table = f"{KEYS}.data_key"
+    known = set(connection.scalars(_POLICIES, {"schema": KEYS}))
+    for role in there:
+        if role not in known:
+            tiers = ", ".join(f"'{tier}'" for tier in _TIERS[role])
+            policy = (
+                f"CREATE POLICY {role} ON {table} FOR SELECT TO {role} USING (tier IN ({tiers}))"
+            )
+            connection.execute(sa.text(policy))
+    if not connection.scalar(_PROTECTED, {"table": table}):
+        connection.execute(sa.text(f"ALTER TABLE {table} ENABLE ROW LEVEL SECURITY"))

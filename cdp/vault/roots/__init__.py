@@ -1,0 +1,1 @@
+"""The providers of the root, one module each."""

@@ -1,0 +1,103 @@
+"""A small made-up world with a ring of its own, whose keys a test may rotate."""
+
+import shutil
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+import sqlalchemy as sa
+
+from cdp.demo.world import write_world
+from cdp.ingest.sync import sync
+from cdp.resolution.run import resolve
+from cdp.storage import schema
+from cdp.storage.engine import open_engine
+from cdp.vault import ring_edits
+from cdp.vault.keyring import KeyRing
+from cdp.vault.primitives import system_randomness
+from cdp.vault.ring_editing import RingEditor
+from cdp.workspace import Workspace
+from tests.journeys import tills
+from tests.journeys.databases import Databases
+
+Opener = Callable[[], Workspace]
+# What tells who is who: by record key, so that it holds whatever the epoch is called.
+PEOPLE = """
+    SELECT encode(r.key, 'hex'), m.profile_id, CAST(m.since AS text), p.revision, CAST(p.golden AS text)
+      FROM kith.record r JOIN kith.membership m ON m.record_id = r.id
+      JOIN kith.profile p ON p.id = m.profile_id ORDER BY 1
+"""
+EVIDENCE = "SELECT low_id, high_id, weight, levels, weights, direct FROM kith.edge ORDER BY 1, 2"
+HISTORY = "SELECT * FROM kith.membership_history ORDER BY 1, 2, 3"
+EVENTS = "SELECT kind, profile_id, other_id, CAST(at AS text) FROM kith.profile_event ORDER BY id"
+NUMBERS = "SELECT people, count(*) FROM kith.shared_number GROUP BY 1 ORDER BY 1"
+BLOCKS = """
+    SELECT record_id, rule, count(*) FROM kith.block GROUP BY 1, 2 ORDER BY 1, 2
+"""
+
+
+def who_is_who(workspace: Workspace) -> dict[str, list[Any]]:
+    """The people, the evidence for them, their history, and the shape of the blocks."""
+    with workspace.engine.connect() as connection:
+        return {
+            name: [tuple(row) for row in connection.execute(sa.text(text))]
+            for name, text in (
+                ("people", PEOPLE), ("evidence", EVIDENCE), ("history", HISTORY),
+                ("events", EVENTS), ("numbers", NUMBERS), ("blocks", BLOCKS),
+            )
+        }  # fmt: skip
+
+
+def new_version(workspace: Workspace, purpose: str) -> int:
+    """Put a new version of a key in force, as another process would."""
+    editor = RingEditor(workspace.settings.key_ring, workspace.id, workspace.providers)
+    now = workspace.now()
+    document = editor.edit(
+        lambda ring: ring_edits.add_version(ring, purpose, {}, system_randomness, now)
+    )
+    version = document.keys[purpose].current
+    workspace.keyring.secret(purpose, version)  # so that this process sees it at once
+    return version
+
+
+def feature_keys(workspace: Workspace) -> set[int]:
+    """The versions of the features key that records have."""
+    with workspace.engine.connect() as connection:
+        return set(connection.scalars(sa.select(schema.record.c.feature_key).distinct()))
+
+
+@pytest.fixture(scope="module")
+def databases(server: sa.URL) -> Iterator[Databases]:
+    with Databases(server) as made:
+        yield made
+
+
+@pytest.fixture(scope="module")
+def prepared(
+    tmp_path_factory: pytest.TempPathFactory, databases: Databases, template: str
+) -> Workspace:
+    """A world, synced and resolved."""
+    folder = tmp_path_factory.mktemp("town")
+    write_world(folder, people=90, seed=5)
+    workspace = tills.open_shop(folder, databases.copy(template))
+    for name in workspace.declaration.sources:
+        sync(workspace, name)
+    resolve(workspace)
+    workspace.engine.dispose()
+    return workspace
+
+
+@pytest.fixture
+def town(prepared: Workspace, databases: Databases, tmp_path: Path) -> Iterator[Workspace]:
+    """A copy of the world, with a copy of its ring."""
+    home = tmp_path / "home"
+    shutil.copytree(prepared.settings.home, home)
+    url = databases.copy_of(str(prepared.settings.database_url))
+    settings = replace(prepared.settings, home=home, database_url=url)
+    engine = open_engine(url, settings.database_folder)
+    ring = KeyRing.open(settings.key_ring)
+    workspace = replace(prepared, settings=settings, engine=engine, keyring=ring)
+    yield workspace
+    engine.dispose()

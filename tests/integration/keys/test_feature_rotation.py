@@ -1,0 +1,246 @@
+"""The features key rotated; invariants of `cdp/keys/feature_rows.py`."""
+
+import json
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import pytest
+import sqlalchemy as sa
+
+from cdp.errors import Refused, Stop
+from cdp.keys import feature_rows
+from cdp.keys.carrying_out import carry_out
+from cdp.keys.rotating import bring_under
+from cdp.resolution import epochs
+from cdp.resolution.feature_keys import in_force
+from cdp.resolution.loading import load_features
+from cdp.resolution.online import Arrivals
+from cdp.resolution.run import resolve
+from cdp.resolution.simulating import simulate
+from cdp.storage import schema
+from cdp.storage.locks import only_one
+from cdp.vault.errors import KeyMissing
+from cdp.vault.keyring import KeyRing
+from cdp.workspace import Workspace
+from identity.columns import Columns
+from identity.model import Model
+from tests.integration.keys.rotated import (
+    databases,
+    feature_keys,
+    new_version,
+    prepared,
+    town,
+    who_is_who,
+)
+
+pytestmark = pytest.mark.integration
+__all__ = ["databases", "prepared", "town"]  # fixtures
+
+
+class KilledError(Exception):
+    """Stands for the end of the process."""
+
+
+def quiet(*_: object) -> None:
+    """Say nothing."""
+
+
+def rotated(town: Workspace, batch: int = 50) -> Any:
+    return carry_out(town, "features", quiet, batch=batch)
+
+
+def keys_at_rest(town: Workspace) -> set[int]:
+    """Every keyed value that stands in an epoch."""
+    with town.engine.connect() as connection:
+        models = connection.scalars(sa.select(schema.epoch.c.model)).all()
+    return {
+        int(key) for model in models for shares in model["frequencies"].values() for key in shares
+    } - {0}
+
+
+def shapes(town: Workspace) -> dict[str, Any]:
+    """Which records have equal features, whatever the keys are; and all keys."""
+    with town.engine.connect() as connection:
+        loaded = load_features(connection, town.vault)
+    columns = Columns.of(loaded.table)
+    found: dict[str, Any] = {"keys": set()}
+    for name, keys in columns.singles.items():
+        found["keys"] |= set(keys.tolist()) - {0}
+        found[name] = np.unique(keys, return_inverse=True)[1][keys != 0].tolist()
+    for name, several in columns.lists.items():
+        found["keys"] |= set(several.keys.tolist())
+        found[name] = several.counts().tolist()
+    return found
+
+
+def alike(keys: list[int]) -> set[frozenset[int]]:
+    """The groups of places with one key."""
+    groups: dict[int, set[int]] = {}
+    for place, key in enumerate(keys):
+        groups.setdefault(key, set()).add(place)
+    return {frozenset(group) for group in groups.values()}
+
+
+def test_who_is_who_stays(town: Workspace) -> None:
+    """Invariant 2: after a rotation, and another one, a full resolve changes nobody."""
+    before = who_is_who(town)
+    for version in (2, 3):
+        assert new_version(town, "features") == version
+        report = rotated(town)
+        assert report.complete
+        assert (report.version, feature_keys(town)) == (version, {version})
+        assert who_is_who(town) == before
+        again = resolve(town, full=True)
+        assert again.nothing_new
+        assert not again.trained
+        assert who_is_who(town) == before
+
+
+def test_no_key_of_before_is_left(town: Workspace) -> None:
+    """Invariant 4: features and frequencies are others, as many, and equal where they were."""
+    features, stored = shapes(town), keys_at_rest(town)
+    new_version(town, "features")
+    rotated(town)
+    now, renewed = shapes(town), keys_at_rest(town)
+    assert not features["keys"] & now["keys"]
+    assert len(features["keys"]) == len(now["keys"])
+    for name in features.keys() - {"keys"}:
+        assert alike(features[name]) == alike(now[name]) or len(features[name]) == len(now[name])
+    assert len(renewed) == len(stored)
+    assert not stored & renewed
+    with town.engine.connect() as connection:
+        (epoch,) = connection.execute(sa.select(schema.epoch)).all()
+    assert (epoch.active, epoch.model["feature_key"]) == (True, 2)
+
+
+@pytest.mark.parametrize("where", ["before the switch", "amid records", "before the resolve"])
+def test_killed_it_goes_on(
+    town: Workspace, monkeypatch: pytest.MonkeyPatch, where: str
+) -> None:
+    """Invariants 1 and 3: whatever is stored, a resolve finds the same; then it goes on."""
+    before = who_is_who(town)
+    new_version(town, "features")
+
+    def die(*_: object, **__: object) -> None:
+        raise KilledError
+
+    seal, made = feature_rows.FeatureRows.make, []
+
+    def few(self: feature_rows.FeatureRows, *given: Any) -> Any:
+        made.append(given)
+        return seal(self, *given) if len(made) < 3 else die()
+
+    with monkeypatch.context() as patch:
+        if where == "before the switch":
+            patch.setattr(feature_rows, "switch", die)
+        elif where == "amid records":
+            patch.setattr(feature_rows.FeatureRows, "make", few)
+        else:
+            patch.setattr(feature_rows, "resolve", die)
+        with pytest.raises(KilledError):
+            rotated(town, batch=30)
+    assert feature_keys(town) == {"before the switch": {1}, "amid records": {1, 2}}.get(where, {2})
+    assert resolve(town, full=True).nothing_new
+    assert who_is_who(town) == before
+    assert rotated(town).complete
+    assert feature_keys(town) == {2}
+    assert resolve(town, full=True).nothing_new
+    assert who_is_who(town) == before
+
+
+def test_a_record_that_arrives_between_waits(town: Workspace) -> None:
+    """Between switch and resolve a record is stored and waits; then it joins its person.
+
+    Whoever has known the older version from before keys with it, and is understood.
+    """
+    before = len(who_is_who(town)["people"])
+    new_version(town, "features")
+    arrivals = Arrivals(town, "miniprogram")
+    first = arrivals.resolve([another_account(town, "x1")])
+    assert first.resolved
+    feature_rows.switch(town)
+    sent = arrivals.resolve([another_account(town, "x2")])
+    assert (sent.stored, sent.resolved) == (1, False)
+    rotated(town)
+    late = arrivals.resolve([another_account(town, "x3")])
+    assert late.profiles == first.profiles
+    assert feature_keys(town) == {1, 2}
+    now = Arrivals(town, "miniprogram").resolve([another_account(town, "x4")])
+    assert now.profiles == first.profiles
+    assert len(who_is_who(town)["people"]) == before + 4
+    after = who_is_who(town)
+    assert resolve(town, full=True).nothing_new
+    assert who_is_who(town) == after
+    assert rotated(town).rows == 2
+    assert feature_keys(town) == {2}
+
+
+def another_account(town: Workspace, openid: str) -> str:
+    """The first row of the mini-program under another openid."""
+    declared = town.declaration.source("miniprogram")
+    path = town.settings.declaration.parent / declared.location
+    row = json.loads(path.read_text(encoding="utf-8").splitlines()[0])
+    return json.dumps({**row, declared.record_id: openid}, ensure_ascii=False)
+
+
+def test_nobody_resolves_at_the_switch(town: Workspace) -> None:
+    """While others resolve the switch is refused, nothing changes, and it says how to go on."""
+    new_version(town, "features")
+    with (
+        only_one(town.engine, "resolve", "wait"),
+        pytest.raises(Refused, match="cdp key rotate features --resume"),
+    ):
+        rotated(town)
+    assert feature_keys(town) == {1}
+    assert rotated(town).complete
+
+
+def test_an_epoch_file_of_before_is_brought_along(town: Workspace) -> None:
+    """An epoch that was written to a file before the rotation decides as it did."""
+    with town.engine.connect() as connection:
+        model = epochs.named(connection, epochs.ACTIVE)
+    content = Model.from_json(json.loads(json.dumps(model.to_json())))
+    new_version(town, "features")
+    rotated(town)
+    found = simulate(town, content)
+    assert (found.created, found.merged, found.split) == (0, 0, 0)
+    with pytest.raises(Stop, match="newer_features_key"):
+        simulate(town, replace(content, feature_key=9))
+
+
+def test_a_record_of_a_newer_key_is_named(town: Workspace) -> None:
+    """A restored half: a record says a version that the workspace does not name yet."""
+    with town.engine.begin() as connection:
+        connection.execute(sa.text("UPDATE kith.record SET feature_key = 7 WHERE id = 3"))
+    with pytest.raises(Stop, match="record 3: features_of_a_newer_key"):
+        resolve(town, full=True)
+
+
+def test_a_ring_without_the_version_is_told(town: Workspace) -> None:
+    """With the ring of before the rotation nothing is compared, and the error says what lacks."""
+    copy = town.settings.key_ring.read_bytes()
+    new_version(town, "features")
+    rotated(town)
+    with town.engine.begin() as connection:
+        connection.execute(sa.text("UPDATE kith.record SET feature_key = 1 WHERE id = 3"))
+    town.settings.key_ring.write_bytes(copy)
+    older = replace(town, keyring=KeyRing.open(town.settings.key_ring))
+    with pytest.raises(KeyMissing, match="restore the newest copy"):
+        resolve(older, full=True)
+    with town.engine.connect() as connection:
+        assert in_force(connection) == 2
+
+
+def test_features_that_do_not_open_are_named_and_passed_over(town: Workspace) -> None:
+    """A changed blob stays what it is; the others are brought under the new version."""
+    new_version(town, "features")
+    with town.engine.begin() as connection:
+        connection.execute(
+            sa.text("UPDATE kith.record SET features = features || '\\x00' WHERE id = 3")
+        )
+    feature_rows.switch(town)
+    report = bring_under(town, feature_rows.FeatureRows(town), quiet)
+    assert set(report.refused) == {3}
+    assert not report.complete
+    assert feature_keys(town) == {1, 2}

@@ -1,0 +1,47 @@
+"""Few records and many are decided in two ways; the invariant of `identity/few_people.py`."""
+
+import itertools
+
+import numpy as np
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from identity import clusters
+from identity.clusters import Constraints
+from tests.unit.identity.clustering import RULES, bits, pairs_of, told_apart
+
+
+@st.composite
+def scored_in_part(draw):
+    """Some of the pairs of a few records, one beyond them, and all pairs as they would score."""
+    size = draw(st.integers(1, 7))
+    pairs = itertools.combinations(range(1, size + 2), 2)
+    told = [(*pair, draw(bits), draw(bits), *draw(told_apart)) for pair in pairs]
+    known = draw(st.lists(st.sampled_from(told), unique=True, max_size=len(told)))
+    records = draw(st.lists(st.integers(1, size), unique=True, min_size=1))
+    return sorted(records), known, told
+
+
+def _decided(decide, records, known, told, floor):
+    asked = []
+
+    def score(low, high):
+        wanted = list(zip(low.tolist(), high.tolist(), strict=True))
+        asked.append(wanted)
+        by_pair = {one[:2]: one for one in told}
+        return pairs_of(*(by_pair[pair] for pair in wanted))
+
+    ids = np.array(records, np.int64)
+    found = decide(ids, pairs_of(*known), Constraints.none(), RULES, score, floor)
+    pairs = found.pairs
+    kept = list(zip(pairs.low.tolist(), pairs.high.tolist(), pairs.weight.tolist(), strict=True))
+    return found.anchors.tolist(), found.crowded.tolist(), kept, asked
+
+
+@settings(max_examples=300, deadline=None)
+@given(scored_in_part(), st.sampled_from([-np.inf, -9.0, 0.0, 4.0]))
+def test_both_ways_of_deciding_give_the_same_people(drawn, floor):
+    """Invariant 1: the same anchors, and the same pairs asked for once and in one order."""
+    few = _decided(clusters.decide, *drawn, floor)
+    assert few == _decided(clusters._many, *drawn, floor)
+    assert len(few[-1]) < 2
