@@ -15,6 +15,7 @@ from benchmarks import (
     identity_online,
     identity_spark,
     ingest_records,
+    vault_fields,
     vault_rotation,
 )
 
@@ -28,6 +29,7 @@ BENCHMARKS: dict[str, ModuleType] = {
     "identity.online": identity_online,
     "identity.spark": identity_spark,
     "ingest.records": ingest_records,
+    "vault.fields": vault_fields,
     "vault.rotation": vault_rotation,
 }
 

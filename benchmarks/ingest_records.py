@@ -47,17 +47,19 @@ _TILL_FIELDS = {
     **{
         name: name
         for name in (
-            "name", "phone", "gender", "birth_date", "email", "national_id", "city", "address",
+            "name", "phone", "gender", "birth_date", "email", "national_id", "city", "district",
+            "address",
         )
     },
 }  # fmt: skip
 _APP_FIELDS = {
     "openid": {"column": "openid", "scope": "mini"},
     "unionid": {"column": "unionid", "scope": "account"},
-    **{name: name for name in ("nickname", "phone", "gender", "birth_date", "city")},
+    **{name: name for name in ("nickname", "phone", "gender", "birth_date", "city", "region")},
 }
 _WEIGHTS = (7, 9, 10, 5, 8, 4, 2, 1, 6, 3, 7, 9, 10, 5, 8, 4, 2)  # GB 11643-1999
 _CHECKS = "10X98765432"
+_REGIONS = ("浙江省", "广东省", "江苏省", "四川省", "湖北省", "山东省")
 _STREETS = ("建国路", "人民路", "中山路", "解放路", "和平街", "文化路", "新华街", "长江路")
 
 
@@ -204,6 +206,7 @@ def till_row(crowd: people.Crowd, at: int) -> tuple[str, ...]:
         f"member{person}@example.com" if person % 2 == 0 else "",
         _national_id(birth, person) if birth and person % 5 == 0 else "",
         _city(crowd, at),
+        f"{_city(crowd, at)[:1]}山区" if crowd.city[at] else "",
         _address(crowd, at) if person % 2 == 0 else "",
     )
 
@@ -217,10 +220,13 @@ def app_row(crowd: people.Crowd, at: int) -> Iterator[tuple[str, str]]:
     yield "gender", "012"[crowd.gender[at]]
     yield "birth_date", _date(int(crowd.birth[at]), "-")
     yield "city", _city(crowd, at)
+    yield "region", _REGIONS[crowd.city[at] % len(_REGIONS)] if crowd.city[at] else ""
 
 
 def _phone(crowd: people.Crowd, at: int) -> str:
-    return f"13{crowd.phone[at] % 10**9:09}" if crowd.phone[at] else ""
+    """A member joins with a phone number; some have joined with another one."""
+    number = int(crowd.phone[at]) or int(crowd.person[at]) * 7919
+    return f"13{number % 10**9:09}"
 
 
 def _date(birth: int, mark: str) -> str:

@@ -52,15 +52,16 @@ Cell = str | tuple[str, ...] | BadCell | None
 class _Wanted:
     """One column that one field is read from."""
 
-    __slots__ = ("column", "field", "formats", "free_text", "scope", "separator")
+    __slots__ = ("column", "field", "formats", "free_text", "scope", "separator", "sole")
 
-    def __init__(self, field: str, column: str, spec: FieldSpec) -> None:
+    def __init__(self, field: str, column: str, spec: FieldSpec, *, sole: bool) -> None:
         self.field = field
         self.column = column
         self.scope = spec.scope
         self.formats = spec.formats
         self.separator = re.compile(f"[{re.escape(spec.split)}]") if spec.split else None
         self.free_text = field in FREE_TEXT_FIELDS
+        self.sole = sole  # no other column gives this field
 
 
 class _RowRefused(Exception):  # noqa: N818 - caught in map, never seen outside
@@ -92,7 +93,7 @@ class RowMapper:
     def __init__(self, declaration: SourceDeclaration) -> None:
         self._declaration = declaration
         self._wanted = [
-            _Wanted(name, column, spec)
+            _Wanted(name, column, spec, sole=sum(len(one.columns) for one in specs) == 1)
             for name, specs in declaration.fields.items()
             for spec in specs
             for column in spec.columns
@@ -155,7 +156,9 @@ class RowMapper:
     def _opted_out(self, cells: Mapping[str, Cell]) -> frozenset[str]:
         refused: set[str] = set()
         for rule, words in self._opt_out:
-            if any(text.casefold() in words for text in _consent_texts(cells, rule)):
+            cell = cells.get(rule.column)
+            texts = (trim(cell),) if isinstance(cell, str) else _consent_texts(cells, rule)
+            if any(text.casefold() in words for text in texts):
                 refused.update(rule.purposes)
         return frozenset(refused)
 
@@ -177,7 +180,7 @@ class RowMapper:
     def _read_fields(
         self, cells: Mapping[str, Cell], problems: list[FieldProblem]
     ) -> dict[str, tuple[FieldValue, ...]]:
-        found: dict[str, list[FieldValue]] = {}
+        found: dict[str, tuple[FieldValue, ...]] = {}
         seen: set[tuple[str, str, str | None]] = set()
         for wanted in self._wanted:
             cell = cells.get(wanted.column)
@@ -185,20 +188,20 @@ class RowMapper:
                 continue
             if isinstance(cell, str) and wanted.separator is None:
                 parts: tuple[str, ...] = (cell,)
+                alone = wanted.sole
             else:
                 parts = _parts(wanted, cell, problems)
+                alone = False
             for text in map(trim, parts):
-                key = (wanted.field, text, wanted.scope)
-                if not text or key in seen:
+                if not text or (not alone and _repeats(wanted, text, seen)):
                     continue
-                seen.add(key)
                 if text[0] in OPENERS and is_formula(text, free_text=wanted.free_text):
                     step = "Write plain text."
                     problems.append(FieldProblem(wanted.field, "formula", step, Sensitive(text)))
                     continue
                 value = FieldValue(Sensitive(text), wanted.scope, wanted.formats)
-                found.setdefault(wanted.field, []).append(value)
-        return {field: tuple(values) for field, values in found.items()}
+                found[wanted.field] = (*found.get(wanted.field, ()), value)
+        return found
 
     def _read_attributes(
         self, cells: Mapping[str, Cell], problems: list[FieldProblem]
@@ -231,6 +234,15 @@ def _consent_texts(cells: Mapping[str, Cell], rule: OptOut) -> Iterator[str]:
         raise _RowRefused(cell.rule, f"Column {rule.column}: {cell.next_step}")
     for text in cell if isinstance(cell, tuple) else (cell or "",):
         yield trim(text)
+
+
+def _repeats(wanted: _Wanted, text: str, seen: set[tuple[str, str, str | None]]) -> bool:
+    """Whether the row gave this value of this field before; from now on it has."""
+    key = (wanted.field, text, wanted.scope)
+    if key in seen:
+        return True
+    seen.add(key)
+    return False
 
 
 def _parts(wanted: _Wanted, cell: Cell, problems: list[FieldProblem]) -> tuple[str, ...]:

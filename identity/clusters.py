@@ -118,15 +118,11 @@ def decide(
     undecided = not (len(constraints.must_low) or len(constraints.cannot_low))
     if undecided and len(records) <= few_people.MOST:
         few = _few(records, pairs, rules, score, floor)
-        if few.people is not None:
-            return Decided(records[few.people], few.pairs, records[:0])
-        pairs = few.pairs
+        return Decided(records[few.people], few.pairs, records[:0])
     return _many(records, pairs, constraints, rules, score, floor)
 
 
-def _few(
-    records: Ints, pairs: Pairs, rules: Rules, score: Score, floor: float
-) -> few_people.Few:
+def _few(records: Ints, pairs: Pairs, rules: Rules, score: Score, floor: float) -> few_people.Few:
     def scored(wanted: list[tuple[int, int]]) -> Pairs:
         low, high = np.array(wanted, np.int64).T
         return _scored(records, (low, high), score)

@@ -15,6 +15,7 @@ Invariants:
 import struct
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -108,6 +109,7 @@ MULTIPLE = tuple(feature.name for feature in FEATURES if feature.several)
 _FLAGS = -(-len(SINGLE) // 8)
 _LENGTHS = 1 + _FLAGS
 _HEAD = -(-(_LENGTHS + len(MULTIPLE)) // 8) * 8
+_SINGLES = (1 << len(SINGLE)) - 1
 _PADDING = bytes(_HEAD - _LENGTHS - len(MULTIPLE))
 
 Values = Mapping[str, int | Sequence[int]]
@@ -233,6 +235,30 @@ def rekeyed(
     told = words.astype("<i8").tobytes()
     places = zip((8 * starts).tolist(), (8 * (starts + lengths)).tolist(), strict=True)
     return [told[start:end] for start, end in places]
+
+
+def unpack_one(record_id: int, blob: bytes) -> dict[str, Any]:
+    """Unpack one record: 0 for a missing single feature, and the keys of each list feature.
+
+    Raises:
+        FeatureVersionError: it was packed by another version, or is damaged.
+    """
+    if len(blob) < _HEAD or blob[0] != VERSION or len(blob) % 8:
+        raise FeatureVersionError(record_id)
+    flags = int.from_bytes(blob[1:_LENGTHS], "little") & _SINGLES
+    lengths = blob[_LENGTHS : _LENGTHS + len(MULTIPLE)]
+    keys = struct.unpack_from(f"<{(len(blob) - _HEAD) // 8}q", blob, _HEAD)
+    at = flags.bit_count()
+    if len(keys) != at + sum(lengths):
+        raise FeatureVersionError(record_id)
+    single = iter(keys)
+    found: dict[str, Any] = {
+        name: next(single) if flags >> place & 1 else 0 for place, name in enumerate(SINGLE)
+    }
+    for name, length in zip(MULTIPLE, lengths, strict=True):
+        found[name] = keys[at : at + length]
+        at += length
+    return found
 
 
 def _refuse(record_ids: Sequence[int], wrong: npt.NDArray[np.bool_]) -> None:

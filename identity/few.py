@@ -4,8 +4,9 @@ Invariant, held by a property test in ``tests/unit/identity/test_few.py``:
     1. Level numbers and frequency keys are those of ``identity.scorer.compare``.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from functools import cache
+from typing import Any
 
 import numpy as np
 
@@ -23,8 +24,27 @@ Test = Callable[[Record, Record], bool]
 def compared(columns: Columns, left: Ints, right: Ints) -> tuple[Levels, Ints]:
     """Level numbers and frequency keys of the pairs, in the shapes of ``Compared``."""
     records = _records(columns, np.unique(np.concatenate((left, right))))
+    return _told(records, zip(left.tolist(), right.tolist(), strict=True))
+
+
+def of_plain(
+    records: Mapping[int, Mapping[str, Any]], low: Ints, high: Ints
+) -> tuple[Levels, Ints]:
+    """``compared`` of records by id, as ``identity.plain.judged`` gives them."""
+    wanted = {*low.tolist(), *high.tolist()}
+    read = {
+        one: {
+            name: frozenset(told) if isinstance(told, tuple) else told
+            for name, told in ((name, records[one][name]) for name in _read())
+        }
+        for one in wanted
+    }
+    return _told(read, zip(low.tolist(), high.tolist(), strict=True))
+
+
+def _told(records: Mapping[int, Record], pairs: Iterable[tuple[int, int]]) -> tuple[Levels, Ints]:
     levels, keys = [], []
-    for one, other in zip(left.tolist(), right.tolist(), strict=True):
+    for one, other in pairs:
         here, there = records[one], records[other]
         numbers = [_number(comparison, here, there) for comparison in COMPARISONS]
         levels.append(numbers)

@@ -15,6 +15,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import reduce
 from operator import add
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -65,6 +66,17 @@ def compare(columns: Columns, left: Ints, right: Ints) -> Compared:
     """
     told = few.compared if len(left) <= few.MOST else _compared
     return Compared(columns.ids[left], columns.ids[right], *told(columns, left, right))
+
+
+def compare_few(records: Mapping[int, Mapping[str, Any]], low: Ints, high: Ints) -> Compared:
+    """``compare`` for at most ``few.MOST`` pairs of records by id.
+
+    Args:
+        records: as ``identity.plain.judged`` gives them.
+        low: record ids. Shape (pairs,).
+        high: other ids; ``low[i] < high[i]``.
+    """
+    return Compared(low, high, *few.of_plain(records, low, high))
 
 
 def _compared(columns: Columns, left: Ints, right: Ints) -> tuple[Levels, Ints]:
@@ -166,8 +178,9 @@ class _Rarity:
         self._keys = np.array(known, np.int64)
         shares = [frequencies[key] for key in known] + [frequencies[0]]
         self._bits = np.array([math.log2(u / share) for share in shares])
-        self._by_key = dict(zip(known, self._bits.tolist(), strict=False))
-        self._other = float(self._bits[-1])
+        *told, other = self._bits.tolist()
+        self._other: float = other
+        self._by_key: dict[int, float] = dict(zip(known, told, strict=True))
 
     def of(self, key: int) -> float:
         """The bits of one value."""

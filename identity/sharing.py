@@ -138,7 +138,7 @@ def _people_on(features: Columns, held: _Holders, wanted: Bools) -> Ints:
     rows = held.rows[np.repeat(wanted, held.sizes)]
     names, unionids = _names(features, rows), features.singles["unionid"][rows].tolist()
     ends = np.cumsum(held.sizes[wanted]).tolist()
-    people = [_users(names[a:b], unionids[a:b]) for a, b in pairwise([0, *ends])]
+    people = [users(names[a:b], unionids[a:b]) for a, b in pairwise([0, *ends])]
     return np.array(people, np.int64)
 
 
@@ -176,7 +176,7 @@ def _busy(features: Columns, held: _Holders) -> Bools:
     return busy | (np.add.reduceat(told, starts) > 2)
 
 
-def _users(names: list[tuple[Any, ...]], unionids: list[int]) -> int:
+def users(names: list[tuple[Any, ...]], unionids: list[int]) -> int:
     """Count the people behind the records that hold one number, as in ``PhoneUse.people``."""
     if all(len({one[part] for one in names} - {None}) < 2 for part in (0, 2, 4)):
         names = []  # one name, or none: whatever is behind it, nothing speaks for two people

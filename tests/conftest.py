@@ -11,7 +11,7 @@ import sqlalchemy as sa
 from hypothesis import settings
 from sqlalchemy.engine import make_url
 
-from cdp.storage import embedded, migrate
+from cdp.storage import embedded, migrate, statements
 
 # A busy machine makes a fast law slow now and then: that says nothing about the law.
 settings.register_profile("kith", deadline=None)
@@ -60,6 +60,7 @@ def database_url(server: sa.URL, template: str) -> Iterator[str]:
 def engine(database_url: str) -> Iterator[sa.Engine]:
     """An engine on a fresh, migrated, empty database."""
     engine = sa.create_engine(database_url, hide_parameters=True, pool_size=20)
+    statements.follow(engine)
     yield engine
     engine.dispose()
 

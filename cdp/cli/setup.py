@@ -40,8 +40,9 @@ def init(as_json: session.Json = False) -> None:
         "home": str(settings.home),
         "declaration": str(settings.declaration),
         "database": "external" if settings.database_url else "embedded",
-        "database roles missing": ", ".join(lacking) or "none",
     }
+    if lacking:
+        facts["database roles missing"] = ", ".join(lacking)
     if as_json:
         output.as_json(facts)
         return

@@ -9,7 +9,8 @@ Invariants:
     3. Fillers, masked and privacy numbers, and preset dates give no features.
 """
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Iterable
+from functools import lru_cache
 from itertools import combinations
 
 from cdp.ingest.normalise.address import Address, Place
@@ -28,6 +29,7 @@ from identity.catalogue import Catalogue, shipped
 from identity.sharing import counted_key
 
 Key = Callable[[str, str], int]
+Keys = Callable[[str, Collection[str]], list[int]]
 Features = dict[str, int | list[int]]
 
 MOST_WORDS = 10  # of one name; every two of them make a feature
@@ -36,6 +38,8 @@ SHORTEST_NEAR = 4  # characters; below this, one deletion leaves too little to n
 TAIL = 4  # digits of a phone that people read out and forms show
 SUBSCRIBER = 7  # digits; what stands before them is country and area, give or take one
 MAINLAND = "+861"  # mobiles go on with 3 to 9
+# What is remembered in one process: about 40 MB when full.
+NAMES, DAYS, PLACES = 10_000, 20_000, 5_000
 
 
 def derive(values: Values, key: Key, identifiers: Catalogue | None = None) -> Features:
@@ -49,19 +53,94 @@ def derive(values: Values, key: Key, identifiers: Catalogue | None = None) -> Fe
     Returns:
         Features by name, as ``identity.features.pack`` takes them; missing ones left out.
     """
-    features: Features = {}
-    _name(values, key, features)
-    _phones(values, key, features)
-    _birth(values, key, features)
-    _identifiers(values, key, features)
-    _accounts(values, key, features, identifiers or shipped())
-    _unique(values, key, features, identifiers or shipped())
-    _places(values, key, features)
-    _occupation(values, key, features)
-    return features
+    return Deriver(key, None, identifiers).derive(values)
 
 
-def _near(feature: str, text: str, key: Key, fixed: int = 0) -> list[int]:
+class Deriver:
+    """Derives the features of many records; what names, dates and places give is remembered.
+
+    Many people share those. A number or an account is one person's, and is keyed each time.
+    """
+
+    __slots__ = ("_accounts", "_held_apart", "_key", "_keys", "_of_birth", "_of_name", "_of_place")
+
+    def __init__(
+        self, key: Key, keys: Keys | None = None, identifiers: Catalogue | None = None
+    ) -> None:
+        """Make it for one key.
+
+        Args:
+            key: (feature name, text) to a 63-bit integer.
+            keys: the same for several texts of one feature; None: one by one with ``key``.
+            identifiers: which types feed which feature; None: the catalogue that ships.
+        """
+        known = identifiers or shipped()
+        self._key = key
+        self._keys = keys or (lambda feature, texts: [key(feature, text) for text in texts])
+        self._accounts = [(name, known[name].most_people) for name in known.feeding("accounts")]
+        self._held_apart = known.held_apart
+        self._of_name = lru_cache(NAMES)(lambda name: _of_name(name, key))
+        self._of_birth = lru_cache(DAYS)(lambda *day: _of_birth(day, key))
+        self._of_place = lru_cache(PLACES)(lambda name, text: _of_place(name, text, key))
+
+    def derive(self, values: Values) -> Features:
+        """Derive and key all features of one record, as the function `derive` does."""
+        features: Features = {}
+        read, key, keys = values.read, self._key, self._keys
+        whole = values.first("name")
+        if isinstance(whole, Name):
+            features.update(self._of_name(whole))
+        else:
+            _name_parts(values, key, features)
+        if "phone" in read:
+            _phones(values, key, keys, features)
+        day = _birth(values)
+        if day is not None:
+            features.update(self._of_birth(*day))
+        _identifiers(values, key, keys, features)
+        self._add_accounts(values, features)
+        self._add_unique(values, features)
+        for name, text in _places(values).items():
+            if text:
+                features.update(self._of_place(name, text))
+        occupation = values.first("occupation")
+        if isinstance(occupation, Occupation):
+            features["occupation"] = key("occupation", occupation.words)
+        return features
+
+    def _add_accounts(self, values: Values, features: Features) -> None:
+        """Each card or account in its scope: equal texts of two types or scopes never meet."""
+        accounts: list[int] = []
+        counted: list[int] = []
+        for name, most_people in self._accounts:
+            found = values.read.get(name)
+            if not found:
+                continue
+            texts = [f"{name}|{scope or ''}|{value.canonical}" for value, scope in found]
+            keyed = self._keys("accounts", texts)
+            if most_people is None:
+                accounts += keyed
+            else:
+                counted += [counted_key(one, most_people) for one in keyed]
+        if accounts:
+            features["accounts"] = accounts
+        if counted:
+            features["counted"] = counted
+
+    def _add_unique(self, values: Values, features: Features) -> None:
+        """What nobody has two of, in its scope. A record with two of one speaks for neither."""
+        held: dict[str, set[str]] = {}
+        for name in self._held_apart:
+            for value, scope in values.read.get(name, ()):
+                held.setdefault(f"{name}|{scope or ''}", set()).add(value.canonical)
+        sole = {kind: min(texts) for kind, texts in held.items() if len(texts) == 1}
+        if sole:
+            features["unique_kinds"] = [self._key("unique_kinds", kind) for kind in sole]
+            texts = [f"{kind}|{text}" for kind, text in sole.items()]
+            features["unique_ids"] = self._keys("unique_ids", texts)
+
+
+def _variants(text: str, fixed: int = 0) -> set[str]:
     """The text and its one-deletion neighbours; the first ``fixed`` characters stay.
 
     Two texts one deletion, insertion, substitution or exchange of neighbours apart share
@@ -70,29 +149,34 @@ def _near(feature: str, text: str, key: Key, fixed: int = 0) -> list[int]:
     variants = {text}
     if len(text) >= SHORTEST_NEAR:
         variants |= {text[:place] + text[place + 1 :] for place in range(fixed, len(text))}
-    return [key(feature, variant) for variant in variants]
+    return variants
+
+
+def _near(feature: str, text: str, key: Key) -> list[int]:
+    return [key(feature, variant) for variant in _variants(text)]
 
 
 # ── names ───────────────────────────────────────────────────────────────────
 
 
-def _name(values: Values, key: Key, features: Features) -> None:
-    whole = values.first("name")
-    if isinstance(whole, Name):
-        features["name"] = key("name", " ".join(whole.tokens))
-        heard = (
-            sound(whole.full)
-            if whole.script is Script.HAN
-            else " ".join(sorted(latin_sound(" ".join(whole.tokens)).split()))
-        )
-        if heard:
-            features["sound"] = key("sound", heard)
-        _parts(whole.surname, whole.given, key, features)
-        if whole.script is Script.HAN and whole.given:
-            features["given_length"] = key("given_length", str(len(whole.given)))
-        features["name_near"] = _name_near(whole, key)
-        _words(whole, key, features)
-        return
+def _of_name(whole: Name, key: Key) -> Features:
+    features: Features = {"name": key("name", " ".join(whole.tokens))}
+    heard = (
+        sound(whole.full)
+        if whole.script is Script.HAN
+        else " ".join(sorted(latin_sound(" ".join(whole.tokens)).split()))
+    )
+    if heard:
+        features["sound"] = key("sound", heard)
+    _parts(whole.surname, whole.given, key, features)
+    if whole.script is Script.HAN and whole.given:
+        features["given_length"] = key("given_length", str(len(whole.given)))
+    features["name_near"] = _name_near(whole, key)
+    _words(whole, key, features)
+    return features
+
+
+def _name_parts(values: Values, key: Key, features: Features) -> None:
     part = values.first("masked_name")
     if isinstance(part, Name):
         _visible(part, key, features)
@@ -173,13 +257,12 @@ def _latin_variants(given: str, surname: str) -> Iterable[tuple[str, str]]:
 # ── phones, dates ───────────────────────────────────────────────────────────
 
 
-def _phones(values: Values, key: Key, features: Features) -> None:
-    numbers = {p.e164 for p, _ in values.read.get("phone", ()) if isinstance(p, Phone)}
+def _phones(values: Values, key: Key, keys: Keys, features: Features) -> None:
+    numbers = {p.e164 for p, _ in values.read["phone"] if isinstance(p, Phone)}
     if numbers:
-        features["phones"] = [key("phones", number) for number in numbers]
-        features["phones_near"] = [
-            k for n in numbers for k in _near("phones_near", n, key, _country(n))
-        ]
+        features["phones"] = keys("phones", numbers)
+        near = [one for number in numbers for one in _variants(number, _country(number))]
+        features["phones_near"] = keys("phones_near", near)
         features["phone_tail"] = [key("phone_tail", number[-TAIL:]) for number in numbers]
         features["phone_head"] = [key("phone_head", _head(number)) for number in numbers]
 
@@ -196,28 +279,38 @@ def _head(e164: str) -> str:
     return e164[: max(len(e164) - SUBSCRIBER, 2)]
 
 
-def _birth(values: Values, key: Key, features: Features) -> None:
-    born, number = values.first("birth_date"), values.first("national_id")
-    if isinstance(born, BirthDate):
-        year, month, day = born.year, born.month, born.day
-    elif isinstance(number, NationalId):
+def _birth(values: Values) -> tuple[int, int, int] | None:
+    """Year, month and day of birth."""
+    born = values.first("birth_date")
+    if not isinstance(born, BirthDate):
+        number = values.first("national_id")
         # The ID number holds the date; used where the record gives no other.
-        year, month, day = number.birth.year, number.birth.month, number.birth.day
-    else:
-        return
+        return (
+            (number.birth.year, number.birth.month, number.birth.day)
+            if isinstance(number, NationalId)
+            else None
+        )
+    return born.year, born.month, born.day
+
+
+def _of_birth(date: tuple[int, int, int], key: Key) -> Features:
+    year, month, day = date
     text = f"{year:04}{month:02}{day:02}"
-    features["birth"] = key("birth", text)
-    features["birth_year"] = key("birth_year", f"{year:04}")
-    features["birth_day"] = key("birth_day", f"{month:02}{day:02}")
-    features["birth_near"] = _near("birth_near", text, key)
+    features: Features = {
+        "birth": key("birth", text),
+        "birth_year": key("birth_year", f"{year:04}"),
+        "birth_day": key("birth_day", f"{month:02}{day:02}"),
+        "birth_near": _near("birth_near", text, key),
+    }
     if day <= 12 and day != month:
         features["birth_swapped"] = key("birth", f"{year:04}{day:02}{month:02}")
+    return features
 
 
 # ── identifiers, places ─────────────────────────────────────────────────────
 
 
-def _identifiers(values: Values, key: Key, features: Features) -> None:
+def _identifiers(values: Values, key: Key, keys: Keys, features: Features) -> None:
     mail, number = values.first("email"), values.first("national_id")
     if isinstance(mail, Email):
         features["email"] = key("email", mail.address)
@@ -225,12 +318,12 @@ def _identifiers(values: Values, key: Key, features: Features) -> None:
             features["email_local"] = key("email_local", mail.local)
     if isinstance(number, NationalId):
         features["national_id"] = key("national_id", number.value)
-        features["national_id_near"] = _near("national_id_near", number.value, key)
+        features["national_id_near"] = keys("national_id_near", _variants(number.value))
         features["id_region"] = key("id_region", number.value[:6])
     tax = values.first("tax_number")
     if tax is not None:
         features["tax_number"] = key("tax_number", tax.canonical)
-        features["tax_number_near"] = _near("tax_number_near", tax.canonical, key)
+        features["tax_number_near"] = keys("tax_number_near", _variants(tax.canonical))
     for value, scope in values.read.get("unionid", ())[:1]:
         features["unionid"] = key("unionid", f"{scope or ''}|{value.canonical}")
     gender = values.first("gender")
@@ -247,52 +340,13 @@ def _sex_told(values: Values) -> str | None:
     return next((name.sex for name in names if isinstance(name, Name) and name.sex), None)
 
 
-def _accounts(values: Values, key: Key, features: Features, identifiers: Catalogue) -> None:
-    """Each card or account in its scope: equal texts of two types or scopes never meet."""
-    accounts: list[int] = []
-    counted: list[int] = []
-    for name in identifiers.feeding("accounts"):
-        most_people = identifiers[name].most_people
-        keyed = [
-            key("accounts", f"{name}|{scope or ''}|{value.canonical}")
-            for value, scope in values.read.get(name, ())
-        ]
-        if most_people is None:
-            accounts += keyed
-        else:
-            counted += [counted_key(one, most_people) for one in keyed]
-    if accounts:
-        features["accounts"] = accounts
-    if counted:
-        features["counted"] = counted
-
-
-def _unique(values: Values, key: Key, features: Features, identifiers: Catalogue) -> None:
-    """What nobody has two of, in its scope. A record with two of one speaks for neither."""
-    held: dict[str, set[str]] = {}
-    for name in identifiers.held_apart:
-        for value, scope in values.read.get(name, ()):
-            held.setdefault(f"{name}|{scope or ''}", set()).add(value.canonical)
-    sole = {kind: min(texts) for kind, texts in held.items() if len(texts) == 1}
-    if sole:
-        features["unique_kinds"] = [key("unique_kinds", kind) for kind in sole]
-        features["unique_ids"] = [
-            key("unique_ids", f"{kind}|{text}") for kind, text in sole.items()
-        ]
-
-
-def _occupation(values: Values, key: Key, features: Features) -> None:
-    occupation = values.first("occupation")
-    if isinstance(occupation, Occupation):
-        features["occupation"] = key("occupation", occupation.words)
-
-
 def _area(postcode: str) -> str:
     """TQ13 of TQ13 8DF, K1A of K1A 0B1, 335 of 3356: the last part names a few streets."""
     return postcode[: -1 if postcode.isdigit() else -3]
 
 
-def _places(values: Values, key: Key, features: Features) -> None:
+def _places(values: Values) -> dict[str, str | None]:
+    """What tells where somebody lives or was born, by feature."""
     address = values.first("address")
     parts: dict[str, str | None] = {}
     if isinstance(address, Address):
@@ -311,8 +365,11 @@ def _places(values: Values, key: Key, features: Features) -> None:
     if postcode is not None:
         parts["postcode"] = postcode.canonical
         parts["postcode_area"] = _area(postcode.canonical)
-    for name, text in parts.items():
-        if text:
-            features[name] = key(name, text)
-            if name in {"street", "district", "postcode"}:
-                features[f"{name}_near"] = _near(f"{name}_near", text, key)
+    return parts
+
+
+def _of_place(name: str, text: str, key: Key) -> Features:
+    features: Features = {name: key(name, text)}
+    if name in {"street", "district", "postcode"}:
+        features[f"{name}_near"] = _near(f"{name}_near", text, key)
+    return features

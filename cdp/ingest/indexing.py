@@ -10,6 +10,7 @@ Invariants, each named by a test in ``tests/unit/ingest/test_indexing.py``:
 import datetime as dt
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from functools import lru_cache
 from itertools import islice, product
 from types import MappingProxyType
 from typing import Final
@@ -104,8 +105,12 @@ def _whole(field: str) -> Callable[[Cells], Iterable[str | None]]:
     return lambda cells: _texts(cells, field)
 
 
+# Several parts of a compound come from one name.
+_read_name = lru_cache(1000)(normalise_name)
+
+
 def _names(cells: Cells) -> list[Name]:
-    read = [normalise_name(text) for text in _texts(cells, "name")]
+    read = [_read_name(text) for text in _texts(cells, "name")]
     return [name for name in read if isinstance(name, Name)]
 
 

@@ -7,10 +7,11 @@ from dear work (normalise, derive, seal), which only new and changed records nee
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import lru_cache
 
-from cdp.ingest.features import derive
+from cdp.ingest.features import Deriver
 from cdp.ingest.indexing import Cells, IndexRow, rows_of
-from cdp.ingest.values import Reading, is_known_store, read_record
+from cdp.ingest.values import REMEMBERED, Reading, is_known_store, read_record
 from cdp.vault import plaintext
 from cdp.vault.blind import BlindIndexes
 from cdp.vault.forms import Forms
@@ -24,6 +25,12 @@ from connectors.vocabulary import SENSITIVE_FIELDS
 from identity import features
 
 REASON = "ingest"
+SHARED = frozenset(
+    {"name", "surname", "given_name", "birth_date", "gender", "city", "district", "region"}
+)
+"""Fields of which many people have the same value: their masked forms are remembered."""
+_SENSITIVE_CELLS = SENSITIVE_FIELDS | {f"masked_{name}" for name in SENSITIVE_FIELDS}
+_CONTENT = json.JSONEncoder(sort_keys=True)
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,12 +90,14 @@ class Preparer:
         """
         self._vault = vault
         self._forms = forms if vault.holds(MASKED) else None
+        self._shared_form = lru_cache(REMEMBERED)(self._form)
         self._source = source
         self._reading = reading
         self._records = RecordKeys(keyring)
         self._indexes = BlindIndexes(keyring)
         # Values are keyed with the first version, and what comes out with every later one.
-        self._keyer = FeatureKeyer(keyring, FIRST)
+        keyer = FeatureKeyer(keyring, FIRST)
+        self._deriver = Deriver(keyer.key, keyer.keys, reading.identifiers)
         self._feature_key = feature_key
         self._brought = FeatureLayers(keyring).over(FIRST, feature_key)
         # Read again whatever was read in another way: a new mapping, new features, another
@@ -115,9 +124,8 @@ class Preparer:
         problems = [
             (problem.field, problem.raw.reveal(reason=REASON)) for problem in record.problems
         ]
-        content = json.dumps(
-            [delivered, dict(record.attributes), record.store, sorted(record.opted_out), problems],
-            sort_keys=True,
+        content = _CONTENT.encode(
+            [delivered, dict(record.attributes), record.store, sorted(record.opted_out), problems]
         ).encode()
         return Recognised(
             self._records.record_key(self._source.name, record_id),
@@ -130,7 +138,7 @@ class Preparer:
         cells = values.cells()
         contact, sensitive = self._tiers(record, cells)
         indexer = self._indexes.newest
-        packed = features.pack(derive(values, self._keyer.key, self._reading.identifiers))
+        packed = features.pack(self._deriver.derive(values))
         if self._feature_key != FIRST:
             (packed,) = features.rekeyed([record_id], [packed], self._brought)
         return Prepared(
@@ -149,9 +157,18 @@ class Preparer:
         """Seal the masked form of each field's first value, which is what is shown of it."""
         if self._forms is None:
             return NO_FORMS
-        first = [(name, values[0][0]) for name, values in cells.items()]
-        made = {name: form.encode() for name, form in self._forms.of(first).items()}
+        made: dict[str, bytes] = {}
+        for name, values in cells.items():
+            make = self._shared_form if name in SHARED else self._form
+            form = make(name, values[0][0])
+            if form is not None:
+                made[name] = form
         return self._vault.seal_forms(record_id, revision, made)
+
+    def _form(self, name: str, text: str) -> bytes | None:
+        """The masked form of one value, if it has one."""
+        form = self._forms.of(((name, text),)).get(name) if self._forms else None
+        return None if form is None else form.encode()
 
     def _tiers(
         self, record: Record, cells: Cells
@@ -162,6 +179,6 @@ class Preparer:
         }
         sensitive: dict[str, bytes] = {}
         for name, cell in cells.items():
-            tier = sensitive if name.removeprefix("masked_") in SENSITIVE_FIELDS else contact
+            tier = sensitive if name in _SENSITIVE_CELLS else contact
             tier[name] = plaintext.encode(cell)
         return contact, sensitive

@@ -20,7 +20,7 @@ from cdp.errors import Refused
 from cdp.ingest.indexing import Cells
 from cdp.ingest.stored_cells import open_stored
 from cdp.storage import schema
-from cdp.storage.bulk import insert
+from cdp.storage.bulk import copy_in
 from cdp.storage.locks import is_collision, only_one
 from cdp.workspace import Workspace
 
@@ -143,5 +143,5 @@ def _write(
         rows.append((number, revision, forms.version, sealed.fields, sealed.cells))
         if sealed.key is not None:
             keys.append((number, "masked", sealed.key.version, sealed.key.wrapped))
-    insert(connection, schema.masked, rows)
-    insert(connection, schema.data_key, keys)
+    copy_in(connection, schema.masked, rows)
+    copy_in(connection, schema.data_key, keys)

@@ -20,6 +20,7 @@ from typing import Any
 import sqlalchemy as sa
 
 from cdp.ingest.prepare import Preparer, Recognised, as_text
+from cdp.ingest.seen import Seen
 from cdp.ingest.values import Reading
 from cdp.ingest.writing import (
     SetAside,
@@ -136,7 +137,7 @@ class _Sync:
             workspace.feature_key,
             workspace.forms,
         )
-        self._seen: dict[bytes, bytes] = {}  # record key -> content, of this content's rows
+        self._seen = Seen()  # record keys and contents of this content's rows
         self._report = SyncReport(declaration.name)
 
     def run(self) -> SyncReport:
@@ -171,7 +172,7 @@ class _Sync:
                 if not is_collision(error) or attempt == ATTEMPTS - 1:
                     raise
                 continue
-            self._seen |= seen
+            self._seen.add(seen)
             return
 
     def _begin(self) -> tuple[int, int]:
@@ -214,12 +215,19 @@ class _Sync:
         self, rows: Iterator[Record | Rejection], position: int
     ) -> Iterator[Record | Rejection]:
         """Skip what is committed, remembering its record ids (invariant 4)."""
+        passed: dict[bytes, bytes] = {}
         for row in rows:
             if row.position > position:
+                self._seen.add(passed)
+                passed = {}
                 yield row
             elif isinstance(row, Record):
                 recognised = self._preparer.recognise(row)
-                self._seen.setdefault(recognised.key, recognised.content)
+                passed.setdefault(recognised.key, recognised.content)
+                if len(passed) >= self._workspace.settings.batch_rows:
+                    self._seen.add(passed)
+                    passed = {}
+        self._seen.add(passed)
 
     def _store(
         self,
@@ -266,18 +274,17 @@ class _Sync:
         self, batch: Sequence[Record | Rejection], seen: dict[bytes, bytes]
     ) -> tuple[list[_Row], list[_Row]]:
         """The first rows of their record ids in this content, and further ones."""
+        rows = [(row, self._preparer.recognise(row)) for row in batch if isinstance(row, Record)]
+        earlier = self._seen.known(recognised.key for _, recognised in rows)
         fresh: list[_Row] = []
         others: list[_Row] = []
-        for row in batch:
-            if isinstance(row, Rejection):
-                continue
-            recognised = self._preparer.recognise(row)
-            before = self._seen.get(recognised.key)
-            if before is None:
-                before = seen.setdefault(recognised.key, recognised.content)
-            # Put there just now: the first row of this id.
-            first = before is recognised.content
+        for row, recognised in rows:
+            first = recognised.key not in earlier and (
+                # Put there just now: the first row of this id.
+                seen.setdefault(recognised.key, recognised.content) is recognised.content
+            )
             (fresh if first else others).append((row, recognised))
+        seen |= earlier
         return fresh, others
 
     def _differing(
@@ -289,8 +296,7 @@ class _Sync:
         differ = [
             SetAside(row.position, "", SAME_ID, SAME_ID_STEP, as_text(row), None)
             for row, recognised in others
-            if recognised.key not in gone
-            and (self._seen.get(recognised.key) or seen[recognised.key]) != recognised.content
+            if recognised.key not in gone and seen[recognised.key] != recognised.content
         ]
         return differ, sum(recognised.key in gone for _, recognised in others)
 

@@ -12,6 +12,8 @@ Invariants:
 import datetime as dt
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from functools import lru_cache
+from typing import Any
 
 from cdp.ingest.normalise.address import (
     Address,
@@ -47,6 +49,8 @@ FILLER = Problem("filler_number", "ask the person: this number was typed to get 
 NO_STORE = Problem("unknown_store", "add the store to the organisation in cdp.yaml, or correct it")
 FILLER_MAIL = Problem("filler_address", "ask the person: this address stands for no one")
 
+REMEMBERED = 10_000  # texts of one kind in one process; a few megabytes
+
 Scoped = tuple[Canonical, str | None]
 
 
@@ -71,12 +75,14 @@ class Values(Raw):
 
     def cells(self) -> dict[str, list[tuple[str, str | None]]]:
         """Every cell as canonical text with its scope, names in alphabetical order."""
-        texts: dict[str, list[tuple[str, str | None]]] = {
-            name: [(text, None) for text in texts] for name, texts in self.delivered.items()
-        }
-        for name, values in self.read.items():
-            texts[name] = [(value.canonical, scope) for value, scope in values]
-        return dict(sorted(texts.items()))
+        read, delivered = self.read, self.delivered
+        texts: dict[str, list[tuple[str, str | None]]] = {}
+        for name in sorted(read.keys() | delivered.keys()):
+            if name in read:
+                texts[name] = [(value.canonical, scope) for value, scope in read[name]]
+            else:
+                texts[name] = [(text, None) for text in delivered[name]]
+        return texts
 
     def __repr__(self) -> str:
         return f"<values of {len(self.read)} fields>"
@@ -120,34 +126,52 @@ def _read_value(values: Values, name: str, delivered: FieldValue, reading: Readi
     if name in KEPT_AS_DELIVERED:
         values.delivered.setdefault(name, []).append(text.replace("\0", ""))
     normaliser = _NORMALISERS.get(name) or _own_type(name)
-    result = normaliser(text, delivered, reading)
-    if result is None:
+    found = normaliser(text, delivered, reading)
+    if found is None:
         return
-    cell, found = _judge(name, result)
     if not isinstance(found, Problem):
-        values.read.setdefault(cell, []).append((found, delivered.scope))
-    elif found.rule == "masked":
+        judge = _JUDGES.get(type(found))
+        cell, found = judge(name, found) if judge else (name, found)
+        if not isinstance(found, Problem):
+            values.read.setdefault(cell, []).append((found, delivered.scope))
+            return
+    if found.rule == "masked":
         values.delivered.setdefault(f"masked_{name}", []).append(text)
     elif found.rule not in SILENT and name not in KEPT_AS_DELIVERED:
         values.problems.append(FieldProblem(name, found.rule, found.next_step, delivered.value))
 
 
-def _judge(name: str, result: Canonical | Problem) -> tuple[str, Canonical | Problem]:
-    """The cell a value belongs in, or why it must not be used."""
-    match result:
-        case Name() if name not in {"given_name", "surname"}:
-            # A remark names a person as well as a name column does.
-            return ("name" if result.complete else "masked_name"), result
-        case Phone(placeholder=True):
-            return name, FILLER
-        case Phone(kind=PhoneKind.PRIVACY):
-            return "privacy_phone", result
-        case BirthDate(default=True):
-            return name, PRESET
-        case Email(placeholder=True):
-            return name, FILLER_MAIL
-        case _:
-            return name, result
+_Judged = tuple[str, Canonical | Problem]
+
+
+def _judge_name(field: str, found: Name) -> _Judged:
+    if field in {"given_name", "surname"}:
+        return field, found
+    # A remark names a person as well as a name column does.
+    return ("name" if found.complete else "masked_name"), found
+
+
+def _judge_phone(field: str, found: Phone) -> _Judged:
+    if found.placeholder:
+        return field, FILLER
+    return ("privacy_phone" if found.kind is PhoneKind.PRIVACY else field), found
+
+
+def _judge_birth_date(field: str, found: BirthDate) -> _Judged:
+    return field, PRESET if found.default else found
+
+
+def _judge_email(field: str, found: Email) -> _Judged:
+    return field, FILLER_MAIL if found.placeholder else found
+
+
+# By type: the cell a value belongs in, or why it must not be used.
+_JUDGES: Mapping[type, Callable[[str, Any], _Judged]] = {
+    Name: _judge_name,
+    Phone: _judge_phone,
+    BirthDate: _judge_birth_date,
+    Email: _judge_email,
+}
 
 
 def _join_name_parts(values: Values) -> None:
@@ -162,8 +186,20 @@ def _join_name_parts(values: Values) -> None:
 _Normaliser = Callable[[str, FieldValue, Reading], Canonical | Problem | None]
 
 
+# Many people share a name, a day and a place: what was read of the last ones is remembered.
+_known_name = lru_cache(REMEMBERED)(normalise_name)
+_known_place = lru_cache(REMEMBERED)(normalise_place)
+
+
+@lru_cache(REMEMBERED)
+def _known_day(
+    text: str, today: dt.date, formats: tuple[str, ...], oldest: int
+) -> BirthDate | Problem:
+    return normalise_birth_date(text, today=today, formats=formats, oldest=oldest)
+
+
 def _name(kind: NameKind) -> _Normaliser:
-    return lambda text, _, reading: normalise_name(text, kind, reading.labels)
+    return lambda text, _, reading: _known_name(text, kind, reading.labels)
 
 
 def _identifier(kind: IdentifierKind) -> _Normaliser:
@@ -185,7 +221,7 @@ def _occupation(text: str, _one: FieldValue, _reading: Reading) -> Occupation | 
 
 
 def _place(text: str, _one: FieldValue, _reading: Reading) -> Place | Problem:
-    return normalise_place(text)
+    return _known_place(text)
 
 
 def _gender(text: str, _one: FieldValue, _reading: Reading) -> Gender | Problem | None:
@@ -206,8 +242,8 @@ _NORMALISERS: Mapping[str, _Normaliser] = {
     "note": lambda _text, _one, _reading: None,
     "phone": lambda text, _, reading: normalise_phone(text, reading.region),
     "email": lambda text, _one, _reading: normalise_email(text),
-    "birth_date": lambda text, one, reading: normalise_birth_date(
-        text, today=reading.today, formats=one.formats, oldest=reading.oldest
+    "birth_date": lambda text, one, reading: _known_day(
+        text, reading.today, one.formats, reading.oldest
     ),
     "birth_place": _place,
     "gender": _gender,

@@ -28,6 +28,7 @@ from connectors.record import FieldProblem, Record, Sensitive
 from identity import features
 
 REASON = "keep what was set aside, sealed"
+_ATTRIBUTES = json.JSONEncoder(ensure_ascii=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -273,7 +274,7 @@ def _row(source: SourceDeclaration, one: Incoming) -> tuple[Any, ...]:
         source.consent.basis if source.consent else "none",
         sorted(granted - one.record.opted_out),
         sorted(one.record.opted_out),
-        json.dumps(dict(one.record.attributes), ensure_ascii=False),
+        _ATTRIBUTES.encode(dict(one.record.attributes)),
         features.VERSION,
         one.prepared.sealed.features,
         one.prepared.feature_key,

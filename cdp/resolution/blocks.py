@@ -9,7 +9,7 @@ Invariants:
 """
 
 import io
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, replace
 from functools import reduce
 from typing import Any
@@ -21,14 +21,17 @@ from pyarrow import csv
 
 from cdp.storage.statements import Statement, array, ask, flush, send
 from cdp.vault.keyed import BlockKeyer
-from identity import features, identifiers, sharing
+from identity import features, identifiers, plain, sharing
 from identity.blocking import MOST, RULES, keys_of, keys_under
 from identity.columns import Columns, Ints
 from identity.pairs import places
+from identity.plain import Plain
 from identity.sharing import PhoneUse
 
 HOLDER = len(RULES)  # the rule of "holds this number", which makes no pairs by itself
 VERSION = 3
+Records = Mapping[int, Plain]
+_Told = tuple[int, int, int]  # rule, key and record
 FEW = 500  # keys that travel with the next statement
 
 
@@ -103,6 +106,11 @@ def blocked_by(keyer: BlockKeyer, raw: Columns, judged: Columns) -> Blocked:
     rule = np.concatenate((keys.rule.astype(np.int64), np.full(len(number), HOLDER)))
     stored = keyer.keys(rule, np.concatenate((keys.key, number)))
     record = raw.ids[np.concatenate((keys.row, holder))]
+    return _sorted(stored, record, rule)
+
+
+def _sorted(stored: Ints, record: Ints, rule: Ints) -> Blocked:
+    """By key and then record, each pair of the two once."""
     order = np.lexsort((record, stored))
     found = Blocked(stored[order], record[order], rule[order])
     same = (found.key[1:] == found.key[:-1]) & (found.record[1:] == found.record[:-1])
@@ -128,6 +136,40 @@ def possible(keyer: BlockKeyer, raw: Columns, most_people: int) -> tuple[Blocked
         for number, row, key in beside
     ]
     return blocked_by(keyer, raw, alone), reduce(Blocked.and_also, told)
+
+
+def blocked_few(keyer: BlockKeyer, raw: Records, judged: Records) -> Blocked:
+    """``blocked_by`` of records one by one, by id."""
+    return _stored(keyer, [*_ruled(judged), *_holding(raw)])
+
+
+def possible_few(keyer: BlockKeyer, raw: Records, most_people: int) -> tuple[Blocked, Blocked]:
+    """``possible`` of records one by one, by id."""
+    either = {
+        one: {
+            **plain.judged(record, lambda _: 1, most_people),
+            "phones_shared": record["phones"],
+        }
+        for one, record in raw.items()
+    }
+    alone: list[_Told] = []
+    beside: list[_Told] = []
+    for told in _ruled(either):
+        (beside if RULES[told[0]].each == "phones_shared" else alone).append(told)
+    return _stored(keyer, [*alone, *_holding(raw)]), _stored(keyer, beside)
+
+
+def _ruled(judged: Records) -> Iterable[_Told]:
+    return ((rule, key, one) for one in judged for rule, key in plain.keys_of(judged[one]))
+
+
+def _holding(raw: Records) -> Iterable[_Told]:
+    return ((HOLDER, number, one) for one in raw for number in plain.numbers(raw[one]))
+
+
+def _stored(keyer: BlockKeyer, told: list[_Told]) -> Blocked:
+    rule, key, record = np.array(told, np.int64).reshape(-1, 3).T
+    return _sorted(keyer.keys(rule, key), record, rule)
 
 
 def number_keys(keyer: BlockKeyer, numbers: Ints) -> Ints:

@@ -1,6 +1,7 @@
 """Store the evidence: the scored pairs of a run. What did not change is not written."""
 
 from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
 from typing import Any
 
 import sqlalchemy as sa
@@ -11,6 +12,7 @@ from cdp.storage.statements import Row, Statement, array, ask, send
 from identity.pairs import Bools, Ints, Pairs
 
 AT_ONCE = 10_000  # pairs turned into rows at a time
+_OWN = 3  # columns of a record that was reached, before those of its edges
 Stored = Mapping[tuple[int, int], tuple[Any, ...]]
 
 
@@ -29,11 +31,6 @@ def store_all(connection: sa.Connection, pairs: Pairs, direct: Bools, epoch: str
     copy_in(connection, fresh, _rows(pairs, direct, epoch))
     connection.execute(_DELETE)
     connection.execute(_INSERT)
-
-
-def stored_among(connection: sa.Connection, nodes: Ints) -> Stored:
-    """The stored edges of whole components, by their two records."""
-    return {row[:2]: row for row in ask(connection, _STORED, array(nodes.tolist()))}
 
 
 def store_some(
@@ -55,11 +52,21 @@ def store_some(
     insert(connection, schema.edge, (row for pair, row in fresh.items() if stored.get(pair) != row))
 
 
-def reach(connection: sa.Connection, start: Ints, *, decided: bool) -> list[Row]:
-    """Everybody in a component with one of these records, as they are stored.
+@dataclass(frozen=True, slots=True)
+class Reached:
+    """Whole components as they are stored.
 
-    Returns:
-        Rows of (id, revision, anchor of the profile).
+    Attributes:
+        records: rows of (id, revision, anchor of the profile), ascending.
+        stored: their edges, by their two records.
+    """
+
+    records: list[Row]
+    stored: Stored
+
+
+def reach(connection: sa.Connection, start: Ints, *, decided: bool) -> Reached:
+    """Everybody in a component with one of these records.
 
     Args:
         connection: in a transaction.
@@ -67,7 +74,10 @@ def reach(connection: sa.Connection, start: Ints, *, decided: bool) -> list[Row]
         decided: whether any decision of people counts; without one there is less to ask.
     """
     statement = _REACH_DECIDED if decided else _REACH
-    return ask(connection, statement, array(start.tolist()))
+    rows = ask(connection, statement, array(start.tolist()))
+    records = {row[0]: row[:_OWN] for row in rows}
+    stored = {row[_OWN : _OWN + 2]: row[_OWN:] for row in rows if row[_OWN] is not None}
+    return Reached([records[one] for one in sorted(records)], stored)
 
 
 def _rows(pairs: Pairs, direct: Bools, epoch: str) -> Iterable[tuple[Any, ...]]:
@@ -97,7 +107,6 @@ _DELETE = sa.text(
 _INSERT = sa.text(
     "INSERT INTO kith.edge SELECT * FROM fresh ON CONFLICT (low_id, high_id) DO NOTHING"
 )
-_STORED = Statement("edges_among", ("bigint[]",), "SELECT * FROM kith.edge WHERE low_id = ANY($1)")
 _REMOVE = Statement(
     "remove_edges",
     ("bigint[]", "bigint[]"),
@@ -131,8 +140,11 @@ def _reach(name: str, by: str) -> Statement:
     )
     SELECT r.id, (SELECT k.revision FROM kith.record k WHERE k.id = r.id),
            (SELECT p.anchor_id FROM kith.membership m JOIN kith.profile p ON p.id = m.profile_id
-            WHERE m.record_id = r.id)
-    FROM reach r
+            WHERE m.record_id = r.id), e.*
+    FROM reach r LEFT JOIN LATERAL (
+        -- One look into the index for each, however many the planner expects.
+        SELECT * FROM kith.edge x WHERE x.low_id = r.id OFFSET 0
+    ) e ON TRUE
     """,
     )
 

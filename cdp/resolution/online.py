@@ -26,9 +26,9 @@ from cdp.profiles.build import rebuild
 from cdp.resolution.announcing import announce
 from cdp.resolution.feature_keys import brought_up
 from cdp.resolution.opened import Told
-from cdp.resolution.readiness import Ready, ready
+from cdp.resolution.readiness import Ready, shared_and_ready
 from cdp.resolution.repair import Known, Repair
-from cdp.storage.locks import alone_or_shared, is_collision, shared_until_commit
+from cdp.storage.locks import alone_or_shared, is_collision
 from cdp.storage.statements import Statement, array, ask
 from cdp.workspace import Workspace
 from connectors.record import Record, Rejection
@@ -103,8 +103,7 @@ class Arrivals:
         wanted: set[Lock],
     ) -> Arrival:
         now = self._workspace.now()
-        shared = shared_until_commit(connection, "repair")
-        epoch = ready(connection, self._ready) if shared else None
+        epoch = shared_and_ready(connection, self._ready)
         self._ready = epoch or self._ready
         stored = self._intake.store(connection, records, now, waiting=epoch is None)
         profiles: tuple[str, ...] = ()

@@ -14,6 +14,7 @@ from cdp.vault.keyed import FIRST
 from cdp.vault.vault import CONTACT, Vault
 from identity import features
 from identity.columns import Columns, Ints
+from identity.plain import Plain
 
 _ROWS = Statement(
     "open_records",
@@ -31,7 +32,7 @@ def keyless(record: int) -> Stop:
     """A record whose data key is gone: who is one person with it cannot be said any more."""
     return Stop(
         "its data key is missing",
-        "restore the key table of the same backup, or forget the record: cdp privacy erase",
+        "restore the key table of the same backup, or forget the record: cdp vault shred",
         record=record,
     )
 
@@ -60,6 +61,7 @@ class Opened:
     vault: Vault
     records: dict[int, Told] = field(default_factory=dict, repr=False)
     feature_key: int = FIRST  # version of the key that all features are brought under
+    _plain: dict[int, Plain] = field(default_factory=dict, repr=False)
     # All of them; records are added and never changed, so that their number tells which.
     _whole: Columns = field(default_factory=lambda: features.unpack_columns([], []), repr=False)
 
@@ -97,6 +99,15 @@ class Opened:
         if len(wanted) == len(self.records):
             self._whole = found
         return found
+
+    def plain(self, ids: Iterable[int]) -> dict[int, Plain]:
+        """The open ones of ``ids``, ascending, one by one."""
+        known, held = self._plain, self.records
+        wanted = [one for one in sorted(ids) if one in held]
+        for one in wanted:
+            if one not in known:
+                known[one] = features.unpack_one(one, held[one].features)
+        return {one: known[one] for one in wanted}
 
     def keys_of(self, ids: Sequence[int]) -> dict[int, bytes]:
         """The record keys of open records."""

@@ -5,7 +5,8 @@ from dataclasses import dataclass, replace
 import sqlalchemy as sa
 
 from cdp.resolution import blocks, epochs
-from cdp.storage.statements import Statement, ask
+from cdp.storage.locks import SHARED, share_if_free
+from cdp.storage.statements import Row, Statement, ask
 from cdp.vault.keyed import FIRST
 from identity.model import Model
 from identity.scorer import Scorer
@@ -39,7 +40,21 @@ def ready(connection: sa.Connection, known: Ready | None = None) -> Ready | None
         connection: in the transaction that repairs.
         known: what an earlier call gave: an epoch that is still active is not read again.
     """
-    ((epoch, blocked_with, decided, feature_key, block_key),) = ask(connection, _NOW)
+    return _ready(connection, known, ask(connection, _NOW)[0])
+
+
+def shared_and_ready(connection: sa.Connection, known: Ready | None = None) -> Ready | None:
+    """``ready`` beside others of its kind; None too where somebody has all repairs alone.
+
+    The right to repair is shared until the transaction ends.
+    """
+    share_if_free(connection, "repair")
+    *row, shared = ask(connection, _SHARED_NOW)[0]
+    return _ready(connection, known, tuple(row)) if shared else None
+
+
+def _ready(connection: sa.Connection, known: Ready | None, row: Row) -> Ready | None:
+    epoch, blocked_with, decided, feature_key, block_key = row
     if epoch is None:
         return None
     if known is None or known.id != epoch:
@@ -54,11 +69,15 @@ def ready(connection: sa.Connection, known: Ready | None = None) -> Ready | None
     return replace(known, decided=decided, feature_key=feature_key, block_key=block_key)
 
 
-_NOW = Statement(
-    "ready",
-    (),
-    "SELECT e.id, w.blocked_with, "
-    "EXISTS (SELECT FROM kith.decision d WHERE d.undone_at IS NULL) AS decided, "
-    "w.feature_key, w.block_key "
-    "FROM kith.workspace w LEFT JOIN kith.epoch e ON e.active",
-)
+def _now(name: str, more: str = "") -> Statement:
+    return Statement(
+        name,
+        (),
+        "SELECT e.id, w.blocked_with, "
+        "EXISTS (SELECT FROM kith.decision d WHERE d.undone_at IS NULL) AS decided, "
+        f"w.feature_key, w.block_key{more} "
+        "FROM kith.workspace w LEFT JOIN kith.epoch e ON e.active",
+    )
+
+
+_NOW, _SHARED_NOW = _now("ready"), _now("shared_and_ready", f", {SHARED}")

@@ -34,6 +34,7 @@ from cdp.resolution.readiness import Ready
 from cdp.resolution.storing import Outcome, Seen, apply
 from cdp.vault.keyed import BlockKeyer, RecordKeys
 from cdp.workspace import Workspace
+from identity import few, plain
 from identity.batch import FLOOR_BITS, rules_of
 from identity.blocking import MOST
 from identity.clusters import LARGEST, Constraints, Pairs, decide
@@ -41,11 +42,13 @@ from identity.columns import Bools, Columns, Ints, distinct
 from identity.comparisons import COMPARISONS
 from identity.components import connected
 from identity.pairs import places
-from identity.scorer import compare
+from identity.scorer import compare, compare_few
 from identity.sharing import MOST_HOLDERS
 
+ONE_BY_ONE = 4  # records; up to ten times as many it costs less than columns do
 NONE: Ints = np.zeros(0, np.int64)
 _NO_KEYS = Blocked(NONE, NONE, NONE)
+_UNDECIDED = Constraints.none()
 _NO_PAIRS = Pairs(
     NONE,
     NONE,
@@ -106,7 +109,7 @@ class Repair:
         self._opened = Opened(workspace.vault, dict(known.told), epoch.feature_key)
         self._neighbours = Neighbours(connection)
         self._numbers = Numbers(connection, self._keyer, epoch.model.most_people)
-        self._constraints = Constraints.none()
+        self._constraints = _UNDECIDED
         self._gone: Ints = NONE  # records that are about to be deleted
         self._named: Ints = NONE  # records that the caller named
         self._looked_at: Ints = NONE  # records whose keys are found anew
@@ -115,7 +118,7 @@ class Repair:
         self._fresh = self._old = _NO_KEYS  # keys of the looked-at records, after and before
         self._sorted: Columns | None = None  # opened records, their numbers judged
         self._was: Ints = NONE  # stored anchors of the nodes
-        self._edges: edges.Stored | None = None  # stored edges of the nodes
+        self._stored: edges.Stored = {}  # stored edges of the nodes
         self.nodes: Ints = NONE  # of every touched component
         self.anchors: Ints = NONE  # of the nodes, once they are decided
         self.compared = 0
@@ -130,8 +133,7 @@ class Repair:
         """The stored keys that these records have or may get, found without anybody else."""
         ids = _ids(records)
         self._opened.open(self._connection, ids.tolist())
-        raw = self._opened.of(records)
-        alone, shared = blocks.possible(self._keyer, raw, self._model.most_people)
+        alone, shared = self._possible(self._raw(ids))
         stored = blocks.stored_of(self._connection, _lacking(ids, _ids(unseen)))
         return distinct(np.concatenate((alone.key, shared.key, stored.key)))
 
@@ -161,7 +163,7 @@ class Repair:
         self._opened.open(self._connection, named.tolist())
         self._old = blocks.stored_of(self._connection, _lacking(named, _ids(unseen)))
         staying = _lacking(named, self._gone)
-        raw = self._opened.of(staying.tolist())
+        raw = self._raw(staying)
         alone = self._look_around(raw)
         known = self._neighbours, self._opened
         turned = self._neighbours.everybody(self._numbers.recount(raw, named, self._old, known))
@@ -171,8 +173,7 @@ class Repair:
             staying = distinct(np.concatenate((staying, others)))
         self._looked_at = distinct(np.concatenate((named, others)))
         if len(others) or not self._numbers.alone:
-            raw = self._opened.of(staying.tolist())
-            alone = blocks.blocked_by(self._keyer, raw, self._judged(staying))
+            alone = self._blocked(staying)
         self._fresh = alone
         self._renew(distinct(np.concatenate((self._looked_at, self._turned()))))
         while len(crowd := self._crowd()):
@@ -180,13 +181,32 @@ class Repair:
             # weak ones included: those are not kept, and have to be found again.
             self._renew(distinct(np.concatenate((self._renewed, crowd))))
 
-    def _look_around(self, raw: Columns) -> Blocked:
+    def _raw(self, records: Ints) -> Columns | blocks.Records:
+        """Opened records (ascending), one by one where they are few."""
+        if len(records) <= ONE_BY_ONE:
+            return self._opened.plain(records.tolist())
+        return self._opened.of(records.tolist())
+
+    def _possible(self, raw: Columns | blocks.Records) -> tuple[Blocked, Blocked]:
+        if isinstance(raw, Columns):
+            return blocks.possible(self._keyer, raw, self._model.most_people)
+        return blocks.possible_few(self._keyer, raw, self._model.most_people)
+
+    def _blocked(self, records: Ints) -> Blocked:
+        """The keys of opened records (ascending)."""
+        if len(records) <= ONE_BY_ONE:
+            few = self._opened.plain(records.tolist())
+            return blocks.blocked_few(self._keyer, few, self._numbers.judged_few(few))
+        raw = self._opened.of(records.tolist())
+        return blocks.blocked_by(self._keyer, raw, self._judged(records))
+
+    def _look_around(self, raw: Columns | blocks.Records) -> Blocked:
         """Ask at once for all that is going to be needed of whoever shares a key with these.
 
         Returns:
             The keys of these records if nobody else uses their numbers.
         """
-        alone, shared = blocks.possible(self._keyer, raw, self._model.most_people)
+        alone, shared = self._possible(raw)
         possible = alone.and_also(shared)
         held, first, count = np.unique(possible.key, return_index=True, return_counts=True)
         limit = np.where(possible.rule[first] == HOLDER, MOST_HOLDERS, MOST)
@@ -194,7 +214,11 @@ class Repair:
         sizes = np.bincount(place, minlength=len(held))
         useful = member[(sizes <= limit)[place]]
         self._opened.open(self._connection, useful.tolist())
-        self._numbers.learn(self._opened.of(self._opened.records))
+        known = self._opened.records
+        if len(known) <= plain.MOST:
+            self._numbers.learn_few(self._opened.plain(known))
+        else:
+            self._numbers.learn(self._opened.of(known))
         return alone
 
     def _turned(self) -> Ints:
@@ -238,12 +262,12 @@ class Repair:
 
     def _reach(self) -> bool:
         """Find the touched components; say whether every record is as it was when opened."""
-        rows = edges.reach(self._connection, self._start, decided=self._epoch.decided)
-        rows.sort()
+        reached = edges.reach(self._connection, self._start, decided=self._epoch.decided)
+        rows = reached.records
         self.nodes = np.array([row[0] for row in rows], np.int64)
         anchors = [changes.NONE if row[-1] is None else row[-1] for row in rows]
         self._was = np.array(anchors, np.int64)
-        self._edges = None
+        self._stored = reached.stored
         return self._opened.holds((row[0], row[1]) for row in rows)
 
     def still_holds(self) -> bool:
@@ -270,14 +294,7 @@ class Repair:
 
     def _kept(self) -> tuple[Ints, Ints]:
         """The stored pairs that a rule made, between records whose candidates stay."""
-        return self._settled(_direct(self._stored()))
-
-    def _stored(self) -> edges.Stored:
-        """The stored edges of the nodes; a record alone has none."""
-        if self._edges is None:
-            alone = len(self.nodes) == 1
-            self._edges = {} if alone else edges.stored_among(self._connection, self.nodes)
-        return self._edges
+        return self._settled(_direct(self._stored))
 
     def _settled(self, pairs: Ints) -> tuple[Ints, Ints]:
         """Those of stored pairs whose records keep their candidates."""
@@ -300,8 +317,11 @@ class Repair:
             return _NO_PAIRS
         records = distinct(np.concatenate((low, high)))
         self._opened.open(self._connection, records.tolist())
-        judged = self._judged(records)
         self.compared += len(low)
+        if len(low) <= few.MOST:
+            told = self._numbers.judged_few(self._opened.plain(records.tolist()))
+            return self._epoch.scorer.weigh(compare_few(told, low, high))
+        judged = self._judged(records)
         return self._epoch.scorer.weigh(
             compare(judged, np.searchsorted(judged.ids, low), np.searchsorted(judged.ids, high))
         )
@@ -312,8 +332,7 @@ class Repair:
         """Decide the touched components and write what changed."""
         nodes = self.nodes.tolist()
         self._opened.open(self._connection, nodes)
-        stored = self._stored()
-        pairs, direct, self.anchors = self._decided(stored)
+        pairs, direct, self.anchors = self._decided(self._stored)
         revisions, dirty = self._opened.seen(self.nodes)
         # Another record that waits is still to be looked at: its keys were not renewed.
         dirty &= places(self._named, self.nodes) >= 0
@@ -321,7 +340,7 @@ class Repair:
         blocks.remove(self._connection, self._old.without(self._fresh))
         blocks.append(self._connection, self._fresh.without(self._old))
         self._numbers.store()
-        edges.store_some(self._connection, stored, (pairs, direct), self._epoch.id)
+        edges.store_some(self._connection, self._stored, (pairs, direct), self._epoch.id)
         partition = (self._was, self.anchors)
         outcome = apply(self._connection, self._names, seen, partition, self._epoch.id, at)
         return Repaired(outcome, len(nodes), self.compared)
@@ -350,16 +369,13 @@ class Repair:
         # A weak candidate may be of a component that is not touched.
         found = self._candidates
         inside = (places(self.nodes, found.low) >= 0) & (places(self.nodes, found.high) >= 0)
-        candidates = found.take(inside)
+        candidates = found if inside.all() else found.take(inside)
         given = placed(candidates.and_also(self._score(*self._settled(_direct(stored)))))
-        between = self._constraints.within(self.nodes)
+        between = self._constraints
+        if between is not _UNDECIDED:
+            between = between.within(self.nodes).mapped(place)
         decision = decide(
-            np.arange(len(ids)),
-            given,
-            between.mapped(place),
-            rules_of(self._model),
-            score,
-            FLOOR_BITS,
+            np.arange(len(ids)), given, between, rules_of(self._model), score, FLOOR_BITS
         )
         strong = np.flatnonzero(decision.pairs.weight >= FLOOR_BITS)
         kept = decision.pairs.take(strong)

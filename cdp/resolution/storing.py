@@ -22,11 +22,12 @@ import numpy as np
 import sqlalchemy as sa
 
 from cdp.resolution.changes import NONE, Changes, compare
+from cdp.resolution.opened import keyless
 from cdp.storage import schema
 from cdp.storage.bulk import insert
 from cdp.storage.statements import Statement, array, ask, send
 from cdp.vault.keyed import RecordKeys
-from identity.pairs import Bools, Ints
+from identity.pairs import Bools, Ints, places
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,7 +79,10 @@ def anchors_before(connection: sa.Connection, ids: Ints) -> Ints:
 
     Args:
         connection: in the transaction that stores.
-        ids: of all records, ascending.
+        ids: of all records that could be opened, ascending.
+
+    Raises:
+        Stop: a member is not among them.
     """
     rows = connection.execute(
         sa.text(
@@ -88,10 +92,10 @@ def anchors_before(connection: sa.Connection, ids: Ints) -> Ints:
     ).all()
     found = np.array([tuple(row) for row in rows], np.int64).reshape(-1, 2)
     was = np.full(len(ids), NONE, np.int64)
-    places = np.searchsorted(ids, found[:, 0])
-    if (places == len(ids)).any() or (ids[places] != found[:, 0]).any():
-        raise ValueError("a stored member is missing from the records")
-    was[places] = found[:, 1]
+    at = places(ids, found[:, 0])
+    if (at < 0).any():  # all members are loaded, but those that cannot be opened
+        raise keyless(int(found[at < 0, 0].min()))
+    was[at] = found[:, 1]
     return was
 
 

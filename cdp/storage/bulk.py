@@ -1,9 +1,7 @@
 """Rows in and out: COPY for many, one prepared statement for few, server-side cursor out."""
 
 import datetime as dt
-import io
 import json
-import re
 from collections.abc import Iterable, Iterator, Sequence
 from functools import cache
 from typing import Any
@@ -11,8 +9,11 @@ from typing import Any
 import sqlalchemy as sa
 from sqlalchemy.dialects.postgresql import JSONB
 
+from cdp.storage import copy_format
+from cdp.storage.key_schema import refuse_retired
 from cdp.storage.statements import Statement, flush, send
 
+_AT_ONCE = 1 << 20  # bytes of one message of COPY
 FEW = 40  # rows that travel with the next statement; COPY needs a message of its own
 
 
@@ -30,22 +31,24 @@ def copy_in(connection: sa.Connection, table: sa.Table, rows: Iterable[Sequence[
 
     What the database fills in by itself (an identity, a default) is left out.
 
-    Values: None, bool, int, float, str, bytes, ISO-formatted dates as str, and lists of
-    str, bytes, int or float for array columns.
+    Values: None, bool, int, float, str, bytes, times as datetime or in ISO form, documents as
+    JSON text, and lists of str, bytes, int or float for array columns.
+
+    Raises:
+        SealedUnderRetiredKey: a key version was retired after the rows were sealed.
     """
-    buffer = io.StringIO()
-    count = 0
-    for row in rows:
-        buffer.write("\t".join(map(_text, row)))
-        buffer.write("\n")
-        count += 1
+    count, content, options = copy_format.written(_columns(table), rows)
     if count:
-        buffer.seek(0)
         columns = ", ".join(_given(table))
         flush(connection)
         driver: Any = connection.connection.driver_connection
+        statement = f"COPY {table.fullname} ({columns}) FROM STDIN {options}"
         with driver.cursor() as cursor:
-            cursor.copy_expert(f"COPY {table.fullname} ({columns}) FROM STDIN", buffer)
+            try:
+                cursor.copy_expert(statement, content, _AT_ONCE)
+            except connection.dialect.loaded_dbapi.Error as error:
+                refuse_retired(error)
+                raise
     return count
 
 
@@ -57,9 +60,14 @@ def stream(
     yield from result.partitions(size)
 
 
-def _given(table: sa.Table) -> tuple[str, ...]:
+@cache
+def _columns(table: sa.Table) -> tuple[sa.Column[Any], ...]:
     """The columns that a row has a value for: not those that the database fills in itself."""
-    return tuple(one.name for one in table.columns if not (one.identity or one.server_default))
+    return tuple(one for one in table.columns if not (one.identity or one.server_default))
+
+
+def _given(table: sa.Table) -> tuple[str, ...]:
+    return tuple(one.name for one in _columns(table))
 
 
 @cache
@@ -97,34 +105,3 @@ def _plain(value: Any) -> str:
     if isinstance(value, dt.datetime):
         return value.isoformat()
     raise TypeError(f"a value of type {type(value).__name__} is not stored")
-
-
-_SPECIAL = re.compile(r'[\\\\\t\n\r"]')
-_ESCAPES = str.maketrans({"\\": "\\\\", "\t": "\\t", "\n": "\\n", "\r": "\\r"})
-_QUOTES = str.maketrans({"\\": "\\\\", '"': '\\"'})
-
-
-def _text(value: Any) -> str:
-    """One value in COPY's text format (PostgreSQL manual, COPY, "Text Format")."""
-    if value is None:
-        return r"\N"
-    if isinstance(value, bytes):
-        return "\\\\x" + value.hex()
-    if isinstance(value, str):
-        return value.translate(_ESCAPES) if _SPECIAL.search(value) else value
-    if isinstance(value, bool):
-        return "t" if value else "f"
-    if isinstance(value, list | tuple):
-        return "{" + ",".join(map(_element, value)) + "}"
-    return str(value)
-
-
-def _element(value: Any) -> str:
-    """One element of an array literal, with COPY's own escapes over those of the literal."""
-    if isinstance(value, bytes):
-        return '"\\\\\\\\x' + value.hex() + '"'
-    if isinstance(value, str):
-        if not _SPECIAL.search(value):
-            return '"' + value + '"'
-        return '"' + value.translate(_QUOTES).translate(_ESCAPES) + '"'
-    return str(value)

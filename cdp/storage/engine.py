@@ -9,6 +9,7 @@ from sqlalchemy.engine import make_url
 
 from cdp.errors import Stop
 from cdp.storage import embedded, roles, statements
+from cdp.storage.key_schema import refuse_retired
 
 OLDEST = 150000  # PostgreSQL 15
 RESTED = 1.0  # seconds; a connection that lay unused for longer is tried before it is used
@@ -41,6 +42,7 @@ def open_engine(database_url: str | None, folder: Path, role: str | None = None)
     )
     sa.event.listen(engine, "checkin", _left)
     sa.event.listen(engine, "checkout", _taken)
+    sa.event.listen(engine, "handle_error", _failed)
     statements.follow(engine)
     _check(engine)
     if role is not None:
@@ -61,6 +63,11 @@ def _take(engine: sa.Engine, role: str) -> None:
 
     sa.event.listen(engine, "connect", set_role)
     engine.dispose()  # what was connected before has not taken it
+
+
+def _failed(context: sa.engine.ExceptionContext) -> None:
+    """Name what the database refuses by a rule of ours."""
+    refuse_retired(context.original_exception)
 
 
 def _left(_: object, record: "sa.pool.ConnectionPoolEntry") -> None:

@@ -6,7 +6,7 @@ from contextlib import contextmanager
 import sqlalchemy as sa
 
 from cdp.errors import Refused
-from cdp.storage.statements import Statement, ask
+from cdp.storage.statements import Statement, ask, send
 
 PATIENCE = 10  # seconds that a short piece of work waits for another
 _LOCK_NOT_AVAILABLE = "55P03"  # PostgreSQL manual, appendix A
@@ -63,13 +63,14 @@ def _taken(connection: sa.Connection, name: dict[str, str], patience: int) -> bo
     return True
 
 
-def shared_until_commit(connection: sa.Connection, work: str) -> bool:
+def share_if_free(connection: sa.Connection, work: str) -> None:
     """Share ``work`` with others of its kind until the transaction ends, if nobody has it alone.
 
-    Returns:
-        False where somebody has it alone, or waits for it; then nothing is held.
+    Where somebody has it alone, or waits for it, nothing is held. ``SHARED`` says which, in
+    SQL: the answer comes with the next statement. It has to be another statement, which sees
+    what whoever had it alone has committed.
     """
-    return bool(ask(connection, _TRY_SHARED, f"kith.{work}")[0][0])
+    send(connection, _SHARE_IF_FREE, f"kith.{work}")
 
 
 def alone_or_shared(connection: sa.Connection, work: str) -> bool:
@@ -105,10 +106,15 @@ def until_commit(connection: sa.Connection, work: str, next_step: str) -> None:
     connection.execute(sa.text("SET LOCAL lock_timeout TO DEFAULT"))
 
 
-_TRY_SHARED, _TRY_ALONE, _SHARE = (
+SHARED = "coalesce(current_setting('kith.shared', TRUE) = 'true', FALSE)"
+_SHARE_IF_FREE = Statement(
+    "share_if_free",
+    ("text",),
+    "SELECT set_config('kith.shared', pg_try_advisory_xact_lock_shared(hashtext($1))::text, TRUE)",
+)
+_TRY_ALONE, _SHARE = (
     Statement(name, ("text",), f"SELECT {function}(hashtext($1))")
     for name, function in (
-        ("try_shared", "pg_try_advisory_xact_lock_shared"),
         ("try_alone", "pg_try_advisory_xact_lock"),
         ("share", "pg_advisory_xact_lock_shared"),
     )

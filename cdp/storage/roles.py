@@ -4,14 +4,17 @@ A role of PostgreSQL belongs to the whole server, so it is made where it is abse
 whichever database comes first. Nobody logs in as one: a login is made a member, and a
 process with such a login cannot read more, whatever is done to it. What each may read:
 
-1. ``kith_counter``: of the vault the masked tier and the blind indexes, and of the data keys
-   those of the masked tier. Of the other tiers it may read which fields a record has.
-2. ``kith_contact``: also the contact tier and its data keys.
-3. ``kith_sensitive``: also the sensitive tier and its data keys.
+1. ``kith_counter``: of the vault the masked tier and the blind indexes of identifiers that
+   clerks look up by, and of the data keys those of the masked tier. Of the other tiers it may
+   read which fields a record has.
+2. ``kith_contact``: also the contact tier, its data keys and its indexes.
+3. ``kith_sensitive``: also the sensitive tier, its data keys and its indexes.
 4. None may write anything but audit events, nor read those again.
 
-Data keys stand in one table, so their rows are kept apart by row-level security. It does not
-bind the owner of the tables: whoever migrates, syncs and resolves.
+Data keys stand in one table, and indexes in another, so their rows are kept apart by row-level
+security. It does not bind the owner of the tables: whoever migrates, syncs and resolves. An
+index of ID numbers matters here: with the index key and what the mask shows, some ten million
+tries find the number.
 """
 
 from typing import Final
@@ -27,6 +30,21 @@ _TIERS: Final = {
     COUNTER: ("masked",),
     CONTACT: ("masked", "contact"),
     SENSITIVE: ("masked", "contact", "sensitive"),
+}
+_LOOKED_UP: Final = (
+    "phone", "email", "loyalty_card", "buyer_id", "openid", "unionid", "external_userid",
+)  # fmt: skip
+# Which rows of a table each role may see. A compound index names its parts in its label.
+_ROWS: Final = {
+    f"{KEYS}.data_key": {
+        role: f"tier IN ({', '.join(repr(tier) for tier in tiers)})"
+        for role, tiers in _TIERS.items()
+    },
+    f"{VAULT}.blind_index": {
+        COUNTER: f"field IN ({', '.join(map(repr, _LOOKED_UP))})",
+        CONTACT: "field !~ 'national_id|bank_card'",
+        SENSITIVE: "true",
+    },
 }
 # What a served request reads of people, and of who asks. Not: rejected rows, blocking keys,
 # features, what was delivered, the outbox, decisions, the audit log.
@@ -75,7 +93,7 @@ _PROTECTED: Final = sa.text(
     "SELECT relrowsecurity FROM pg_class WHERE oid = CAST(:table AS regclass)"
 )
 _POLICIES: Final = sa.text(
-    "SELECT policyname FROM pg_policies WHERE schemaname = :schema AND tablename = 'data_key'"
+    "SELECT polname FROM pg_policy WHERE polrelid = CAST(:table AS regclass)"
 )
 _MEMBER: Final = sa.text(
     "SELECT EXISTS (SELECT FROM pg_roles WHERE rolname = :role) "
@@ -128,15 +146,12 @@ def _create(connection: sa.Connection, role: str) -> bool:
 
 
 def _keep_apart(connection: sa.Connection, there: list[str]) -> None:
-    """Let each role see the data keys of its tiers. Locks the table only where that is new."""
-    table = f"{KEYS}.data_key"
-    known = set(connection.scalars(_POLICIES, {"schema": KEYS}))
-    for role in there:
-        if role not in known:
-            tiers = ", ".join(f"'{tier}'" for tier in _TIERS[role])
-            policy = (
-                f"CREATE POLICY {role} ON {table} FOR SELECT TO {role} USING (tier IN ({tiers}))"
-            )
-            connection.execute(sa.text(policy))
-    if not connection.scalar(_PROTECTED, {"table": table}):
-        connection.execute(sa.text(f"ALTER TABLE {table} ENABLE ROW LEVEL SECURITY"))
+    """Let each role see its rows. Locks a table only where that is new."""
+    for table, rows in _ROWS.items():
+        known = set(connection.scalars(_POLICIES, {"table": table}))
+        for role in there:
+            if role not in known:
+                seen = f"FOR SELECT TO {role} USING ({rows[role]})"
+                connection.execute(sa.text(f"CREATE POLICY {role} ON {table} {seen}"))
+        if not connection.scalar(_PROTECTED, {"table": table}):
+            connection.execute(sa.text(f"ALTER TABLE {table} ENABLE ROW LEVEL SECURITY"))

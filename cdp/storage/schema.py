@@ -3,12 +3,10 @@
 Three schemas, so that a backup or a role can take one without the others:
 
 * ``kith``: records, identity, profiles, tags, publishing, the audit log.
-* ``kith_vault``: sealed cells of all tiers and blind indexes. No clear value.
+* ``kith_vault``: sealed cells of all tiers and blind indexes. No clear value. Who serves
+  clerks reads the masked tier alone: see ``cdp/storage/roles.py``.
 * ``kith_keys``: the wrapped data key of every record. Leaving it out of a backup
   makes the sealed cells of that backup unreadable for ever.
-
-Group roles of the database (``cdp/storage/roles.py``) may read parts of it: who serves
-clerks reads the masked tier, and of the other tiers neither cells nor data keys.
 
 What is absent on purpose: no column holds a clear personal value, a source's own
 record id, a file row or a rendered message. What must be found again by value is
@@ -117,9 +115,8 @@ record = sa.Table(
     sa.Column("basis", sa.Text, nullable=False),
     sa.Column("purposes", ARRAY(sa.Text), nullable=False),  # consented, opt-outs taken off
     sa.Column("refused", ARRAY(sa.Text), nullable=False),  # opted out by the person
-    sa.Column(
-        "attributes", JSONB, nullable=False
-    ),  # numbers, dates, categories; nothing that names
+    # Numbers, dates, categories; nothing that names.
+    sa.Column("attributes", JSONB, nullable=False),
     sa.Column("feature_version", sa.SmallInteger, nullable=False),
     sa.Column("features", BYTEA, nullable=False),  # sealed under the record's contact key
     # Of the features key; feature_version is of their format.
@@ -159,8 +156,7 @@ def _cells(name: str, *more: sa.Column[str]) -> sa.Table:
 
 contact = _cells("contact")
 sensitive = _cells("sensitive")
-# What may be shown without opening the value, see cdp/vault/forms.py. A record without a row,
-# or with one of other masks or of an older revision, waits for: cdp vault remask.
+# See cdp/vault/forms.py. What has no row of these masks and its revision waits for a remask.
 masked = _cells("masked", sa.Column("masking", sa.Text, nullable=False))  # version of the masks
 
 blind_index = sa.Table(

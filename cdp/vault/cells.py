@@ -24,7 +24,8 @@ FORMAT = 1
 MAX_RECORD = 2**63 - 1  # a bigint of the database
 MAX_REVISION = 2**31 - 1  # an integer of the database
 _HEAD = struct.Struct(">BH")
-_BODY = _HEAD.size + NONCE_BYTES
+_NONCE = _HEAD.size
+_BODY = _NONCE + NONCE_BYTES
 MIN_BYTES = _BODY + TAG_BYTES
 # record, revision, key version, format: each after its length, as `frame` would write it
 _TAIL = struct.Struct(">IQIIIHIB")
@@ -89,6 +90,31 @@ def seal_row(
         at += NONCE_BYTES
         sealed.append(start + nonce + encrypt(nonce, value, shared + tail))
     return tuple(sealed)
+
+
+def open_row(
+    key: DataKey, columns: Iterable[bytes], tail: bytes, sealed: Iterable[bytes]
+) -> list[bytes] | None:
+    """Open one row at once: what `open_cell` does, with the shared parts made once.
+
+    Args:
+        key: the record's data key.
+        columns: `column` of each cell.
+        tail: `row` of the record.
+        sealed: the cell of each column.
+
+    Returns:
+        The plaintexts; None where one does not open, and `open_cell` of it says why.
+    """
+    start, decrypt, opened = head(key), key.cipher.decrypt, []
+    try:
+        for shared, cell in zip(columns, sealed, strict=True):
+            if cell[:3] != start:  # _HEAD
+                return None
+            opened.append(decrypt(cell[3:15], cell[15:], shared + tail))  # _NONCE, _BODY
+    except (InvalidTag, ValueError):  # the latter where it ends within the nonce
+        return None
+    return opened
 
 
 def open_cell(key: DataKey, place: Place, cell: bytes) -> bytes:

@@ -30,7 +30,8 @@ from cdp.vault.secret import Secret
 FORMAT = 1
 _HEAD = struct.Struct(">BH")
 _COMMITMENT_BYTES = 32
-_NONCE_END = _HEAD.size + NONCE_BYTES
+_HEAD_BYTES = _HEAD.size
+_NONCE_END = _HEAD_BYTES + NONCE_BYTES
 _COMMITMENT_END = _NONCE_END + _COMMITMENT_BYTES
 WRAPPED_BYTES = _COMMITMENT_END + primitives.KEY_BYTES + primitives.TAG_BYTES
 _LABEL = b"kith/data-key/wrap"
@@ -91,10 +92,11 @@ class Wrapping:
             WrappedKeyRefused: wrong length or format, changed, of another place, or not
                 the key that was committed to.
         """
-        opened = self._opened(record, wrapped)
+        opened = self._key(record, wrapped)
         if opened is None:
             raise self._refused(record, wrapped)
-        return opened
+        born: int = _HEAD.unpack_from(wrapped)[1]
+        return DataKey(primitives.field_cipher(opened[1]), born)
 
     def handed_over(self, record: int, wrapped: bytes, to: "Wrapping", nonce: bytes) -> bytes:
         """Open a wrapped data key and wrap it under ``to``: the same key, for the same record.
@@ -112,24 +114,20 @@ class Wrapping:
         sealed = to._cipher.encrypt(nonce, opened[0].expose(), bound)  # noqa: SLF001
         return head + nonce + commitment + sealed
 
-    def _opened(self, record: int, wrapped: bytes) -> DataKey | None:
-        opened = self._key(record, wrapped)
-        if opened is None:
-            return None
-        born: int = _HEAD.unpack_from(wrapped)[1]
-        return DataKey(primitives.field_cipher(opened[1]), born)
-
     def _key(self, record: int, wrapped: bytes) -> tuple[Secret, Secret] | None:
         """The data key and its half that seals cells, if it is the one that was committed to."""
         if len(wrapped) != WRAPPED_BYTES or wrapped[0] != FORMAT:
             return None
-        head, nonce = wrapped[: _HEAD.size], wrapped[_HEAD.size : _NONCE_END]
         stored = wrapped[_NONCE_END:_COMMITMENT_END]
-        bound = self._bound(record, head, stored)
+        # What `_bound` gives, said at once: this is done for every record that is read.
+        bound = self._place + record.to_bytes(8, "big") + wrapped[:_HEAD_BYTES] + stored
         try:
-            key = Secret(self._cipher.decrypt(nonce, wrapped[_COMMITMENT_END:], bound))
+            opened = self._cipher.decrypt(
+                wrapped[_HEAD_BYTES:_NONCE_END], wrapped[_COMMITMENT_END:], bound
+            )
         except InvalidTag:
             return None
+        key = Secret(opened)
         commitment, cell_key = _halves(key)
         return (key, cell_key) if primitives.same(commitment, stored) else None
 

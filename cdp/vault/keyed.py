@@ -9,7 +9,7 @@ The `records` key has one version for the life of a workspace: record keys and p
 ids derive from it and must stay what they are.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from functools import lru_cache
 from typing import NoReturn
 
@@ -40,9 +40,10 @@ class FeatureKeyer:
     in this process's memory. `forget` drops them.
     """
 
-    __slots__ = ("forget", "key", "version")
+    __slots__ = ("forget", "key", "keys", "version")
 
     key: Callable[[str, str], int]
+    keys: Callable[[str, Collection[str]], list[int]]  # of several values, not remembered
     forget: Callable[[], None]
 
     def __init__(
@@ -52,11 +53,13 @@ class FeatureKeyer:
         tree = keyring.secret("features", self.version)
         started: dict[str, KeyedHash] = {}
 
+        def start(feature: str) -> KeyedHash:
+            info = frame(b"kith/feature/1", feature.encode(), number(self.version))
+            begun = started[feature] = primitives.keyed_hash(primitives.expand(tree, info))
+            return begun
+
         def compute(feature: str, value: str) -> int:
-            begun = started.get(feature)
-            if begun is None:
-                info = frame(b"kith/feature/1", feature.encode(), number(self.version))
-                begun = started[feature] = primitives.keyed_hash(primitives.expand(tree, info))
+            begun = started.get(feature) or start(feature)
             try:
                 text = value.encode()
             except UnicodeEncodeError:
@@ -68,10 +71,15 @@ class FeatureKeyer:
                     "leave the feature out",
                     feature=feature,
                 )
-            running = begun.copy()
-            running.update(text)
-            return int.from_bytes(running.finalize()[:8], "big") >> 1
+            return _integers(begun, [text])[0]
 
+        def several(feature: str, values: Collection[str]) -> list[int]:
+            texts = _encoded(values)
+            if texts is None:
+                return [compute(feature, value) for value in values]  # says which rule
+            return _integers(started.get(feature) or start(feature), texts)
+
+        self.keys = several
         remembering = lru_cache(maxsize=cached)(compute)
         self.key = remembering
         self.forget = remembering.cache_clear
@@ -81,6 +89,25 @@ class FeatureKeyer:
 
     def __reduce__(self) -> NoReturn:
         raise TypeError("a feature keyer cannot be pickled; make one in each process")
+
+
+def _encoded(values: Collection[str]) -> list[bytes] | None:
+    """The bytes of each value; None if one of them has no keyed form."""
+    try:
+        texts = [value.encode() for value in values]
+    except UnicodeEncodeError:
+        return None
+    return texts if all(texts) else None
+
+
+def _integers(begun: KeyedHash, texts: list[bytes]) -> list[int]:
+    """The first 63 bits of each text's hash."""
+    copy, found = begun.copy, []
+    for text in texts:
+        running = copy()
+        running.update(text)
+        found.append(int.from_bytes(running.finalize()[:8], "big") >> 1)
+    return found
 
 
 class FeatureLayers:

@@ -6,14 +6,17 @@ an identifier with a scope (an openid of one app) need no format of their own.
 
 import json
 from collections.abc import Iterable
+from json.encoder import encode_basestring as quoted
 
 Values = list[tuple[str, str | None]]
-_ENCODER = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"))
 
 
 def encode(values: Iterable[tuple[str, str | None]]) -> bytes:
     """Write canonical values, each with its scope, as the bytes to seal."""
-    return _ENCODER.encode(list(values)).encode()
+    pairs = [
+        f"[{quoted(value)},{'null' if scope is None else quoted(scope)}]" for value, scope in values
+    ]
+    return f"[{','.join(pairs)}]".encode()
 
 
 def decode(text: str) -> Values:

@@ -126,7 +126,8 @@ class Vault:
             NotSealable: an id or revision out of range, or a value that is not bytes.
         """
         row = _Row(record_id, revision)
-        problem = self._no_key(row, TIERS if sensitive else (CONTACT,)) or _not_sealable(
+        needed = (CONTACT, SENSITIVE) if sensitive else (CONTACT,)
+        problem = self._no_key(row, needed) or _not_sealable(
             row, (*contact.values(), *sensitive.values(), features)
         )
         if problem is not None:
@@ -199,11 +200,19 @@ class Vault:
         that does not open refuses all.
         """
         key = self._unwrap(tier, record_id, wrapped)
-        opened = {}
-        for name, cell in sealed.items():
-            place = Place(self.workspace, tier, tier, name, record_id, revision)
-            opened[name] = _text(cells.open_cell(key, place, cell), place)
-        return opened
+        tail = cells.row(record_id, revision, key.version)
+        opened = cells.open_row(key, self._columns(tier, sealed), tail, sealed.values())
+        if opened is not None:
+            try:
+                return dict(zip(sealed, [Sensitive(one.decode()) for one in opened], strict=True))
+            except UnicodeDecodeError:
+                opened = None  # a traceback with locals must not show it
+        # One of them does not open, or holds no text: find it, and say which.
+        places = [Place(self.workspace, tier, tier, n, record_id, revision) for n in sealed]
+        return {
+            place.field: _text(cells.open_cell(key, place, cell), place)
+            for place, cell in zip(places, sealed.values(), strict=True)
+        }
 
     def open_features(
         self, record_id: int, revision: int, wrapped: WrappedKey, blob: bytes
@@ -281,10 +290,12 @@ class Vault:
         return wrapped, cells.seal_row(key, columns, tail, values, nonces)
 
     def _unwrap(self, tier: str, record_id: int, wrapped: WrappedKey) -> DataKey:
-        try:
-            wrapping = self._wrapping(tier, wrapped.version)
-        except KithError as error:
-            raise error.at(record=record_id) from None
+        wrapping = self._wrappings.get((tier, wrapped.version))
+        if wrapping is None:
+            try:
+                wrapping = self._wrapping(tier, wrapped.version)
+            except KithError as error:
+                raise error.at(record=record_id) from None
         return wrapping.unwrap(record_id, wrapped.wrapped)
 
     def _wrapping(self, tier: str, version: int) -> Wrapping:

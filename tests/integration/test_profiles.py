@@ -128,6 +128,7 @@ def test_many_profiles_are_rebuilt_at_once(
                     '{"orders": 1}',
                     1,
                     b"f",
+                    1,
                     at,
                     at,
                     False,

@@ -237,14 +237,37 @@ def test_what_was_decided_by_is_looked_at_again(another: Opener, town: Town, wha
     with workspace.engine.connect() as connection:
         epoch = readiness.ready(connection)
         assert epoch is not None
-        low, high = connection.execute(
-            sa.select(schema.edge.c.low_id, schema.edge.c.high_id).where(schema.edge.c.direct)
-        ).first() or (0, 0)
+        low, high = _paired(connection)
         work = repair.Repair(connection, workspace, epoch)
         work.find([low])
         assert high in work.nodes
         connection.execute(CHANGED[what], {"low": low, "high": high})
         assert work.still_holds() is (what == "nothing")
+
+
+def _paired(connection: sa.Connection) -> tuple[int, int]:
+    """Two records of one person, of whom the older one holds a number."""
+    edge, block = schema.edge.c, schema.block.c
+    holds = sa.exists().where(block.record_id == edge.low_id, block.rule == blocks.HOLDER)
+    pair = sa.select(edge.low_id, edge.high_id).where(edge.direct, holds)
+    low, high = connection.execute(pair.order_by(edge.low_id, edge.high_id).limit(1)).one()
+    return low, high
+
+
+@pytest.mark.parametrize("full", [False, True])
+def test_a_record_without_its_data_key_is_named(another: Opener, *, full: bool) -> None:
+    """Nobody can say who it is: the error says which record, and what to do about it."""
+    workspace = another()
+    resolve(workspace, full=True)
+    with workspace.engine.begin() as connection:
+        low, high = _paired(connection)
+        key, record = schema.data_key, schema.record
+        connection.execute(sa.delete(key).where(key.c.record_id == high))
+        connection.execute(sa.update(record).where(record.c.id == low).values(dirty=True))
+    with pytest.raises(Stop, match="data key") as caught:
+        resolve(workspace, full=full)
+    assert caught.value.where["record"] == high
+    assert "cdp vault shred" in caught.value.next_step
 
 
 CHANGED = {

@@ -5,11 +5,12 @@ from dataclasses import replace
 
 import pytest
 import sqlalchemy as sa
+from alembic import command
 
 from cdp.access.answers import Denial, DenialKind, Shown
 from cdp.access.principals import subject_of
 from cdp.profiles.sealed import formed
-from cdp.storage import schema
+from cdp.storage import migrate, schema
 from cdp.vault.errors import CellRefused, KeyWithheld
 from cdp.vault.ring_document import PURPOSES
 from cdp.vault.roles import CONTACT, COUNTER, FULL, ROLES, ProcessRole
@@ -194,3 +195,29 @@ def test_a_ring_of_an_earlier_release_serves_as_before(shop: Shop) -> None:
     workspace = shop.retailer.workspace
     older = Process(replace(workspace, keyring=workspace.keyring.without("masked")))
     assert older.view("clerk.bj01", shop.ada) == MASKED
+
+
+def test_a_database_from_before_goes_on(shop: Shop, start: Start) -> None:
+    """A database of the release before is migrated, shows the same, and gets its forms later."""
+    configuration = migrate._configuration()
+    with shop.engine.begin() as connection:
+        configuration.attributes["connection"] = connection
+        command.downgrade(configuration, "0007")
+    migrate.upgrade(shop.engine)
+    assert migrate.is_current(shop.engine)
+    assert start(FULL).view("clerk.bj01", shop.ada) == MASKED
+    assert start(COUNTER).view("clerk.bj01", shop.ada) == dict.fromkeys(MASKED, HIDDEN)
+    masked(shop)
+    assert start(COUNTER).view("clerk.bj01", shop.ada) == MASKED
+
+
+def test_a_counter_looks_nobody_up_by_parts(shop: Shop, start: Start) -> None:
+    """Gate 9: candidates would have to be opened to be compared, so the look-up is refused."""
+    parts = {"surname": Sensitive("欧阳"), "phone_tail_4": Sensitive("6789")}
+    counter = start(COUNTER)
+    with counter.workspace.engine.begin() as connection:
+        subject = subject_of(counter.workspace, "clerk.bj01")
+        answer = counter.gate.find_by_parts(connection, subject, parts, "service")
+    assert isinstance(answer, Denial)
+    assert answer.reason == "key_withheld"
+    assert shop.retailer.events()[-1]["reason"] == "key_withheld"

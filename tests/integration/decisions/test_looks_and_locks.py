@@ -14,7 +14,7 @@ from cdp.resolution import decisions
 from cdp.resolution.at_once import forget
 from cdp.resolution.deciding import LOOK, Decided, Decider
 from cdp.storage import schema
-from cdp.storage.locks import shared_until_commit
+from cdp.storage.locks import SHARED, share_if_free
 from cdp.workspace import Workspace
 from tests.integration.decisions.town import (
     AGAIN,
@@ -122,7 +122,8 @@ def test_a_decision_that_waits_holds_no_record(shop: Workspace) -> None:
     wanted = sa.select(table.c.id).where(table.c.id.in_(both)).with_for_update(nowait=True)
     with ThreadPoolExecutor(1) as pool:
         with shop.engine.begin() as writer:
-            assert shared_until_commit(writer, "repair")
+            share_if_free(writer, "repair")
+            assert writer.scalar(sa.text(f"SELECT {SHARED}"))
             decided = pool.submit(merge, shop, anna, bella)
             assert waits_for_a_lock(shop)
             assert sorted(writer.scalars(wanted)) == sorted(both)

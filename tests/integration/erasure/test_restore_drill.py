@@ -85,10 +85,10 @@ def test_what_was_destroyed_after_the_backup_does_not_come_back(
 
 def test_the_api_refuses_a_restored_database(shop: Workspace, tmp_path: Path) -> None:
     """Replaying 1: a server that was running all the time refuses each request."""
-    archive = dump(shop, tmp_path / "monday.dump")
     with shop.engine.begin() as connection:
         sync_principals(connection, shop.declaration, shop.now())
         issued = keys.issue(connection, RecordKeys(shop.keyring), "headquarters", shop.now())
+    archive = dump(shop, tmp_path / "monday.dump")
     header = {"Authorization": f"Bearer {issued.text}"}
     client = TestClient(create_app(shop), raise_server_exceptions=False)
     profile_id = home_of(shop, CARD_NAME)

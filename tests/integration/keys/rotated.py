@@ -25,7 +25,8 @@ from tests.journeys.databases import Databases
 Opener = Callable[[], Workspace]
 # What tells who is who: by record key, so that it holds whatever the epoch is called.
 PEOPLE = """
-    SELECT encode(r.key, 'hex'), m.profile_id, CAST(m.since AS text), p.revision, CAST(p.golden AS text)
+    SELECT encode(r.key, 'hex'), m.profile_id, CAST(m.since AS text), p.revision,
+           CAST(p.golden AS text)
       FROM kith.record r JOIN kith.membership m ON m.record_id = r.id
       JOIN kith.profile p ON p.id = m.profile_id ORDER BY 1
 """

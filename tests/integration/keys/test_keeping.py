@@ -4,6 +4,7 @@ import base64
 import datetime as dt
 import os
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,7 @@ from cdp.access.principals import subject_of
 from cdp.errors import Refused
 from cdp.keys import keeping
 from cdp.keys.keeping import KeyKeeper
-from cdp.keys.purposes import ROTATIONS
+from cdp.keys.purposes import ALL, ROTATIONS
 from cdp.storage import schema
 from cdp.vault import ring_check, ring_document, ring_file
 from cdp.vault.errors import KeyMissing, VersionInUse
@@ -68,16 +69,63 @@ def test_the_status_counts_what_needs_each_key(cdp: Cdp) -> None:
 def test_a_rotated_key_seals_what_comes_and_opens_what_was(cdp: Cdp, folder: Path) -> None:
     """After a rotation new records are under the new version, and old ones are still read."""
     cdp("source", "sync")
-    assert cdp("key", "rotate", "contact", *BY, "--json").json == {
-        "key": "contact",
-        "version": 2,
-        "waiting": 2,
-    }
+    told = cdp("key", "rotate", "contact", *BY, "--later", "--json").json
+    assert told == {"key": "contact", "version": 2, "rows": 0, "waiting": 2}
     tills.write_till(folder, [tills.member("C3", phone="13957140288")])
     cdp("source", "sync")
     status = cdp("key", "status", "--json").json
     assert lines_of(status, "contact") == [(1, False, True, 2), (2, True, True, 1)]
     cdp("identity", "resolve")  # opens the features of all three
+    assert "2 rows wait" in cdp("key", "status").err
+    told = cdp("key", "rotate", "contact", *BY, "--resume", "--json").json
+    assert told == {"key": "contact", "version": 2, "rows": 2, "waiting": 0, "refused": {}}
+    status = cdp("key", "status", "--json").json
+    assert lines_of(status, "contact") == [(1, False, True, 0), (2, True, True, 3)]
+    cdp("identity", "resolve", "--full")
+
+
+def test_everything_is_rotated_by_one_command(cdp: Cdp, folder: Path) -> None:
+    """``all`` rotates every key whose rotation disturbs nobody, the root last; nobody changes."""
+    cdp("source", "sync")
+    cdp("identity", "resolve")
+    done = cdp("key", "rotate", "all", *BY, "--json").json
+    assert [one["key"] for one in done] == list(ALL)
+    assert all(one["version"] == 2 and not one["waiting"] for one in done)
+    cdp("audit", "verify")
+    again = cdp("identity", "resolve", "--full", "--json").json
+    assert (again["created"], again["merged"], again["split"], again["updated"]) == (0, 0, 0, 0)
+    assert [one["key"] for one in cdp("key", "rotate", "all", *BY, "--resume", "--json").json] == [
+        "contact", "sensitive", "masked", "rejects", "features",
+    ]  # fmt: skip
+    assert "nothing_to_resume" in cdp("key", "rotate", "root", *BY, "--resume", code=1).err
+    assert "In force" in cdp("key", "rotate", "rejects", *BY).out
+    assert "build on the older ones" in cdp("key", "retire", "features", "1", *BY, code=1).err
+
+
+def test_the_log_verifies_over_a_rotation_of_its_key(cdp: Cdp, folder: Path) -> None:
+    """Checkpoints from before and after verify, and the older key is kept for those before."""
+    cdp("source", "sync")
+    cdp("audit", "verify")
+    cdp("key", "rotate", "audit-signing", *BY)
+    cdp("audit", "verify")
+    cdp("audit", "verify")
+    status = cdp("key", "status", "--json").json
+    assert [one[0] for one in lines_of(status, "audit-signing")] == [1, 2]
+    assert (
+        "rows of the database still need"
+        in cdp("key", "retire", "audit-signing", "1", *BY, code=1).err
+    )
+
+
+def test_a_clock_set_back_retires_nothing(cdp: Cdp, folder: Path, database_url: str) -> None:
+    """What was made in the future is not old enough: the version stays until the clock is right."""
+    shop = open_workspace(tills.settings(folder, database_url))
+    KeyKeeper(shop, subject_of(shop, "operator")).rotate("rejects")
+    back = replace(shop, now=lambda: shop.now() - dt.timedelta(days=400))
+    with pytest.raises(VersionInUse, match="less than 10 minutes"):
+        KeyKeeper(back, subject_of(back, "operator")).retire("rejects", 1)
+    assert set(back.keyring.versions("rejects")) == {1, 2}
+    shop.engine.dispose()
 
 
 def test_a_new_root_leaves_every_record_readable(cdp: Cdp, folder: Path, engine: sa.Engine) -> None:
@@ -117,10 +165,12 @@ def test_a_change_that_fails_is_in_the_log_twice(
     cdp("key", "rotate", "contact", *BY)
 
 
-def test_a_key_in_use_is_not_retired(cdp: Cdp, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Invariant 3: neither while rows need it nor soon after the rotation; then it goes."""
+def test_a_key_in_use_is_not_retired(
+    cdp: Cdp, engine: sa.Engine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Invariants 3 and 6: neither while rows need it nor soon after the rotation; then it goes."""
     cdp("source", "sync")
-    cdp("key", "rotate", "contact", *BY)
+    cdp("key", "rotate", "contact", *BY, "--later")
     assert "2 rows" in cdp("key", "retire", "contact", "1", *BY, code=1).err
     assert "in force" in cdp("key", "retire", "contact", "2", *BY, code=1).err
     cdp("key", "rotate", "rejects", *BY)
@@ -129,12 +179,15 @@ def test_a_key_in_use_is_not_retired(cdp: Cdp, monkeypatch: pytest.MonkeyPatch) 
     monkeypatch.setattr(keeping, "GRACE", dt.timedelta(0))
     cdp("key", "retire", "rejects", "1", *BY)
     assert lines_of(cdp("key", "status", "--json").json, "rejects") == [(2, True, True, 0)]
+    with engine.begin() as connection:
+        retired = connection.execute(sa.select(schema.retired_key)).all()
+        assert [(row.purpose, row.version) for row in retired] == [("rejects", 1)]
 
 
 def test_a_ring_older_than_the_database_is_not_edited(cdp: Cdp, folder: Path) -> None:
     """Invariant 5: with an old copy the status says what is missing, and nothing is rotated."""
     copy = ring_path(folder).read_bytes()
-    cdp("key", "rotate", "contact", *BY)
+    cdp("key", "rotate", "contact", *BY, "--later")
     cdp("source", "sync")
     ring_path(folder).write_bytes(copy)
     assert "2 rows need it and the ring lacks it" in cdp("key", "status").err
@@ -171,8 +224,8 @@ def test_what_changes_at_once_is_confirmed(cdp: Cdp) -> None:
     """A key whose rotation stops others asks for a yes; one that must stay says why."""
     assert "every API key stops" in cdp("key", "rotate", "api-keys", *BY, code=1).err
     cdp("key", "rotate", "api-keys", "--yes", *BY)
-    for purpose in ("records", "features", "blind-index", "audit-signing"):
-        assert "not rotated" in cdp("key", "rotate", purpose, *BY, code=1).err
+    assert "not rotated" in cdp("key", "rotate", "records", *BY, code=1).err
+    assert "run: cdp index rotate" in cdp("key", "rotate", "blind-index", *BY, code=1).err
     assert "name one of root" in cdp("key", "rotate", "contacts", *BY, code=1).err
     cdp("audit", "verify")
 

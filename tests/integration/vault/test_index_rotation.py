@@ -211,7 +211,7 @@ def test_a_changed_record_keeps_what_its_new_revision_says(shop: Indexed) -> Non
 
 
 def test_a_new_epoch_has_blocking_keys_made_anew(shop: Indexed) -> None:
-    """They derive from the same key: the next resolve is a full one, and keyers follow the ring."""
+    """They derive from the same key: the next resolve is a full one, and makes all of them anew."""
     with shop.engine.begin() as connection:
         connection.execute(sa.update(schema.workspace).values(blocked_with="as before"))
     keyer = BlockKeyer(shop.workspace.keyring)
@@ -223,9 +223,12 @@ def test_a_new_epoch_has_blocking_keys_made_anew(shop: Indexed) -> None:
     index_keys.begin_epoch(shop.workspace)
     with shop.engine.connect() as connection:
         assert connection.scalar(sa.select(schema.workspace.c.blocked_with)) is None
-    after = keyer.keys(0, some)
+    after = BlockKeyer(shop.workspace.keyring).keys(0, some)
     assert not set(before.tolist()) & set(after.tolist())
-    assert (BlockKeyer(shop.workspace.keyring).keys(0, some) == after).all()
+    # A keyer that was made before stays with its version, and gives that of the database.
+    assert (keyer.keys(0, some) == before).all()
+    assert (keyer.under(2).keys(0, some) == after).all()
+    assert (keyer.under(1).keys(0, some) == before).all()
 
 
 def test_building_twice_adds_nothing(shop: Indexed) -> None:

@@ -82,3 +82,14 @@ def test_what_is_omitted_is_not_asked_of_the_vault(given_treatments) -> None:
     named = showing.shown(_stored(), given_treatments, "service")
     assert set(named) & set(OPENED) == set(asked) & set(OPENED)
     assert not set(showing.shown(_stored(), given_treatments, "marketing")) & set(OPENED)
+
+
+@given(treatments)
+def test_what_may_not_be_opened_shows_stars(given_treatments) -> None:
+    """Invariant 4: without the key every field that is shown at all is three stars, as masked."""
+    closed = dict.fromkeys(OPENED)
+    seen = showing.view(_stored(), closed, {}, Terms("service", given_treatments, _mask))
+    assert {(one.value, one.treatment) for one in seen.fields.values()} <= {("***", "mask")}
+    assert seen.fields.keys() == {
+        name for name in OPENED if given_treatments.get(FieldClass(name), Treatment.OMIT)
+    }

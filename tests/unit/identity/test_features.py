@@ -110,6 +110,8 @@ def test_what_is_of_another_version_or_damaged_is_refused_by_name(broken, place)
         features.unpack([7 if at == place else 100 + at for at in range(3)], blobs)
     assert caught.value.record_id == 7
     assert "sync" in str(caught.value)
+    with pytest.raises(FeatureVersionError, match="record 7"):
+        features.unpack_one(7, broken)
 
 
 @settings(max_examples=60, deadline=None)
@@ -121,6 +123,8 @@ def test_no_blob_of_another_length_is_taken(row, data):
     changed = (blob + bytes(20))[:size]
     with pytest.raises(FeatureVersionError, match="record 1"):
         unpacked([changed])
+    with pytest.raises(FeatureVersionError, match="record 1"):
+        features.unpack_one(1, changed)
 
 
 def test_feature_names_are_columns_of_their_own():

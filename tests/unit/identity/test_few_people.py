@@ -1,6 +1,7 @@
 """Few records and many are decided in two ways; the invariant of `identity/few_people.py`."""
 
 import itertools
+from dataclasses import replace
 
 import numpy as np
 from hypothesis import given, settings
@@ -22,7 +23,7 @@ def scored_in_part(draw):
     return sorted(records), known, told
 
 
-def _decided(decide, records, known, told, floor):
+def _decided(decide, records, known, told, floor, partial):
     asked = []
 
     def score(low, high):
@@ -32,16 +33,21 @@ def _decided(decide, records, known, told, floor):
         return pairs_of(*(by_pair[pair] for pair in wanted))
 
     ids = np.array(records, np.int64)
-    found = decide(ids, pairs_of(*known), Constraints.none(), RULES, score, floor)
+    rules = replace(RULES, partial=partial)
+    found = decide(ids, pairs_of(*known), Constraints.none(), rules, score, floor)
     pairs = found.pairs
     kept = list(zip(pairs.low.tolist(), pairs.high.tolist(), pairs.weight.tolist(), strict=True))
     return found.anchors.tolist(), found.crowded.tolist(), kept, asked
 
 
 @settings(max_examples=300, deadline=None)
-@given(scored_in_part(), st.sampled_from([-np.inf, -9.0, 0.0, 4.0]))
-def test_both_ways_of_deciding_give_the_same_people(drawn, floor):
+@given(
+    scored_in_part(),
+    st.sampled_from([-99.0, -9.0, 0.0, 4.0]),
+    st.sampled_from([(), ((1, 1),)]),
+)
+def test_both_ways_of_deciding_give_the_same_people(drawn, floor, partial):
     """Invariant 1: the same anchors, and the same pairs asked for once and in one order."""
-    few = _decided(clusters.decide, *drawn, floor)
-    assert few == _decided(clusters._many, *drawn, floor)
+    few = _decided(clusters.decide, *drawn, floor, partial)
+    assert few == _decided(clusters._many, *drawn, floor, partial)
     assert len(few[-1]) < 2

@@ -140,6 +140,21 @@ def test_a_pair_weighs_the_same_alone_and_among_others(crowded):
         assert alone.levels.tolist() == among.levels[at : at + 1].tolist()
 
 
+def test_few_and_many_pairs_are_weighed_alike(crowded, monkeypatch):
+    """The two ways of weighing agree to the last bit."""
+    one, other = np.triu_indices(len(crowded), 1)
+    all_pairs = compare(crowded, one, other)
+    weighs = Scorer(MADE_UP).weigh
+    for start in range(0, len(one), scorer.few.MOST):
+        part = all_pairs.take(np.arange(start, min(start + scorer.few.MOST, len(one))))
+        few = weighs(part)
+        with monkeypatch.context() as patched:
+            patched.setattr(scorer.few, "MOST", 0)
+            many = weighs(part)
+        assert few.weight.tolist() == many.weight.tolist()
+        assert few.bits.tolist() == many.bits.tolist()
+
+
 def test_few_and_many_pairs_are_compared_alike(crowded):
     """However many pairs are compared at once, each gets the same integers."""
     left, right = everybody(crowded)

@@ -177,7 +177,8 @@ def test_a_level_is_known_by_strangers_by_matches_by_people_or_by_its_share():
     one[3] = 0.5
     assert np.flatnonzero(_known(Told(one, NOBODY), None, "name", {})).tolist() == [3]
     assert np.flatnonzero(_known(Told(NOBODY, one), None, "name", {})).tolist() == [3]
-    assert np.flatnonzero(_known(Told(NOBODY, NOBODY), None, "name", {"name": (0.1,)})).tolist() == [0]
+    frequent = _known(Told(NOBODY, NOBODY), None, "name", {"name": (0.1,)})
+    assert np.flatnonzero(frequent).tolist() == [0]
     judged = np.full((1, len(COMPARISONS)), -1, np.int8)
     judged[0, 0] = NAME.level_number(5)
     assert np.flatnonzero(_known(Told(NOBODY, NOBODY), judged, "name", {})).tolist() == [5]

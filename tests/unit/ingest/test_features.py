@@ -6,7 +6,7 @@ import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
-from cdp.ingest.features import derive
+from cdp.ingest.features import Deriver, derive
 from cdp.vault.keyed import FeatureKeyer
 from identity import features as declared
 from tests.unit.identity import pinned
@@ -73,6 +73,26 @@ def test_equal_values_give_equal_features_and_another_key_gives_others():
     assert declared.pack(found) == declared.pack(again)
     assert set(found) == set(elsewhere)
     assert keys_of(found).isdisjoint(keys_of(elsewhere))
+
+
+@given(st.lists(st.tuples(given_names, days, latin), min_size=1, max_size=5))
+def test_what_is_remembered_changes_no_feature(people):
+    """Invariant 1: a record has the same features after whichever others it comes."""
+    keyer = FeatureKeyer(ring())
+    many = Deriver(keyer.key, keyer.keys)
+    for name, day, local in [*people, *people]:
+        found = values(
+            name=f"张{name}",
+            birth_date=day.isoformat(),
+            email=f"{local}@example.com",
+            phone="13912346789",
+            city="杭州",
+            openid=local,
+        )
+        alone = derive(found, KEY)
+        together = many.derive(found)
+        assert alone.keys() == together.keys()
+        assert declared.pack(alone) == declared.pack(together)
 
 
 def test_another_process_derives_the_same():

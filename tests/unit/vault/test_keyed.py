@@ -204,3 +204,18 @@ def test_keys_come_only_from_purposes_the_ring_holds(ring):
         FeatureKeyer(ring.without("features"))
     with pytest.raises(KeyWithheld, match="key blind-index"):
         BlindIndexer(ring.without("blind-index"))
+
+
+@given(st.lists(st.text(st.characters(codec="utf-8"), min_size=1), max_size=5))
+def test_several_values_are_keyed_as_each_alone(values):
+    """Promise 1: in whatever company, equal values give equal integers."""
+    keyer = FeatureKeyer(RING)
+    assert keyer.keys("phones", values) == [keyer.key("phones", value) for value in values]
+
+
+@pytest.mark.parametrize("value", ["", "\ud800"])
+def test_one_value_without_a_keyed_form_refuses_all(value):
+    """Promise 3, for several at once; the error holds none of them."""
+    with pytest.raises(NotKeyable) as caught:
+        FeatureKeyer(RING).keys("phones", ["13912345678", value])
+    assert "13912345678" not in str(caught.value)

@@ -44,12 +44,15 @@ def upgrade() -> None:
 
 
 def _watch(table: str, purpose: str, version: str) -> None:
-    """Refuse rows under a retired version, once a statement: a slow writer must lose nothing."""
+    """Refuse rows under a retired version, once a statement: a slow writer must lose nothing.
+
+    With the rights of the owner: not everybody who writes may look into the schema of keys.
+    """
     name = table.partition(".")[2]
     op.execute(
         f"""
         CREATE FUNCTION kith_keys.refuse_retired_{name}() RETURNS trigger
-        LANGUAGE plpgsql SET search_path = pg_catalog AS $$
+        LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
         BEGIN
             IF EXISTS (SELECT FROM kith_keys.retired_key) AND EXISTS (
                 SELECT FROM fresh JOIN kith_keys.retired_key r
