@@ -12,6 +12,7 @@ from cdp.storage.statements import Statement, array, ask
 from cdp.vault.envelope import WrappedKey
 from cdp.vault.keyed import FIRST
 from cdp.vault.vault import CONTACT, Vault
+from connectors.record import Raw
 from identity import features
 from identity.columns import Columns, Ints
 from identity.plain import Plain
@@ -55,7 +56,7 @@ class Told:
 
 
 @dataclass(slots=True)
-class Opened:
+class Opened(Raw):
     """A growing set of opened records, by record id."""
 
     vault: Vault
