@@ -117,7 +117,7 @@ def _add(connection: sa.Connection, statement: Statement, values: tuple[Value, .
     if not connection.in_transaction():
         connection.begin()  # as SQLAlchemy does of itself before a statement of its own
     info = connection.info
-    if _WAITING not in info and not sa.event.contains(connection.engine, "commit", flush):
+    if _WAITING not in info and flush not in tuple(connection.dispatch.commit):
         raise RuntimeError("nobody follows this engine: what waits would never go")
     waiting: _Waiting = info.get(_WAITING) or info.setdefault(_WAITING, _Waiting())
     if sum(len(value) for value in values if isinstance(value, str | bytes)) > LONG:
