@@ -223,7 +223,7 @@ def cut_once(workspace: Workspace, monkeypatch: pytest.MonkeyPatch, module: Any,
     monkeypatch.setattr(module, name, cutting)
 
 
-@pytest.mark.parametrize("moment", ["ready", "rebuild", "announce"])
+@pytest.mark.parametrize("moment", ["shared_and_ready", "rebuild", "announce"])
 def test_a_database_restart_while_a_record_is_resolved_loses_nothing(
     shop: Workspace, monkeypatch: pytest.MonkeyPatch, moment: str
 ) -> None:

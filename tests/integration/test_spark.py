@@ -68,7 +68,7 @@ def crowded(records: int) -> Columns:
         starts = np.concatenate(([0], np.cumsum(kept.sum(axis=1))))
         return Lists(starts, drawn[kept])
 
-    names = (*features.SINGLE, "birth_least")
+    names = (*features.SINGLE, "birth_least", "email_own")
     singles = {name: some(6, records) for name in names}
     return Columns(np.arange(records), singles, {name: several() for name in sorted(LISTS)})
 
