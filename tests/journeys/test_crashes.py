@@ -107,7 +107,7 @@ import atexit, logging, threading, warnings
 class Last:
     __del__ = fault
 
-def aside(*arguments):
+def aside(*arguments, **named):
     thread = threading.Thread(target=fault)
     thread.start()
     thread.join()
@@ -133,7 +133,7 @@ def test_a_crash_of_the_interpreter_shows_places_alone(shell: Shell) -> None:
 import ctypes
 import cdp.cli.session as s
 
-def aside(*arguments):
+def aside(*arguments, **named):
     phone = "13957149163"  # canary 龘鱻明
     ctypes.string_at(0)
 

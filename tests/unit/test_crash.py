@@ -166,6 +166,8 @@ def test_records_of_other_people_s_loggers_lose_their_text(taken, capsys):
     logger.info("quiet %s", CANARY)
     with warnings.catch_warnings():
         warnings.simplefilter("always")
+        # Whoever captured them before may have left the function of another block behind.
+        logging.captureWarnings(capture=False)
         logging.captureWarnings(capture=True)
         warnings.warn(CANARY, stacklevel=1)
     lines = [json.loads(line) for line in out.getvalue().splitlines()]
