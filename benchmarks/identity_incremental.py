@@ -2,7 +2,7 @@
 
 The workspace is copied before the records are resolved. One copy repairs what they touch,
 the other one decides everybody anew under the same epoch; then both are compared: who is
-together, under which id, and what was told about it.
+together, under which id, on what evidence, and what was told about it.
 """
 
 import argparse
@@ -25,9 +25,12 @@ BATCH = 1000  # records stored in one transaction
 COPY = "kith_copy"
 SAME = {
     "partition and ids": "SELECT record_id, profile_id FROM kith.membership",
-    "profiles": "SELECT id, size, golden::text, purposes::text FROM kith.profile",
+    "profiles": "SELECT id, size, golden, purposes FROM kith.profile",
     "events": "SELECT kind, profile_id, other_id FROM kith.profile_event",
     "redirects": "SELECT old_id, new_id FROM kith.redirect",
+    "evidence": "SELECT low_id, high_id, weight, levels, weights, direct FROM kith.edge",
+    "blocking keys": "SELECT key, record_id, rule FROM kith.block",
+    "shared numbers": "SELECT key, people FROM kith.shared_number",
 }
 
 
@@ -87,8 +90,12 @@ def _copied(workspace: Workspace) -> Workspace:
     return replace(workspace, engine=engine)
 
 
-def _digest(workspace: Workspace, query: str) -> str:
-    """One digest of all rows, whatever their order."""
+def _digest(workspace: Workspace, query: str) -> tuple[int, str]:
+    """How many rows there are, and the sum of their digests, whatever their order."""
+    asked = sa.text(
+        "SELECT count(*), coalesce(sum(hashtextextended(CAST(x AS text), 0)), 0)::text "
+        f"FROM ({query}) AS x"
+    )
     with workspace.engine.connect() as connection:
-        rows = connection.execute(sa.text(query)).all()
-    return repr(sorted(map(repr, rows)))
+        count, digest = connection.execute(asked).one()
+    return count, digest

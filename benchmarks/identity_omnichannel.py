@@ -169,18 +169,18 @@ def pairwise(found: Mapping[Key, int], truth: Mapping[Key, tuple[str, str]]) -> 
     """Precision, recall of the linkable pairs, and F1 against all true pairs.
 
     Args:
-        found: the person of every record that was read; others are left out.
+        found: the person of every record that was read; any other is alone, so that a record
+            that is not read never raises the recall.
         truth: who each record is, and its linkable group.
     """
     counts = {name: Counter[Any]() for name in ("found", "right", "true", "linkable", "linked")}
     for key, (person, group) in truth.items():
-        if key not in found:
-            continue
-        counts["found"][found[key]] += 1
-        counts["right"][found[key], person] += 1
+        ours = found.get(key, key)  # numbers name people, keys are pairs of text
+        counts["found"][ours] += 1
+        counts["right"][ours, person] += 1
         counts["true"][person] += 1
         counts["linkable"][group] += 1
-        counts["linked"][found[key], group] += 1
+        counts["linked"][ours, group] += 1
     pairs = {name: sum(n * (n - 1) // 2 for n in of.values()) for name, of in counts.items()}
     return {
         "precision": pairs["right"] / max(1, pairs["found"]),

@@ -1,8 +1,8 @@
 """Files to stored, encrypted, indexed and featured: what a field costs, and what memory it takes.
 
 Two files of made-up members of a Chinese retailer are taken in side by side: the till's CSV
-and a mini-program's JSON lines. Writing the files is outside the clock. A field is one value
-of one identity field that is delivered. Processor seconds are those of all our processes and
+and a mini-program's JSON lines. Writing the files is outside the clock. A field is one identity
+field of one record that is sealed. Processor seconds are those of all our processes and
 of the database server together. Memory is the sum over our processes, looked at all the time;
 its growth is that of a file ten times as long.
 """
@@ -105,7 +105,7 @@ def taken(records: int, seed: int) -> Taken:
     """Take in ``records`` members in a process of its own; watch its memory from here."""
     with tempfile.TemporaryDirectory(prefix="kith-", ignore_cleanup_errors=True) as folder:
         root = Path(folder)
-        fields = write(root, records, seed)
+        write(root, records, seed)
         environment = {
             **os.environ,
             "CDP_HOME": str(root / "home"),
@@ -120,7 +120,7 @@ def taken(records: int, seed: int) -> Taken:
         peak = watched(psutil.Process(process.pid), mine)
         told = mine.recv()
         process.join()
-    return Taken(records, fields, peak=peak, **told)
+    return Taken(records, peak=peak, **told)
 
 
 def take(environment: Mapping[str, str], told: Any) -> None:
@@ -131,17 +131,28 @@ def take(environment: Mapping[str, str], told: Any) -> None:
     )
     told.send(None)
     started, own, others = time.perf_counter(), os.times(), _used(server)
-    _, failed = sync_all(workspace, SOURCES, held.quiet)
+    done, failed = sync_all(workspace, SOURCES, held.quiet)
     if failed:
         raise failed[0]
+    if any(one.rejected for one in done):
+        raise RuntimeError("rows were rejected")
     seconds, ended = time.perf_counter() - started, os.times()
     spent = {"own_cpu": sum(ended[:4]) - sum(own[:4]), "server_cpu": _used(server) - others}
     with workspace.engine.connect() as connection:
         for table in STORED:
             if not connection.scalar(sa.select(sa.exists(sa.select(table)))):
                 raise RuntimeError(f"nothing is stored in {table.fullname}")
+        sealed = [
+            connection.scalar(sa.select(sa.func.sum(_identity_fields(table)))) or 0
+            for table in (schema.contact, schema.sensitive)
+        ]
     workspace.engine.dispose()
-    told.send({"seconds": seconds, **spent})
+    told.send({"seconds": seconds, "fields": sum(sealed), **spent})
+
+
+def _identity_fields(table: sa.Table) -> sa.ColumnElement[int]:
+    """How many cells of a row are identity fields: the record's own id is none."""
+    return sa.func.cardinality(sa.func.array_remove(table.c.fields, "record_id"))
 
 
 def _used(server: psutil.Process) -> float:
@@ -173,25 +184,21 @@ def watched(process: psutil.Process, until: Any) -> float:
 # ── made-up members ─────────────────────────────────────────────────────────
 
 
-def write(root: Path, records: int, seed: int) -> int:
-    """Write both files and their declaration; return how many identity fields they deliver."""
+def write(root: Path, records: int, seed: int) -> None:
+    """Write both files and their declaration."""
     crowd = people.draw(records, seed)
     half = records // 2
-    fields = 0
     with (root / "till.csv").open("w", encoding="utf-8", newline="") as file:
         rows = csv.writer(file, lineterminator="\n")
         rows.writerow(["id", "level", "refuses", *_columns(_TILL_FIELDS)])
         for at in range(half):
-            row = till_row(crowd, at)
-            fields += sum(map(bool, row))
-            rows.writerow([f"T{at:09}", at % 5, "1" if at % 20 == 0 else "0", *row])
+            refuses = "1" if at % 20 == 0 else "0"
+            rows.writerow([f"T{at:09}", at % 5, refuses, *till_row(crowd, at)])
     with (root / "app.jsonl").open("w", encoding="utf-8") as file:
         for at in range(half, records):
             told = {name: text for name, text in app_row(crowd, at) if text}
-            fields += len(told)
             file.write(json.dumps(told, ensure_ascii=False) + "\n")
     (root / "cdp.yaml").write_text(yaml.safe_dump(declared(), allow_unicode=True), "utf-8")
-    return fields
 
 
 def till_row(crowd: people.Crowd, at: int) -> tuple[str, ...]:

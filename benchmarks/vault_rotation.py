@@ -71,11 +71,17 @@ def run(arguments: argparse.Namespace) -> dict[str, Any]:
         "cpu_us_a_key": 1e6 * during["cpu_seconds"] / keys,
         "left": left,
         "reads": during["reads"],
+        "reads_under_the_new_key": during["newer"],
         "reads_per_s": during["reads"] / seconds,
         "reads_per_s_before": before["reads"] / before["seconds"],
         "unreadable": during["unreadable"],
     }
-    targets = [("seconds_1m", "<=", 120.0), ("left", "==", 0.0), ("unreadable", "==", 0.0)]
+    targets = [
+        ("seconds_1m", "<=", 120.0),
+        ("left", "==", 0.0),
+        ("unreadable", "==", 0.0),
+        ("reads_under_the_new_key", ">=", 1.0),
+    ]
     return report("vault.rotation", metrics, targets)
 
 
@@ -145,7 +151,7 @@ def read(environment: dict[str, str], keys: int, told: Any) -> None:
     """Open records picked at random until told to stop."""
     workspace = open_workspace(Settings.from_environment(environment))
     drawn = np.random.default_rng(1)
-    reads = unreadable = 0
+    reads = newer = unreadable = 0
     told.send(None)
     while not told.poll():
         number = int(drawn.integers(1, keys + 1))
@@ -153,10 +159,11 @@ def read(environment: dict[str, str], keys: int, told: Any) -> None:
             row = connection.execute(ONE, {"id": number}).one()
         sealed = {n: bytes(cell) for n, cell in zip(row.fields, row.cells, strict=True)}
         wrapped = WrappedKey(row.key_version, bytes(row.wrapped))
+        newer += row.key_version > 1
         try:
             workspace.vault.open_cells(TIER, number, row.revision, wrapped, sealed)
         except KithError:
             unreadable += 1
         reads += 1
     workspace.engine.dispose()
-    told.send(json.dumps({"reads": reads, "unreadable": unreadable}))
+    told.send(json.dumps({"reads": reads, "newer": newer, "unreadable": unreadable}))
