@@ -5,11 +5,12 @@ from typing import Annotated, Any
 
 import typer
 
+from cdp.access.principals import subject_of
 from cdp.cli import output, session
 from cdp.errors import Refused, Stop
 from cdp.ingest import index_state, reindex
-from cdp.ingest.index_keys import begin_epoch
 from cdp.ingest.reindex import ReindexReport
+from cdp.keys import index_epochs
 from cdp.vault import index_plan
 from cdp.vault.index_plan import Plan, Spread
 from cdp.workspace import Workspace
@@ -102,10 +103,10 @@ def build(
 
 
 @app.command()
-def rotate(as_json: session.Json = False) -> None:
+def rotate(principal: session.As, as_json: session.Json = False) -> None:
     """Put a new index key in force and make every row anew under it; goes on after a kill."""
     workspace = session.workspace()
-    epoch, is_new = begin_epoch(workspace)
+    epoch, is_new = index_epochs.begin(workspace, subject_of(workspace, principal))
     output.say(f"epoch {epoch} {'begins' if is_new else 'goes on'}")
     with output.steps() as steps:
         report = reindex.reindex(workspace, steps.of("making indexes anew"))
@@ -115,13 +116,16 @@ def rotate(as_json: session.Json = False) -> None:
 @app.command()
 def retire(
     epoch: Annotated[int, typer.Argument(min=1, help="An epoch that is no longer in force.")],
+    principal: session.As,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Check and count only.")] = False,
     as_json: session.Json = False,
 ) -> None:
     """Delete the rows of an old epoch once nothing is found by them alone."""
     workspace = session.workspace()
+    subject = subject_of(workspace, principal)
     with output.steps() as steps:
-        rows = index_state.retire(workspace, epoch, steps.of("deleting"), dry_run=dry_run)
+        progress = steps.of("deleting")
+        rows = index_epochs.retire(workspace, subject, epoch, progress, dry_run=dry_run)
     if as_json:
         output.as_json({"epoch": epoch, "rows": rows, "deleted": not dry_run})
     else:
@@ -208,10 +212,4 @@ def _tell(report: ReindexReport, *, as_json: bool) -> None:
             "run it again in a process that holds the sensitive key",
             waiting=waiting,
         )
-    if report.broken_count:
-        raise Stop(
-            "records_do_not_open",
-            "restore these records from a backup, or sync their sources again",
-            count=report.broken_count,
-            records=", ".join(map(str, report.broken)),
-        )
+    output.all_open(report.broken, report.broken_count)

@@ -21,6 +21,8 @@ from rich.progress import (
 from rich.table import Table
 from rich.text import Text
 
+from cdp.errors import Stop
+
 WIDTH = 118  # of tables where the output is no terminal
 
 
@@ -33,6 +35,22 @@ def results() -> Console:
 def say(words: str) -> None:
     """Tell the person something that is not a result. ``words`` may hold markup."""
     Console(stderr=True, highlight=False, soft_wrap=True).print(words)
+
+
+def all_open(broken: Iterable[int], count: int) -> None:
+    """End with an error if a job met records that do not open.
+
+    Args:
+        broken: ids of the first of them.
+        count: how many there are.
+    """
+    if count:
+        raise Stop(
+            "records_do_not_open",
+            "restore these records from a backup, or sync their sources again",
+            count=count,
+            records=", ".join(map(str, broken)),
+        )
 
 
 def plain(text: str) -> str:

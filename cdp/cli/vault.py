@@ -13,7 +13,7 @@ from cdp.erasure.destroying import Destroyed
 from cdp.erasure.replaying import replay as run_replay
 from cdp.erasure.shredding import Changed, Eraser, Shredded
 from cdp.erasure.status import status as look
-from cdp.errors import Refused, Stop
+from cdp.errors import Refused
 from cdp.ingest import remask as remasking
 from cdp.workspace import open_workspace
 
@@ -126,13 +126,7 @@ def remask(as_json: session.Json = False) -> None:
         output.as_json(asdict(report))
     else:
         output.say(f"masks {report.masking}: forms of {report.records:,} records made")
-    if report.broken_count:
-        raise Stop(
-            "records_do_not_open",
-            "restore these records from a backup, or sync their sources again",
-            count=report.broken_count,
-            records=", ".join(map(str, report.broken)),
-        )
+    output.all_open(report.broken, report.broken_count)
 
 
 @app.command()

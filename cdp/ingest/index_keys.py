@@ -1,4 +1,7 @@
-"""A new epoch of blind indexes begins: a new version of the index key is put in force."""
+"""A new epoch of blind indexes begins: a new version of the index key is put in force.
+
+Who may do that, and its event: `cdp.keys.index_epochs`.
+"""
 
 from collections.abc import Mapping
 
@@ -47,6 +50,7 @@ def begin_epoch(
 def _add_version(workspace: Workspace, in_use: Mapping[int, int], randomness: Randomness) -> int:
     editor = RingEditor(workspace.settings.key_ring, workspace.id, workspace.providers)
     now = workspace.now()
+    edit = editor.begin()  # asks who guards the root, before anybody is kept waiting
     with (
         # Blocking keys derive from this key too: nobody stores or compares any meanwhile.
         only_one(workspace.engine, "resolve", RESOLVE_STEP),
@@ -54,7 +58,7 @@ def _add_version(workspace: Workspace, in_use: Mapping[int, int], randomness: Ra
         workspace.engine.begin() as connection,
     ):
         connection.execute(_FORGET_BLOCKS)
-        document = editor.edit(
+        document = edit.finish(
             lambda ring: ring_edits.add_version(ring, PURPOSE, in_use, randomness, now)
         )
         return document.keys[PURPOSE].current

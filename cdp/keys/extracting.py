@@ -9,15 +9,13 @@ Invariants, each named by a test in ``tests/integration/keys/test_extracting.py`
 from pathlib import Path
 from typing import Final
 
-from cdp.access.trail import Attempt
-from cdp.audit import log
 from cdp.errors import Refused
+from cdp.keys import permission
 from cdp.vault.ring_editing import RingEditor
 from cdp.vault.roles import FULL, ProcessRole
 from cdp.vault.roots.provider import RootProvider
 from cdp.workspace import Workspace
 from policies.decision import Subject
-from policies.vocabulary import Action, FieldClass, Purpose
 
 _STEP: Final = "copy the key ring file itself where a process needs every key"
 
@@ -34,17 +32,6 @@ def extract(
     """
     if role == FULL:
         raise Refused("the whole ring is no extract", _STEP, role=role.name)
-    now, policy = workspace.now(), workspace.policy
-    attempt = Attempt(
-        subject, f"key.extract-{role.name}", Purpose.SERVICE, policy.version, now, None
-    )
-    decision = policy.decide(subject, Action.CONFIGURE, FieldClass.NONE, Purpose.SERVICE, None)
-    with workspace.engine.begin() as connection:
-        if decision.allowed:
-            log.append(connection, attempt.allowed("", ()))
-        else:
-            log.append(connection, attempt.denied(decision.reason.value))
-    if not decision.allowed:
-        raise Refused(decision.reason.value, decision.reason.sentence)
-    editor = RingEditor(workspace.settings.key_ring, workspace.id, workspace.providers)
-    editor.extract(sorted(role.purposes), target, guard, now)
+    with permission.tried(workspace, subject, f"extract-{role.name}"):
+        editor = RingEditor(workspace.settings.key_ring, workspace.id, workspace.providers)
+        editor.extract(sorted(role.purposes), target, guard, workspace.now())

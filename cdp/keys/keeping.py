@@ -4,12 +4,13 @@ Invariants, each named by a test in ``tests/integration/keys``:
 
 1. Only who may configure changes keys. A refusal is kept in the log.
 2. The event is committed before the ring is touched: no change without one. A change that
-   then fails has an event of its own that says so.
+   then fails, on the ring or on the database, has an event of its own that says so.
 3. A version is retired while nobody can write with it, and only if no row needs it.
 4. Killed at any moment, ring and database belong together, and the same command works.
 5. A ring that is older than the database is not edited.
 6. From before a version leaves the ring the database refuses what is sealed with it, so that
    a slow writer loses nothing: it learns that it has to seal anew.
+7. The provider of the root is asked before others are kept from writing, never meanwhile.
 """
 
 import datetime as dt
@@ -19,10 +20,8 @@ from typing import Final
 
 import sqlalchemy as sa
 
-from cdp.access.trail import Attempt
-from cdp.audit import log
-from cdp.errors import KithError, Refused
-from cdp.keys import usage
+from cdp.errors import Refused
+from cdp.keys import permission, usage
 from cdp.keys.purposes import ROTATIONS, After, goes_on
 from cdp.storage.schema import workspace as workspace_table
 from cdp.vault import ring_edits
@@ -34,7 +33,6 @@ from cdp.vault.ring_editing import Change, RingEditor
 from cdp.vault.roots.provider import RootProvider
 from cdp.workspace import Workspace
 from policies.decision import Subject
-from policies.vocabulary import Action, FieldClass, Purpose
 
 ROOT: Final = "root"
 GRACE: Final = dt.timedelta(minutes=10)
@@ -62,8 +60,7 @@ class KeyKeeper:
             KeyRingChanged, KeyRingUnwritable, and what the provider of the root raises.
         """
         if purpose == ROOT:
-            written = self._do("root", self._new_root)
-            return written.roots.current
+            return self._do("root", first=self._new_root).roots.current
         if purpose not in ROTATIONS:
             known = ", ".join((ROOT, *ROTATIONS))
             raise Refused("there is no such key", f"name one of {known}", key=purpose)
@@ -96,7 +93,7 @@ class KeyKeeper:
         """
         if not goes_on(purpose):
             raise Refused("nothing_to_resume", "see what waits with: cdp key status", key=purpose)
-        self._allowed(f"resume-{purpose}")
+        permission.require(self.workspace, self.subject, f"resume-{purpose}")
         return self.workspace.keyring.current(purpose)
 
     def retire(self, purpose: str, version: int) -> None:
@@ -132,7 +129,7 @@ class KeyKeeper:
 
         The old root is not carried over: who had it could open the new ring.
         """
-        return self._do(f"move-to-{to.name}", self._new_root, to).roots.current
+        return self._do(f"move-to-{to.name}", first=self._new_root, to=to).roots.current
 
     def upgrade(self) -> list[str]:
         """Bring the ring to this release: its format, and the keys it lacks. Return those."""
@@ -147,47 +144,33 @@ class KeyKeeper:
 
     # ── inside ──────────────────────────────────────────────────────────────
 
-    def _new_root(self, used: usage.Usage) -> Change:
-        del used
-        now = self.workspace.now()
-        return lambda document: ring_edits.rotate_root(document, system_randomness, now)
+    def _new_root(self, document: RingDocument) -> RingDocument:
+        return ring_edits.rotate_root(document, system_randomness, self.workspace.now())
 
     def _do(
-        self, what: str, change: Callable[[usage.Usage], Change], to: RootProvider | None = None
+        self,
+        what: str,
+        change: Callable[[usage.Usage], Change] | None = None,
+        first: Change | None = None,
+        to: RootProvider | None = None,
     ) -> RingDocument:
-        self._allowed(what)
+        """Edit the ring: ``first`` before anybody is kept waiting, ``change`` when all stand still.
+
+        The provider of the root is asked in between: somebody may have to type, or a KMS to
+        answer, and nobody can write as long as versions are counted.
+        """
         workspace = self.workspace
         editor = RingEditor(workspace.settings.key_ring, workspace.id, workspace.providers)
-        try:
+        with permission.tried(workspace, self.subject, what):
+            edit = editor.begin(first, to)
             with workspace.engine.begin() as connection:
                 usage.hold_still(connection)
-                written = editor.edit(change(usage.in_use(connection)), to)
+                used = usage.in_use(connection)
+                written = edit.finish(change(used) if change else None)
                 # From here on the database knows its ring by what no rotation changes.
                 check = KeyRing.of(written).key_check(workspace.id)
                 connection.execute(sa.update(workspace_table).values(key_check=check))
-        except KithError:
-            with workspace.engine.begin() as connection:
-                log.append(connection, self._attempt(what).denied("failed"))
-            raise
         return written
-
-    def _allowed(self, what: str) -> None:
-        policy = self.workspace.policy
-        decision = policy.decide(
-            self.subject, Action.CONFIGURE, FieldClass.NONE, Purpose.SERVICE, None
-        )
-        attempt = self._attempt(what)
-        with self.workspace.engine.begin() as connection:
-            if decision.allowed:
-                log.append(connection, attempt.allowed("", ()))
-            else:
-                log.append(connection, attempt.denied(decision.reason.value))
-        if not decision.allowed:
-            raise Refused(decision.reason.value, decision.reason.sentence)
-
-    def _attempt(self, what: str) -> Attempt:
-        now, version = self.workspace.now(), self.workspace.policy.version
-        return Attempt(self.subject, f"key.{what}", Purpose.SERVICE, version, now, None)
 
 
 def _old_enough(document: RingDocument, purpose: str, version: int, now: dt.datetime) -> None:

@@ -93,7 +93,11 @@ _PROTECTED: Final = sa.text(
     "SELECT relrowsecurity FROM pg_class WHERE oid = CAST(:table AS regclass)"
 )
 _POLICIES: Final = sa.text(
-    "SELECT polname FROM pg_policy WHERE polrelid = CAST(:table AS regclass)"
+    """
+    SELECT polname, polcmd, polpermissive, CAST(CAST(polroles AS regrole[]) AS text),
+           pg_get_expr(polqual, polrelid), pg_get_expr(polwithcheck, polrelid)
+      FROM pg_policy WHERE polrelid = CAST(:table AS regclass)
+    """
 )
 _MEMBER: Final = sa.text(
     "SELECT EXISTS (SELECT FROM pg_roles WHERE rolname = :role) "
@@ -146,12 +150,42 @@ def _create(connection: sa.Connection, role: str) -> bool:
 
 
 def _keep_apart(connection: sa.Connection, there: list[str]) -> None:
-    """Let each role see its rows. Locks a table only where that is new."""
+    """Let each role see its rows, and no others that an earlier release let it see.
+
+    Locks a table only where something changes.
+    """
     for table, rows in _ROWS.items():
-        known = set(connection.scalars(_POLICIES, {"table": table}))
+        kept, wanted = _policies(connection, table), _as_kept(connection, table, there)
         for role in there:
-            if role not in known:
-                seen = f"FOR SELECT TO {role} USING ({rows[role]})"
-                connection.execute(sa.text(f"CREATE POLICY {role} ON {table} {seen}"))
+            if role in kept and kept[role] != wanted[role]:
+                connection.execute(sa.text(f"DROP POLICY {role} ON {table}"))
+            if kept.get(role) != wanted[role]:
+                connection.execute(sa.text(_policy(role, table, rows[role])))
         if not connection.scalar(_PROTECTED, {"table": table}):
             connection.execute(sa.text(f"ALTER TABLE {table} ENABLE ROW LEVEL SECURITY"))
+
+
+def _policy(role: str, table: str, seen: str) -> str:
+    return f"CREATE POLICY {role} ON {table} FOR SELECT TO {role} USING ({seen})"
+
+
+def _policies(connection: sa.Connection, table: str) -> dict[str, tuple[object, ...]]:
+    """The policies of a table by name, as PostgreSQL keeps them."""
+    return {row[0]: tuple(row[1:]) for row in connection.execute(_POLICIES, {"table": table})}
+
+
+def _as_kept(
+    connection: sa.Connection, table: str, there: list[str]
+) -> dict[str, tuple[object, ...]]:
+    """What PostgreSQL keeps of the policies of this release.
+
+    It keeps a condition in words of its own, so it is asked, on a table that never comes to be.
+    """
+    probe = f"{table}_as_kept"
+    with connection.begin_nested() as undone:
+        connection.execute(sa.text(f"CREATE TABLE {probe} (LIKE {table})"))
+        for role in there:
+            connection.execute(sa.text(_policy(role, probe, _ROWS[table][role])))
+        found = _policies(connection, probe)
+        undone.rollback()
+    return found

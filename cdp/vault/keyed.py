@@ -25,7 +25,7 @@ from cdp.vault.secret import Secret
 
 DIGEST_BYTES = 16
 FIRST = 1  # version of the features key that values are keyed with
-CACHED_FEATURES = 100_000  # values of one process; about 40 MB when full
+CACHED_FEATURES = 100_000  # values of one keyer; about 40 MB when full
 
 # Crockford's base 32 without i, l, o and u: read aloud and typed back without mistakes.
 _ALPHABET = "0123456789abcdefghjkmnpqrstvwxyz"
@@ -37,7 +37,7 @@ class FeatureKeyer:
     """Turn feature values into integers of 63 bits under one version of the features key.
 
     Values repeat (names, prefixes, date parts), so the last ``cached`` answers are kept
-    in this process's memory. `forget` drops them.
+    in this process's memory, for each keyer: make one and share it. `forget` drops them.
     """
 
     __slots__ = ("forget", "key", "keys", "version")
@@ -268,25 +268,39 @@ def _pseudonyms(
 
 
 class ApiKeyDigests:
-    """Recognise API keys: all that a process which only serves needs of the keyed forms."""
+    """Recognise API keys: all that a process which only serves needs of the keyed forms.
 
-    __slots__ = ("_begun",)
+    Under the version in force, also when another process puts a newer one in force: a rotation
+    ends every API key in a process that goes on, as in one that starts after it.
+    """
+
+    __slots__ = ("_begun", "_keyring")
 
     def __init__(self, keyring: KeyRing) -> None:
-        self._begun = _started(keyring.secret("api-keys"), b"api-key")
+        self._keyring = keyring
+        version = keyring.current("api-keys")
+        self._begun = version, _api_keys_under(keyring, version)
 
     def api_key_digest(self, secret: str) -> bytes:
         """Return what is stored of an API key's secret half, 32 bytes.
 
         A plain keyed hash is enough, and fast, because the secret half is random.
         """
-        return _digest(self._begun, secret.encode(errors="surrogatepass"))
+        version, begun = self._begun
+        if (newest := self._keyring.current("api-keys")) != version:
+            begun = _api_keys_under(self._keyring, newest)
+            self._begun = newest, begun
+        return _digest(begun, secret.encode(errors="surrogatepass"))
 
     def __repr__(self) -> str:
         return "<API key digests>"
 
     def __reduce__(self) -> NoReturn:
         raise TypeError("API key digests cannot be pickled; make them in each process")
+
+
+def _api_keys_under(keyring: KeyRing, version: int) -> KeyedHash:
+    return _started(keyring.secret("api-keys", version), b"api-key")
 
 
 def _started(tree: Secret, kind: bytes) -> KeyedHash:

@@ -8,6 +8,7 @@
 5. The ring knows its workspace, and a key check lets the database know its ring.
 6. A ring shows purposes and versions, never key material.
 7. A process learns of a newer ring in the file's place, and goes on without being restarted.
+8. A file that is no ring, cannot be read now, or is an older copy takes no key from a process.
 """
 
 import base64
@@ -196,6 +197,8 @@ class KeyRing:
         document = self._source.newer(at_once=at_once) if self._source else None
         if document is None or document.workspace != self.workspace:
             return False
+        if _is_older(document.keys, self._keys):
+            return False
         lasting = document.all_checks().get(ring_check.LASTING, b"")
         if not primitives.same(lasting, self._checks.get(ring_check.LASTING, b"")):
             return False
@@ -275,6 +278,16 @@ class KeyRing:
 
     def __reduce__(self) -> NoReturn:
         raise TypeError("a key ring cannot be pickled; open it in each process")
+
+
+def _is_older(found: Mapping[str, Versions], held: Mapping[str, Versions]) -> bool:
+    """Whether a ring lacks a key that is held, or has given fewer numbers: an old copy, or a part.
+
+    What was retired is no sign of it: the highest number ever given stays.
+    """
+    return any(
+        purpose not in found or found[purpose].next < mine.next for purpose, mine in held.items()
+    )
 
 
 def _check_purposes(purposes: frozenset[str]) -> None:

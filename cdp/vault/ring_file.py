@@ -161,12 +161,13 @@ def _write(beside: Path, content: bytes) -> None:
 
 
 def stamp(path: Path) -> tuple[int, ...] | None:
-    """Return what changes when the ring is replaced; None where there is none."""
+    """Return what changes when the ring is replaced or its mode; None where there is none."""
     try:
         status = path.stat(follow_symlinks=False)
     except OSError:
         return None
-    return status.st_dev, status.st_ino, status.st_mtime_ns, status.st_size
+    times = status.st_mtime_ns, status.st_ctime_ns
+    return status.st_dev, status.st_ino, status.st_mode, status.st_size, *times
 
 
 def read(path: Path) -> bytes:

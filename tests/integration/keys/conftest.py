@@ -1,14 +1,21 @@
 """A shop with an operator, a few members, and its commands."""
 
 import os
+import shutil
 import sys
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
-import sqlalchemy as sa
 
 from cdp import cli
+from cdp.demo.world import write_world
+from cdp.ingest.sync import sync
+from cdp.resolution.run import resolve
+from cdp.storage.engine import open_engine
+from cdp.vault.keyring import KeyRing
+from cdp.workspace import Workspace
 from tests.journeys import tills
 from tests.journeys.commands import Outcome
 from tests.journeys.databases import Databases
@@ -20,11 +27,33 @@ PEOPLE = [
 ]
 
 
+@pytest.fixture(scope="module")
+def prepared(
+    tmp_path_factory: pytest.TempPathFactory, databases: Databases, template: str
+) -> Workspace:
+    """A world, synced and resolved."""
+    folder = tmp_path_factory.mktemp("town")
+    write_world(folder, people=90, seed=5)
+    workspace = tills.open_shop(folder, databases.copy(template))
+    for name in workspace.declaration.sources:
+        sync(workspace, name)
+    resolve(workspace)
+    workspace.engine.dispose()
+    return workspace
+
+
 @pytest.fixture
-def databases(server: sa.URL) -> Iterator[Databases]:
-    """More databases on the same server."""
-    with Databases(server) as made:
-        yield made
+def town(prepared: Workspace, databases: Databases, tmp_path: Path) -> Iterator[Workspace]:
+    """A copy of the world, with a copy of its ring."""
+    home = tmp_path / "home"
+    shutil.copytree(prepared.settings.home, home)
+    url = databases.copy_of(str(prepared.settings.database_url))
+    settings = replace(prepared.settings, home=home, database_url=url)
+    engine = open_engine(url, settings.database_folder)
+    ring = KeyRing.open(settings.key_ring)
+    workspace = replace(prepared, settings=settings, engine=engine, keyring=ring)
+    yield workspace
+    engine.dispose()
 
 
 @pytest.fixture

@@ -1,26 +1,15 @@
 """A small made-up world with a ring of its own, whose keys a test may rotate."""
 
-import shutil
-from collections.abc import Callable, Iterator
-from dataclasses import replace
-from pathlib import Path
+from collections.abc import Callable
 from typing import Any
 
-import pytest
 import sqlalchemy as sa
 
-from cdp.demo.world import write_world
-from cdp.ingest.sync import sync
-from cdp.resolution.run import resolve
 from cdp.storage import schema
-from cdp.storage.engine import open_engine
 from cdp.vault import ring_edits
-from cdp.vault.keyring import KeyRing
 from cdp.vault.primitives import system_randomness
 from cdp.vault.ring_editing import RingEditor
 from cdp.workspace import Workspace
-from tests.journeys import tills
-from tests.journeys.databases import Databases
 
 Opener = Callable[[], Workspace]
 # What tells who is who: by record key, so that it holds whatever the epoch is called.
@@ -67,38 +56,3 @@ def feature_keys(workspace: Workspace) -> set[int]:
     """The versions of the features key that records have."""
     with workspace.engine.connect() as connection:
         return set(connection.scalars(sa.select(schema.record.c.feature_key).distinct()))
-
-
-@pytest.fixture(scope="module")
-def databases(server: sa.URL) -> Iterator[Databases]:
-    with Databases(server) as made:
-        yield made
-
-
-@pytest.fixture(scope="module")
-def prepared(
-    tmp_path_factory: pytest.TempPathFactory, databases: Databases, template: str
-) -> Workspace:
-    """A world, synced and resolved."""
-    folder = tmp_path_factory.mktemp("town")
-    write_world(folder, people=90, seed=5)
-    workspace = tills.open_shop(folder, databases.copy(template))
-    for name in workspace.declaration.sources:
-        sync(workspace, name)
-    resolve(workspace)
-    workspace.engine.dispose()
-    return workspace
-
-
-@pytest.fixture
-def town(prepared: Workspace, databases: Databases, tmp_path: Path) -> Iterator[Workspace]:
-    """A copy of the world, with a copy of its ring."""
-    home = tmp_path / "home"
-    shutil.copytree(prepared.settings.home, home)
-    url = databases.copy_of(str(prepared.settings.database_url))
-    settings = replace(prepared.settings, home=home, database_url=url)
-    engine = open_engine(url, settings.database_folder)
-    ring = KeyRing.open(settings.key_ring)
-    workspace = replace(prepared, settings=settings, engine=engine, keyring=ring)
-    yield workspace
-    engine.dispose()

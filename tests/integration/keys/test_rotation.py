@@ -31,15 +31,11 @@ from cdp.vault.keyring import KeyRing
 from cdp.vault.rejects import RejectPlace
 from cdp.workspace import Workspace
 from tests.integration.keys.rotated import (
-    databases,
     new_version,
-    prepared,
-    town,
     who_is_who,
 )
 
 pytestmark = pytest.mark.integration
-__all__ = ["databases", "prepared", "town"]  # fixtures
 FIELDS = ("name", "phone", "email", "national_id", "bank_card")
 
 

@@ -11,6 +11,7 @@ from cdp.errors import KithError
 from tests.integration.vault.indexed import PAIR, Indexed
 
 pytestmark = pytest.mark.integration
+BY = ("--as", "operator")
 
 
 @pytest.fixture
@@ -40,13 +41,13 @@ def test_the_whole_life_of_an_index(shop: Indexed, run) -> None:
     assert built.exit_code == 0, built.output
     assert told(built)["rows"] == 12
     assert told(run("status", "--json"))[1]["label"] == "phone_tail_4+surname:12"
-    assert told(run("rotate", "--json"))["epoch"] == 2
-    refused = run("retire", "2")
+    assert told(run("rotate", *BY, "--json"))["epoch"] == 2
+    refused = run("retire", "2", *BY)
     assert isinstance(refused.exception, KithError)
-    assert told(run("retire", "1", "--dry-run", "--json")) == {
+    assert told(run("retire", "1", *BY, "--dry-run", "--json")) == {
         "epoch": 1, "rows": 24, "deleted": False,
     }  # fmt: skip
-    assert told(run("retire", "1", "--json"))["deleted"] is True
+    assert told(run("retire", "1", *BY, "--json"))["deleted"] is True
     assert {row[2] for row in shop.rows()} == {2}
     for shown in (run("status"), run("plan", "surname", "phone_tail_4", "--bits", "3")):
         assert "surname" in shown.stdout
@@ -89,9 +90,9 @@ def test_what_waits_for_the_sensitive_key_ends_in_a_refusal(
     less = type(shop.workspace)(shop.workspace.settings, shop.engine, without, shop.workspace.now)
     with monkeypatch.context() as patched:
         patched.setattr(session, "workspace", lambda: less)
-        partly = run("rotate")
+        partly = run("rotate", *BY)
     assert "waiting national_id 1" in str(partly.exception)
-    assert run("rotate").exit_code == 0
+    assert run("rotate", *BY).exit_code == 0
     assert run("build").exit_code == 0
 
 

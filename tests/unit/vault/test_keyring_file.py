@@ -222,7 +222,7 @@ def test_a_moved_root_is_not_the_old_one(path, editor, workspace):
 
 
 def test_a_failed_edit_shows_no_key(path, editor, monkeypatch):
-    """Editing invariant 3: neither the error nor the frames it passed show a root or a key."""
+    """Editing invariant 4: neither the error nor the frames it passed show a root or a key."""
     document = ring_document.decode(ring_file.read(path), path)
     material = [document.roots.secrets[1].expose(), document.keys["contact"].secrets[1].expose()]
     forms = [base64.b64encode(one).decode()[:40] for one in material]
@@ -258,7 +258,7 @@ def test_a_process_learns_of_a_new_version(path, editor, workspace, monkeypatch)
 
 
 def test_a_process_goes_on_when_the_file_is_no_ring(path, workspace, other_workspace, monkeypatch):
-    """Ring invariant 7: a missing, garbled or foreign file takes no key from who has them."""
+    """Ring invariant 8: a missing, garbled or foreign file takes no key from who has them."""
     monkeypatch.setattr(ring_source, "LOOK_AGAIN", 0.0)
     ring = KeyRing.open(path, workspace)
     expected = ring.secret("contact").expose()
