@@ -11,7 +11,7 @@ Invariants, each named by a test in ``tests/unit/connectors/test_mapping.py``:
 
 import re
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
 from connectors.attributes import AttributeRefused, typed
@@ -115,6 +115,7 @@ class RowMapper:
             text: gives the row as text; called only for a rejection.
         """
         problems: list[FieldProblem] = []
+        record_id = None
         try:
             record_id = self._record_id(cells)
             opted_out = self._opted_out(cells)
@@ -122,7 +123,8 @@ class RowMapper:
             fields = self._read_fields(cells, problems)
             attributes = self._read_attributes(cells, problems)
         except _RowRefused as refused:
-            return self.reject(position, refused.rule, refused.next_step, text())
+            rejected = self.reject(position, refused.rule, refused.next_step, text())
+            return replace(rejected, record_id=Sensitive(record_id) if record_id else None)
         return Record(
             source=self._declaration.name,
             record_id=Sensitive(record_id),

@@ -144,6 +144,7 @@ class Rejection:
     rule: str
     next_step: str
     raw: Sensitive  # the row as text, cut after RAW_LIMIT characters
+    record_id: Sensitive | None = None  # whose row it is, where that could be read
 
 
 RAW_LIMIT: Final = 64 * 1024

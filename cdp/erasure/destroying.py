@@ -2,7 +2,7 @@
 
 Invariants, each named by a test in ``tests/integration/erasure/test_shredding.py``:
 
-1. Nothing of the record is left: no cell of either tier, data key, blind index, feature,
+1. Nothing of the record is left: no cell of any tier, data key, blind index, feature,
    blocking key, edge, membership, value set aside or rejected row of it.
 2. Those who stay are as if it had never been there: people, golden fields, consent.
 3. A destination that may know somebody who ended is told to forget them.
@@ -29,6 +29,7 @@ from cdp.resolution.storing import Outcome
 from cdp.storage.schema import profile
 from cdp.vault.keyed import RecordKeys
 from cdp.workspace import Workspace
+from identity.errors import IdentityError
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,7 +81,7 @@ def _forgotten(
     try:
         with connection.begin_nested():
             return forget(connection, workspace, ids).outcome
-    except (KithError, LookupError, ValueError):
+    except (KithError, IdentityError, LookupError, ValueError):
         # No epoch yet, keys of another version, features or keys that are not all there.
         # Whatever it is, what is to be destroyed is destroyed.
         return None

@@ -1,83 +1,134 @@
 """Find the rejected rows that are about a record, and delete them.
 
-A rejected row has no record, so nothing in the clear says whose it is: each of the source
-is opened and looked at. A row belongs to a record if it was kept as one with its id, or if
-the id stands in it as a word. Where that takes one row too many, the next sync of the same
-content lists it again.
+A rejected row has no record, so nothing in the clear says whose it is: each is opened and
+looked at, a few hundred in memory at a time. A row belongs to a record if it was kept with
+its id, or if the id stands in it as a word; of an id of several columns, if each part
+stands in it. Where the id is not known any more, because nothing of the record opens, a
+row belongs to it if the keyed hash of some text in it is the record's key. Where that takes
+one row too many, the next sync of the same content lists it again.
+
+Invariants, each named by a test in ``tests/integration/erasure/test_rejected_rows.py``:
+
+4. What is kept of a record among the rejected rows goes with it: ids of several columns,
+   ids written with escapes and rows of any kind of source included.
+5. A record that does not open, and one of which only the rejected row is left, is found by
+   its key.
+6. However many rejected rows there are, a few hundred are in memory.
 """
 
-import json
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from typing import Any, Final
 
 import sqlalchemy as sa
 
 from cdp.erasure.targets import Held
 from cdp.errors import KithError
+from cdp.ingest.destroyed import possible_keys
 from cdp.storage.schema import contact, data_key, record, reject
 from cdp.vault import plaintext
 from cdp.vault.envelope import WrappedKey
 from cdp.vault.keyed import RecordKeys
 from cdp.vault.rejects import RejectPlace
 from cdp.workspace import Workspace
+from connectors.possible_ids import columns_of, parts_of
 from connectors.record import Sensitive
 
 REASON: Final = "find the rejected rows of a record that is erased"
+BATCH: Final = 500  # rows; one is at most 64 KiB
 _TIER: Final = contact.name
+_Tells = Callable[[str, str], bool]  # of a source and a row, whether it is to go
 
 
 def remove(connection: sa.Connection, workspace: Workspace, records: Sequence[Held]) -> int:
-    """Delete the rejected rows of these records; return how many."""
-    sources = sorted({one.source for one in records})
-    rows = connection.execute(
-        sa.select(reject).where(reject.c.source.in_(sources), reject.c.record_id.is_(None))
-    ).all()
-    if not rows:
+    """Delete the rejected rows of stored records; return how many."""
+    names = _names(connection, workspace, records)
+    by_name = _Named(workspace, list(names.values()))
+    by_key = _Keyed(workspace, {one.key for one in records if one.id not in names})
+
+    def tells(source: str, row: str) -> bool:
+        return by_name.tells(source, row) or by_key.tells(source, row)
+
+    return _remove(connection, workspace, {one.source for one in records}, tells)
+
+
+def remove_by_key(connection: sa.Connection, workspace: Workspace, keys: Collection[bytes]) -> int:
+    """Delete the rejected rows of records that may be stored or not; return how many."""
+    if not keys:
         return 0
-    about = _About(workspace, records, _names(connection, workspace, records))
-    found = [row.id for row in rows if about.row(row)]
+    sources = set(connection.scalars(sa.select(reject.c.source).distinct()))
+    return _remove(connection, workspace, sources, _Keyed(workspace, keys).tells)
+
+
+def _remove(
+    connection: sa.Connection, workspace: Workspace, sources: Collection[str], tells: _Tells
+) -> int:
+    """Delete the rejected rows that are told to go."""
+    rows = connection.execute(
+        sa.select(reject)
+        .where(reject.c.source.in_(sources), reject.c.record_id.is_(None))
+        .execution_options(yield_per=BATCH)
+    )
+    found = [row.id for row in rows if _is_told(workspace, row, tells)]
     if found:
-        connection.execute(sa.delete(reject).where(reject.c.id.in_(found)))
+        these = sa.any_(sa.cast(found, sa.ARRAY(sa.BigInteger)))
+        connection.execute(sa.delete(reject).where(reject.c.id == these))
     return len(found)
 
 
-class _About:
-    """Tells whether a rejected row is about one of some records."""
+def _is_told(workspace: Workspace, row: sa.Row[Any], tells: _Tells) -> bool:
+    place = RejectPlace(row.source, row.fingerprint, row.position, row.field)
+    try:
+        text = workspace.vault.open_reject(place, bytes(row.sealed))
+    except KithError:
+        return False  # nobody can read it
+    return tells(row.source, text.reveal(reason=REASON))
 
-    def __init__(
-        self, workspace: Workspace, records: Iterable[Held], names: Iterable[Sensitive]
-    ) -> None:
-        self._workspace = workspace
-        self._record_keys = RecordKeys(workspace.keyring)
-        self._keys = {one.key for one in records}
-        words = [re.escape(name.reveal(reason=REASON)) for name in names]
+
+class _Named:
+    """Tells whether a row is about one of some records whose ids are known."""
+
+    def __init__(self, workspace: Workspace, names: Sequence[Sensitive]) -> None:
+        self._declared = workspace.declaration.sources
+        opened = [name.reveal(reason=REASON) for name in names]
+        words = [re.escape(name) for name in opened]
         self._words = re.compile(rf"(?<!\w)(?:{'|'.join(words)})(?!\w)") if words else None
+        self._apart = [parts for parts in map(columns_of, opened) if len(parts) > 1]
 
-    def row(self, row: sa.Row[Any]) -> bool:
-        place = RejectPlace(row.source, row.fingerprint, row.position, row.field)
-        try:
-            text = self._workspace.vault.open_reject(place, bytes(row.sealed))
-        except KithError:
-            return False  # nobody can read it
-        raw = text.reveal(reason=REASON)
-        if self._words is not None and self._words.search(raw):
-            return True
-        return self._named(row.source, raw)
-
-    def _named(self, source: str, raw: str) -> bool:
-        """Whether it was kept with a record id, and that is the id of one of them."""
-        try:
-            name = json.loads(raw)["record_id"]
-            return self._record_keys.record_key(source, name) in self._keys
-        except (ValueError, TypeError, KeyError, AttributeError, RecursionError, KithError):
+    def tells(self, source: str, row: str) -> bool:
+        if self._words is None:
             return False
+        if self._words.search(row):
+            return True
+        escaped = "\\" in row or '""' in row
+        if not escaped and not any(all(part in row for part in parts) for parts in self._apart):
+            return False  # nearly every row ends here
+        declared = self._declared.get(source)
+        texts = parts_of(row, declared.delimiter) if declared else parts_of(row)
+        return any(self._words.search(text) for text in texts) or any(
+            texts.issuperset(parts) for parts in self._apart
+        )
+
+
+class _Keyed:
+    """Tells whether a row is about one of some records of which the keys are left."""
+
+    def __init__(self, workspace: Workspace, keys: Collection[bytes]) -> None:
+        self._declared = workspace.declaration.sources
+        self._record_keys = RecordKeys(workspace.keyring)
+        self._keys = frozenset(keys)
+
+    def tells(self, source: str, row: str) -> bool:
+        if not self._keys:
+            return False
+        keys = possible_keys(self._record_keys, source, self._declared.get(source), row)
+        return keys is None or not self._keys.isdisjoint(keys)
 
 
 def _names(
     connection: sa.Connection, workspace: Workspace, records: Sequence[Held]
-) -> list[Sensitive]:
-    """The sources' own ids of these records, as far as they open."""
+) -> dict[int, Sensitive]:
+    """The sources' own ids of these records by number, as far as they open."""
     columns = record.c
     rows = connection.execute(
         sa.select(
@@ -92,7 +143,7 @@ def _names(
         .join(data_key, sa.and_(data_key.c.record_id == columns.id, data_key.c.tier == _TIER))
         .where(columns.id.in_([one.id for one in records]))
     )
-    found = []
+    found = {}
     for row in rows:
         wrapped = WrappedKey(row.key_version, bytes(row.wrapped))
         try:
@@ -101,5 +152,5 @@ def _names(
             )
         except KithError:
             continue
-        found.append(Sensitive(plaintext.decode(opened.reveal(reason=REASON))[0][0]))
+        found[row.id] = Sensitive(plaintext.decode(opened.reveal(reason=REASON))[0][0])
     return found

@@ -2,17 +2,19 @@
 
 Invariants, each named by a test in ``tests/integration/erasure/test_restore_drill.py``:
 
-1. After it, no record that stands as destroyed is in the database, and file and database
-   say the same.
+1. After it, no record that stands as destroyed is in the database, nor a rejected row of
+   one, and file and database say the same.
 2. It can be run at any time and again; killed, it has done nothing.
 3. Lines that only the database has come into the file, if they follow its last line.
+4. What the database has of a record from before it was destroyed goes, also if the record
+   was let in again later: only what is delivered from now on comes in.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from cdp.access.answers import Denial
-from cdp.erasure import ledger, targets
+from cdp.erasure import ledger, rejected, targets
 from cdp.erasure.destroying import Destroyed, destroy
 from cdp.resolution.permission import NOBODY, Permission
 from cdp.vault import shreds
@@ -57,16 +59,26 @@ def replay(workspace: Workspace, subject: Subject, reason: str) -> Replayed | De
             return people
         in_file, stored = ledger.both(connection, workspace)
         whole = _whole(in_file, stored)
-        back = targets.by_key(connection, sorted(shreds.standing(whole)))
+        keys = shreds.to_destroy(whole, len(stored))
+        back = targets.by_key(connection, sorted(keys))
         named = dict.fromkeys(one.profile_id or NOBODY for one in back)
         permission.log_allowed(connection, named or (NOBODY,), reason)
         destroyed = destroy(connection, workspace, back, workspace.now())
+        destroyed = _and_rejected(destroyed, rejected.remove_by_key(connection, workspace, keys))
         missing = whole[len(stored) :]
         ledger.store(connection, missing)
         if len(in_file) < len(whole):
             workspace.shred_file.append(whole[len(in_file) :])
         connection.commit()
     return Replayed(destroyed, len(missing), len(whole) - len(in_file))
+
+
+def _and_rejected(destroyed: Destroyed, rows: int) -> Destroyed:
+    """Count the rejected rows of records that were not stored."""
+    if not rows:
+        return destroyed
+    before = destroyed.rows.get("reject", 0)
+    return replace(destroyed, rows={**destroyed.rows, "reject": before + rows})
 
 
 def _whole(in_file: Sequence[Line], stored: Sequence[Line]) -> Sequence[Line]:

@@ -19,20 +19,22 @@ from typing import Any
 
 import sqlalchemy as sa
 
+from cdp.ingest.destroyed import destroyed_among, hold_ledger, rows_to_keep
 from cdp.ingest.prepare import Preparer, Recognised, as_text
 from cdp.ingest.seen import Seen
 from cdp.ingest.values import Reading
 from cdp.ingest.writing import (
     SetAside,
     by_field,
-    destroyed_among,
     forget_rejected_rows,
     incoming_of,
     write_records,
     write_set_aside,
 )
+from cdp.storage.key_schema import SealedUnderRetiredKey
 from cdp.storage.locks import is_collision, only_one
 from cdp.storage.schema import sync_run
+from cdp.vault.keyed import RecordKeys
 from cdp.workspace import Workspace
 from connectors.base import Source
 from connectors.declaration import SourceDeclaration
@@ -134,9 +136,9 @@ class _Sync:
             workspace.vault,
             declaration,
             reading,
-            workspace.feature_key,
-            workspace.forms,
+            forms=workspace.forms,
         )
+        self._record_keys = RecordKeys(workspace.keyring)
         self._seen = Seen()  # record keys and contents of this content's rows
         self._report = SyncReport(declaration.name)
 
@@ -159,7 +161,7 @@ class _Sync:
         return self._report
 
     def _commit(self, batch: Sequence[Record | Rejection], run_id: int) -> None:
-        """Store one batch, again from its start where somebody else stored a record of it."""
+        """Store one batch, anew where somebody else stored a record of it or retired a key."""
         before = self._report
         for attempt in range(ATTEMPTS):
             seen: dict[bytes, bytes] = {}
@@ -167,9 +169,10 @@ class _Sync:
                 with self._workspace.engine.begin() as connection:
                     self._store(connection, batch, seen)
                     self._remember(connection, run_id, batch[-1].position)
-            except sa.exc.DBAPIError as error:
+            except (sa.exc.DBAPIError, SealedUnderRetiredKey) as error:
                 self._report = before
-                if not is_collision(error) or attempt == ATTEMPTS - 1:
+                again = isinstance(error, SealedUnderRetiredKey) or is_collision(error)
+                if not again or attempt == ATTEMPTS - 1:
                     raise
                 continue
             self._seen.add(seen)
@@ -235,16 +238,16 @@ class _Sync:
         batch: Sequence[Record | Rejection],
         seen: dict[bytes, bytes],
     ) -> None:
-        aside = [
-            SetAside(row.position, "", row.rule, row.next_step, row.raw, None)
-            for row in batch
-            if isinstance(row, Rejection)
-        ]
         fresh, others = self._sorted_out(batch, seen)
-        incoming, _, shredded = incoming_of(connection, self._preparer, fresh)
-        differ, gone = self._differing(connection, others, seen)
-        shredded += gone
-        aside += differ
+        if len(fresh) < len(batch):
+            hold_ledger(connection)  # before anything that a shred may wait for
+        refused = [row for row in batch if isinstance(row, Rejection)]
+        rejected = rows_to_keep(connection, self._record_keys, self._declaration, refused)
+        incoming, _, gone = incoming_of(connection, self._preparer, fresh)
+        differ, gone_too = self._differing(connection, others, seen)
+        aside = [
+            SetAside(row.position, "", row.rule, row.next_step, row.raw, None) for row in rejected
+        ] + differ
         write_records(connection, self._declaration, incoming, self._started)
         fields = [
             SetAside(one.record.position, p.field, p.rule, p.next_step, p.raw, one.id)
@@ -264,10 +267,10 @@ class _Sync:
             read=len(batch),
             added=added,
             changed=len(incoming) - added,
-            unchanged=len(fresh) + len(others) - len(incoming) - len(differ) - shredded,
+            unchanged=len(fresh) + len(others) - len(incoming) - len(differ) - gone - gone_too,
             rejected=len(aside),
             set_aside=len(fields),
-            shredded=shredded,
+            shredded=gone + gone_too + len(refused) - len(rejected),
         )
 
     def _sorted_out(

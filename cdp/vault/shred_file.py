@@ -1,9 +1,10 @@
-"""The shred ledger on disk: appended to, never rewritten, readable by its owner only.
+"""The shred ledger on disk: appended to, never rewritten.
 
 1. What `append` returned from is on the disk. What it failed with is not in the file.
 2. A last line without its end is of an append that a kill broke off: it counts for
    nothing, and the next append takes it away.
 3. Nothing here decides whether lines are genuine: `cdp.vault.shreds.Sealer` does.
+4. An append leaves a file that only its owner can read, whatever it was before.
 
 Appends are made one after the other; the caller sees to it (a lock of the database).
 """
@@ -84,24 +85,27 @@ class ShredFile:
     # ── inside ──────────────────────────────────────────────────────────────
 
     def _append(self, content: bytes) -> None:
-        new = not self.path.exists()
         handle = os.open(self.path, os.O_RDWR | os.O_CREAT | _PLAIN, _OWNER_ONLY)
         try:
             _plain_file(handle, self.path)
+            if stat.S_IMODE(os.fstat(handle).st_mode) != _OWNER_ONLY:
+                os.fchmod(handle, _OWNER_ONLY)  # a copy that was put back has another mode
             kept = _end_of_whole(handle)
             start = b"" if kept else shreds.first_line(self.workspace)
             try:
                 os.ftruncate(handle, kept)
                 _write_all(handle, kept, start + content)
                 os.fsync(handle)
+                if not kept:
+                    # Not only of a file that was just made: an append that failed may have
+                    # left it empty, under a name that is not on the disk.
+                    _keep_name(self.path.parent)
             except OSError:
                 # Half a line, or a line whose command will say that it failed.
                 os.ftruncate(handle, kept)
                 raise
         finally:
             os.close(handle)
-        if new:
-            _keep_name(self.path.parent)
 
     def _size(self) -> int:
         try:

@@ -8,7 +8,8 @@ Invariants, each named by a test in ``tests/unit/vault/test_shreds.py``:
    line that was changed, taken out, put in, moved or brought from elsewhere is found.
    (Lines missing at the end are found by the copy in the database.)
 3. The sequence decides what is newer. Times never go back, even if the clock does.
-4. The last line of a record decides whether it stands as destroyed.
+4. The last line of a record decides whether it stands as destroyed. What a database has of
+   it from before a line that says so is the destroyed revision, whatever line came later.
 
 A line is sealed with HMAC-SHA-256 under the key ``shreds`` of the ring. A ring without that
 purpose seals under a key derived from ``records``; such lines carry key version 0.
@@ -18,7 +19,7 @@ On disk: a first line that names format, version and workspace, then one JSON ob
 
 import datetime as dt
 import json
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from enum import StrEnum
 from typing import Any, Final
@@ -158,6 +159,16 @@ def standing(lines: Iterable[Line]) -> frozenset[bytes]:
     """The keys of the records that stand as destroyed (invariant 4)."""
     last = {one.entry.key: one.entry.kind for one in lines}
     return frozenset(key for key, kind in last.items() if kind is Kind.SHRED)
+
+
+def to_destroy(lines: Sequence[Line], seen: int) -> frozenset[bytes]:
+    """The keys of what must not be in a database that has seen the first lines (invariant 4).
+
+    Those that stand as destroyed, and those destroyed behind the line ``seen``, also if they
+    were let in again: what such a database has under their keys is what was destroyed.
+    """
+    later = {one.entry.key for one in lines[seen:] if one.entry.kind is Kind.SHRED}
+    return standing(lines) | later
 
 
 # ── as text ─────────────────────────────────────────────────────────────────

@@ -6,6 +6,7 @@ joined by dots (``phone_info.purePhoneNumber``); through a list it reaches every
 
 import itertools
 import json
+import re
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from decimal import Decimal
@@ -25,6 +26,7 @@ from connectors.sources.physical_lines import LINE_FACTOR, Line, PhysicalLines
 MAX_DEPTH: Final = 64
 MAX_EXPONENT: Final = 400  # a double reaches 308; written out, more would only fill memory
 _SAMPLE_ROWS: Final = 1000
+_QUOTE: Final = re.compile(r'(?<!\\)"')
 
 
 class _Refused(ValueError):  # noqa: N818 - caught in this module
@@ -143,6 +145,28 @@ def _decoder() -> json.JSONDecoder:
     )
 
 
+@cache
+def _lenient() -> json.JSONDecoder:
+    """Reads what ``_decoder`` refuses, and of an object only the values."""
+    return json.JSONDecoder(
+        parse_int=str,
+        parse_float=_number,
+        parse_constant=str,
+        object_pairs_hook=lambda pairs: [value for _, value in pairs],
+        strict=False,
+    )
+
+
+def _unescaped(piece: str) -> str:
+    """What stands between two quotes of a broken line."""
+    if "\\" not in piece:
+        return piece
+    try:
+        return str(json.loads(f'"{piece}"', strict=False))
+    except ValueError:
+        return piece
+
+
 def parse_object(text: str) -> dict[str, Any]:
     """Parse one line strictly: numbers become text with all their digits, keys are unique.
 
@@ -159,6 +183,22 @@ def parse_object(text: str) -> dict[str, Any]:
     if not isinstance(parsed, dict):
         raise _Refused("not_an_object", "Write one JSON object on the line.")
     return parsed
+
+
+def texts_of(text: str) -> list[str]:
+    """Every value in a line, as text; also in a line that the source refuses to read."""
+    try:
+        nodes = [_lenient().decode(text)]
+    except (ValueError, RecursionError):
+        return [_unescaped(piece) for piece in _QUOTE.split(text)]
+    found = []
+    while nodes:
+        node = nodes.pop()
+        if isinstance(node, str):
+            found.append(node)
+        elif isinstance(node, list):
+            nodes.extend(node)
+    return found
 
 
 def cell_at(row: dict[str, Any], column: str) -> Cell:

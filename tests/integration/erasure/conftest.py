@@ -8,59 +8,32 @@ from itertools import count
 from pathlib import Path
 
 import pytest
-import sqlalchemy as sa
 
-from cdp.demo.world import write_world
-from cdp.ingest.sync import sync
 from cdp.resolution import epochs
-from cdp.resolution.run import resolve
 from cdp.workspace import Workspace, create
-from identity.model import Model
+from tests.integration.conftest import Learnt
 from tests.integration.erasure.household import declared, settle
 from tests.journeys import tills
 from tests.journeys.databases import Databases
 
-Learnt = tuple[Workspace, Model]
 START = dt.datetime(2026, 5, 4, 9, 0, tzinfo=dt.UTC)
-
-
-@pytest.fixture(scope="session")
-def databases(server: sa.URL) -> Iterator[Databases]:
-    with Databases(server) as made:
-        yield made
-
-
-@pytest.fixture(scope="session")
-def learnt(
-    tmp_path_factory: pytest.TempPathFactory, databases: Databases, template: str
-) -> Iterator[Learnt]:
-    """A small made-up world, resolved, and the epoch that it gave."""
-    folder = tmp_path_factory.mktemp("town")
-    write_world(folder, people=160, seed=7)
-    workspace = tills.open_shop(folder, databases.copy(template))
-    for name in workspace.declaration.sources:
-        sync(workspace, name)
-    resolve(workspace)
-    with workspace.engine.connect() as connection:
-        active = epochs.active(connection)
-    assert active is not None
-    yield workspace, active[1]
-    workspace.engine.dispose()
 
 
 @pytest.fixture(scope="session")
 def household(
     learnt: Learnt,
     tmp_path_factory: pytest.TempPathFactory,
-    databases: Databases,
+    kept_databases: Databases,
     template: str,
 ) -> Workspace:
     """A shop of one household, resolved; nobody is connected to it, so that it can be copied."""
     folder = tmp_path_factory.mktemp("household") / "shop"
     tills.write_declaration(folder, declared())
-    opened = tills.open_shop(folder, databases.copy(template), learnt[0].settings.key_ring)
+    opened = tills.open_shop(
+        folder, kept_databases.copy(template), learnt.workspace.settings.key_ring
+    )
     with opened.engine.begin() as connection:
-        epochs.activate(connection, learnt[1], START)
+        epochs.activate(connection, learnt.model, START)
     settle(replace(opened, now=lambda: START))
     opened.engine.dispose()
     return opened

@@ -105,14 +105,41 @@ def test_the_api_refuses_a_restored_database(shop: Workspace, tmp_path: Path) ->
     assert not marks.search({"answer": answer.content}, marks.plain_needles(CANARIES))
 
 
-def test_readmitted_before_the_restore_it_may_stay(shop: Workspace, tmp_path: Path) -> None:
-    """Replaying 1: only what stands as destroyed goes again."""
+def test_readmitted_before_the_restore_the_old_revision_goes_all_the_same(
+    shop: Workspace, tmp_path: Path
+) -> None:
+    """Replaying 4: what was destroyed does not come back; what is delivered now comes in."""
     archive = dump(shop, tmp_path / "monday.dump")
     shred(shop, CARD_NAME, ACCOUNT_NAME)
     assert eraser(shop).readmit(CARD_NAME, "came back to us") == 3
     restore(shop, archive)
+    with shop.engine.connect() as connection:
+        mine = schema.record.c.key == key(shop, CARD_NAME)
+        old = connection.scalar(sa.select(schema.record.c.id).where(mine))
     done = replayed(shop)
-    assert (done.to_database, done.destroyed.rows["record"]) == (3, 1)
+    assert (done.to_database, done.destroyed.rows["record"]) == (3, 2)
+    assert not {key(shop, CARD_NAME), key(shop, ACCOUNT_NAME)} & stored_keys(shop)
+    assert (sync(shop, "till").added, sync(shop, "app").shredded) == (1, 1)
+    again = replayed(shop)
+    assert (again.to_database, again.destroyed.rows) == (0, {})
+    with shop.engine.connect() as connection:
+        new = connection.execute(sa.select(schema.record).where(mine)).one()
+    assert (new.id > old, new.revision) == (True, 1)
+    assert key(shop, ACCOUNT_NAME) not in stored_keys(shop)
+
+
+def test_let_in_again_before_the_backup_the_new_record_stays(
+    shop: Workspace, tmp_path: Path
+) -> None:
+    """Replaying 4: a database that has seen the shred holds the record of after it."""
+    shred(shop, CARD_NAME)
+    assert eraser(shop).readmit(CARD_NAME, "came back to us") == 2
+    assert sync(shop, "till").added == 1
+    archive = dump(shop, tmp_path / "monday.dump")
+    shred(shop, ACCOUNT_NAME)
+    restore(shop, archive)
+    done = replayed(shop)
+    assert (done.to_database, done.destroyed.rows["record"]) == (1, 1)
     assert key(shop, CARD_NAME) in stored_keys(shop)
     assert key(shop, ACCOUNT_NAME) not in stored_keys(shop)
 

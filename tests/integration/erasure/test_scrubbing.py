@@ -65,7 +65,7 @@ def keyed(workspace: Workspace) -> dict[bytes, str]:
             found[bytes(row.content)] = "content digest"
             found[bytes(row.features)[:48]] = "features"
         ids = sa.select(records.id).where(mine)
-        for table in (schema.contact, schema.sensitive):
+        for table in (schema.contact, schema.sensitive, schema.masked):
             for row in connection.execute(sa.select(table).where(table.c.record_id.in_(ids))):
                 found |= {bytes(cell)[:48]: f"cell of {table.name}" for cell in row.cells}
         indexes = schema.blind_index
@@ -114,7 +114,7 @@ def test_no_byte_of_a_destroyed_record_is_on_the_disk(alone: Workspace) -> None:
     clear = marks.plain_needles(CANARIES)
     found = {one.rsplit(": ", 1)[1] for one in marks.search(on_disk(alone), needles)}
     assert {"data key", "features", "content digest", "cell of contact", "cell of sensitive",
-            "blocking key"} <= found  # fmt: skip
+            "cell of masked", "blocking key"} <= found  # fmt: skip
     assert "13957140286" in exports(alone).read_text("utf-8")
 
     shred(alone, *ALL)

@@ -9,6 +9,7 @@ from cdp.access.answers import Denial
 from cdp.erasure.shredding import LOOK, Shredded
 from cdp.errors import Refused, Stop
 from cdp.storage import schema
+from cdp.vault.envelope import WrappedKey
 from cdp.workspace import Workspace
 from tests.integration.erasure.household import (
     ACCOUNT_NAME,
@@ -32,6 +33,7 @@ pytestmark = pytest.mark.integration
 OF_A_RECORD = (
     schema.contact,
     schema.sensitive,
+    schema.masked,
     schema.data_key,
     schema.blind_index,
     schema.block,
@@ -48,6 +50,13 @@ def ids(workspace: Workspace) -> dict[str, int]:
     return {name: found[key(workspace, name)] for name in (*ALL, BELLA_NAME)}
 
 
+def of(numbers: dict[str, int], table: sa.Table) -> sa.Select[tuple[int]]:
+    """The rows of a table that name the records of Anna."""
+    return sa.select(table.c.record_id).where(
+        table.c.record_id.in_([numbers[name] for name in ALL])
+    )
+
+
 def test_the_household_is_two_people(shop: Workspace) -> None:
     """What the other tests take for granted: three records are Anna, one is Bella."""
     assert len({home_of(shop, name) for name in ALL}) == 1
@@ -58,6 +67,7 @@ def test_nothing_of_a_destroyed_record_is_left(shop: Workspace) -> None:
     """Destroying 1: no row of any table names the record, its key or its profile."""
     numbers, profile_id = ids(shop), home_of(shop, CARD_NAME)
     with shop.engine.connect() as connection:
+        held = {table.name for table in OF_A_RECORD if connection.scalars(of(numbers, table)).all()}
         indexes = set(
             connection.scalars(
                 sa.select(schema.blind_index.c.value).where(
@@ -66,12 +76,12 @@ def test_nothing_of_a_destroyed_record_is_left(shop: Workspace) -> None:
             )
         )
     assert indexes
+    assert {one.name for one in OF_A_RECORD} - held <= {"membership_history", "reject"}
     assert profile_id
     shred(shop, profile_id)
     with shop.engine.connect() as connection:
         for table in OF_A_RECORD:
-            named = table.c.record_id.in_([numbers[name] for name in ALL])
-            assert not connection.scalars(sa.select(table.c.record_id).where(named)).all()
+            assert not connection.scalars(of(numbers, table)).all()
         edges = connection.execute(sa.select(schema.edge.c.low_id, schema.edge.c.high_id)).all()
     assert not {n for pair in edges for n in pair} & {numbers[name] for name in ALL}
     text = as_text(shop, without=("shred", "audit_event"))
@@ -189,6 +199,23 @@ def test_a_record_that_does_not_open_any_more_can_be_destroyed(shop: Workspace) 
     with shop.engine.begin() as connection:
         connection.execute(sa.delete(schema.data_key))
     shred(shop, CARD_NAME)
+    assert key(shop, CARD_NAME) not in stored_keys(shop)
+
+
+def test_a_neighbour_with_damaged_features_stops_no_shred(shop: Workspace) -> None:
+    """Destroying 4: what identity itself refuses to read is left for a full resolve."""
+    number = ids(shop)[ACCOUNT_NAME]
+    record, keys = schema.record.c, schema.data_key.c
+    with shop.engine.begin() as connection:
+        mine = sa.select(record.revision, keys.key_version, keys.wrapped).where(
+            record.id == number, keys.record_id == record.id, keys.tier == "contact"
+        )
+        row = connection.execute(mine).one()
+        wrapped = WrappedKey(row.key_version, bytes(row.wrapped))
+        damaged = shop.vault.seal_features(number, row.revision, wrapped, b"not features")
+        change = sa.update(schema.record).where(record.id == number).values(features=damaged)
+        connection.execute(change)
+    assert not shred(shop, CARD_NAME)[0].destroyed.repaired
     assert key(shop, CARD_NAME) not in stored_keys(shop)
 
 

@@ -4,6 +4,7 @@ import datetime as dt
 import errno
 import json
 import os
+import stat
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -18,7 +19,7 @@ from cdp.vault.errors import OtherWorkspace, ShredLedgerAltered, ShredLedgerUnwr
 from cdp.vault.keyring import KeyRing
 from cdp.vault.ring_document import RingDocument
 from cdp.vault.shred_file import ShredFile
-from cdp.vault.shreds import EMPTY, Entry, Head, Kind, Line, Sealer, standing
+from cdp.vault.shreds import EMPTY, Entry, Head, Kind, Line, Sealer, standing, to_destroy
 
 NOON = dt.datetime(2026, 5, 4, 12, tzinfo=dt.UTC)
 WORKSPACE = UUID("6f1d0d6e-5a2b-4a53-9d25-1d7a1e0b5a11")
@@ -162,6 +163,17 @@ def test_the_last_line_of_a_record_decides(sealer: Sealer) -> None:
 # ── on disk ─────────────────────────────────────────────────────────────────
 
 
+def test_what_was_let_in_again_is_still_destroyed_where_nobody_saw_it_go(sealer: Sealer) -> None:
+    """Ledger 4: a database that lacks the shred has the destroyed revision; a later one has not."""
+    again = [entry(1), entry(2), entry(1, Kind.READMIT), entry(3), entry(3, Kind.READMIT)]
+    ledger = sealer.seal(again, None)
+    one, two, three = (bytes([number]) * 16 for number in (1, 2, 3))
+    assert to_destroy(ledger, 0) == {one, two, three}
+    assert to_destroy(ledger, 1) == {two, three}
+    assert to_destroy(ledger, 3) == {two, three}
+    assert to_destroy(ledger, 4) == to_destroy(ledger, 5) == standing(ledger) == {two}
+
+
 @pytest.fixture
 def file(tmp_path: Path) -> ShredFile:
     return ShredFile(tmp_path / "shred-ledger.jsonl", WORKSPACE)
@@ -248,6 +260,46 @@ def test_a_disk_that_does_not_keep_it_leaves_the_ledger_as_it_was(
     with pytest.raises(ShredLedgerUnwritable):
         file.append(lines(sealer, 1))
     assert file.read() == []
+
+
+@pytest.mark.parametrize("broken", ["the file", "its folder"])
+def test_the_name_of_the_file_is_kept_also_when_the_first_append_failed(
+    file: ShredFile, sealer: Sealer, broken: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """File 1: until the folder is on the disk too, an append has not succeeded."""
+    real, folders = os.fsync, [0]
+
+    def watches(handle: int) -> None:
+        is_folder = stat.S_ISDIR(os.fstat(handle).st_mode)
+        if not folders[0] and is_folder is (broken == "its folder"):
+            folders[0] = -1  # once
+            raise OSError(errno.EIO, os.strerror(errno.EIO))
+        folders[0] += is_folder
+        real(handle)
+
+    monkeypatch.setattr(os, "fsync", watches)
+    with pytest.raises(ShredLedgerUnwritable):
+        file.append(lines(sealer, 1))
+    assert file.read() == []
+    assert file.path.exists()
+    folders[0] = 1
+    file.append(lines(sealer, 1))
+    assert folders[0] == 2
+    file.append(sealer.seal([entry(7)], lines(sealer, 1)[0]))
+    assert folders[0] == 2  # it is there; nobody has to ask again
+    assert len(file.read()) == 2
+
+
+def test_a_copy_that_was_put_back_is_made_the_owners_alone(file: ShredFile, sealer: Sealer) -> None:
+    """File 4: whatever the mode was, after an append it is 0600."""
+    made = lines(sealer, 2)
+    file.append(made[:1])
+    for mode in (0o644, 0o666, 0o640):
+        file.path.chmod(mode)
+        file.append([])
+        assert file.path.stat().st_mode & 0o777 == 0o600
+    file.append(made[1:])
+    assert file.read() == made
 
 
 def test_what_is_no_ledger_is_refused(file: ShredFile, tmp_path: Path) -> None:

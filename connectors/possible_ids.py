@@ -1,0 +1,96 @@
+"""Which record a rejected row may be of: every text in it that could be the record's id. Pure.
+
+A row that could not be read has no record id, and still holds what somebody's record says.
+Before such a row is kept, and when a record is destroyed, whoever asks keys each of these
+texts and compares: so a guess too many costs a row, and shows nothing.
+
+Invariants, each named by a test in ``tests/unit/connectors/test_possible_ids.py``:
+
+1. The id of a row is among the answers, whatever made the row be rejected: too many cells,
+   misplaced quotes, a key given twice, a broken line.
+2. An id of several columns is found from its parts, which stand apart in the row.
+3. There is an end to trying: a row with too many combinations has no answer.
+"""
+
+import itertools
+import json
+import re
+from collections.abc import Iterator
+from typing import Final
+
+from connectors.mapping import MAX_RECORD_ID, join_record_id, trim
+from connectors.sources.csv_rows import CellSplitter
+from connectors.sources.json_lines import texts_of
+
+MAX_TRIED: Final = 20_000  # combinations of one row: 140 cells for two columns, 27 for three
+_KEPT_ID: Final = "kept_record_id"  # no source has a key of this name
+_DELIMITERS: Final = ",;|\t"  # of files and, between cells that are shown, of sheets
+_WORDS: Final = re.compile(r"\w+")
+_PIECES: Final = re.compile(r"""[^\s,;|"'(){}\[\]]+""")
+
+
+def possible_ids(row: str, columns: int, delimiter: str = ",") -> frozenset[str] | None:
+    """Return every text that may be the id of a rejected row; None where there are too many.
+
+    Args:
+        row: as text, the way a rejection holds it.
+        columns: how many columns name a record of the source.
+        delimiter: of the source's file.
+    """
+    parts = parts_of(row, delimiter)
+    alone = {one for found in (_WORDS, _PIECES) for one in found.findall(row)}
+    ids = set(parts) | {one for one in alone if len(one) <= MAX_RECORD_ID}
+    if columns > 1:
+        if len(parts) ** columns > MAX_TRIED:
+            return None
+        ids |= {join_record_id(list(one)) for one in itertools.product(parts, repeat=columns)}
+    return frozenset(ids)
+
+
+def parts_of(row: str, delimiter: str = ",") -> frozenset[str]:
+    """Return the texts of a row that may be one column of its id: cells and JSON values."""
+    found = (trim(text) for text in _texts(row, delimiter))
+    return frozenset(text for text in found if 0 < len(text) <= MAX_RECORD_ID)
+
+
+def columns_of(record_id: str) -> list[str]:
+    """Split an id of several columns into its parts: the way back of ``join_record_id``."""
+    parts = re.findall(r"((?:[^|\\]|\\.)*)(?:\||$)", record_id, re.DOTALL)
+    if len(parts) < 3:  # one part, and the nothing at the end
+        return [record_id]
+    return [re.sub(r"\\(.)", r"\1", part, flags=re.DOTALL) for part in parts[:-1]]
+
+
+def _texts(row: str, delimiter: str) -> Iterator[str]:
+    yield row
+    quoted = '"' in row
+    if quoted or row.lstrip()[:1] in ("{", "["):
+        yield from texts_of(row)
+    # A source may have had another delimiter when the row was kept.
+    for one in dict.fromkeys(delimiter + _DELIMITERS):
+        if one in row:
+            yield from row.split(one)
+        if quoted:
+            splitter = CellSplitter(one, len(row))
+            splitter.feed(row, "")
+            yield from splitter.cells
+    if quoted:
+        yield from row.split('"')
+
+
+def kept(record_id: str | None, row: str) -> str:
+    """Return the text that is kept of a rejected row: with its id, if that could be read."""
+    if record_id is None:
+        return row
+    return json.dumps({_KEPT_ID: record_id, "row": row}, ensure_ascii=False)
+
+
+def kept_id(text: str) -> str | None:
+    """Return the id that a rejected row was kept with."""
+    if not text.startswith(f'{{"{_KEPT_ID}": '):
+        return None
+    try:
+        found = json.loads(text)[_KEPT_ID]
+    except (ValueError, RecursionError):
+        return None
+    return found if isinstance(found, str) else None
