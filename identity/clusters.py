@@ -116,7 +116,7 @@ def decide(
         UnscoredPairsError: ``score`` did not score every pair.
     """
     undecided = not (len(constraints.must_low) or len(constraints.cannot_low))
-    if undecided and len(records) <= few_people.MOST:
+    if undecided and len(records) <= min(few_people.MOST, LARGEST):
         few = _few(records, pairs, rules, score, floor)
         return Decided(records[few.people], few.pairs, records[:0])
     return _many(records, pairs, constraints, rules, score, floor)

@@ -16,6 +16,7 @@ from typing import Any
 from identity import features
 from identity.comparisons import COMPARISONS
 from identity.errors import ModelVersionError
+from identity.sharing import MOST_HOLDERS
 
 VERSION = 1
 Weights = tuple[tuple[float, float], ...]  # (m, u) per level, best first
@@ -32,7 +33,8 @@ class Model:
             hold a value, by key; key 0 holds the share taken for every rarer value.
         join_bits: records join one profile from this many bits of evidence on.
         suggest_bits: pairs between this and ``join_bits`` are for a person to judge.
-        most_people: a phone with more people than this names nobody.
+        most_people: a phone with more people than this names nobody. Below
+            ``identity.sharing.MOST_HOLDERS``.
         learnt_from: how many records the epoch was learnt from.
         feature_key: version of the features key that the keys of ``frequencies`` are of.
     """
@@ -123,7 +125,8 @@ class Model:
                 },
                 join_bits=_number(stored["join_bits"]),
                 suggest_bits=_at_most(_number(stored["suggest_bits"]), stored["join_bits"]),
-                most_people=int(_number(stored["most_people"], 0)),
+                # Above, a number that is to name nobody would be evidence again.
+                most_people=int(_number(stored["most_people"], 0, MOST_HOLDERS)),
                 learnt_from=int(_number(stored["learnt_from"], -1)),
                 feature_key=int(_number(stored.get("feature_key", 1), 0)),
             )

@@ -9,6 +9,7 @@ from cdp.profiles.build import rebuild
 from cdp.resolution.readiness import ready
 from cdp.resolution.repair import Repair, Repaired
 from cdp.resolution.storing import Outcome
+from cdp.storage.attempts import again_if_collided
 from cdp.storage.locks import until_commit
 from cdp.workspace import Workspace
 
@@ -45,11 +46,15 @@ def forget(connection: sa.Connection, workspace: Workspace, records: Collection[
     Raises:
         Stop: see ``repair``.
     """
-    repaired = repair(connection, workspace, (), records)
-    ids = {"ids": sorted(records)}
-    connection.execute(_END, ids)
-    connection.execute(_DELETE, ids)
-    return repaired
+
+    def forgotten() -> Repaired:
+        repaired = repair(connection, workspace, (), records)
+        ids = {"ids": sorted(records)}
+        connection.execute(_END, ids)
+        connection.execute(_DELETE, ids)
+        return repaired
+
+    return again_if_collided(connection, forgotten)
 
 
 # Alone by now: the profile of each is its own.

@@ -183,24 +183,32 @@ def number_keys(keyer: BlockKeyer, numbers: Ints) -> Ints:
 def store_all(
     connection: sa.Connection, keyer: BlockKeyer, blocked: Blocked, use: PhoneUse, made: str
 ) -> None:
-    """Make the stored keys and the counted numbers exactly these."""
-    # Not TRUNCATE: a backup that began before must not see keys of nobody.
-    connection.execute(sa.text("DELETE FROM kith.block"))
+    """Make the stored keys and the counted numbers exactly these.
+
+    What did not change is not written. The records are held: see `storing.keep_from_going`.
+    """
+    columns = (blocked.key, blocked.record, blocked.rule)
+    if connection.scalar(sa.text("SELECT EXISTS (SELECT FROM kith.block)")):
+        connection.execute(_FRESH)
+        _copy(connection, "pg_temp.fresh_block", *columns)
+        connection.execute(_DELETE)
+        connection.execute(_INSERT)
+    else:
+        _copy(connection, _BLOCK, *columns)
+    # Not TRUNCATE: a backup that began before must not see numbers of nobody.
     connection.execute(sa.text("DELETE FROM kith.shared_number"))
-    append(connection, blocked)
     numbers = number_keys(keyer, use.phones)
-    _copy(connection, "shared_number (key, people)", numbers, use.people)
+    _copy(connection, "kith.shared_number (key, people)", numbers, use.people)
     connection.execute(_MADE, {"made": made, "key": keyer.version})
 
 
 def append(connection: sa.Connection, blocked: Blocked) -> None:
-    """Store keys that are not stored yet."""
-    if len(blocked) <= FEW:
-        if len(blocked):
-            told = (blocked.key, blocked.record, blocked.rule)
-            send(connection, _APPEND, *(array(one.tolist()) for one in told))
-    else:
-        _copy(connection, "block (key, record_id, rule)", blocked.key, blocked.record, blocked.rule)
+    """Store keys that are not stored yet; more than ``FEW`` only of records that are held."""
+    columns = (blocked.key, blocked.record, blocked.rule)
+    if len(blocked) > FEW:
+        _copy(connection, _BLOCK, *columns)
+    elif len(blocked):
+        send(connection, _APPEND, *(array(one.tolist()) for one in columns))
 
 
 def _copy(connection: sa.Connection, columns: str, *values: Ints) -> None:
@@ -211,7 +219,7 @@ def _copy(connection: sa.Connection, columns: str, *values: Ints) -> None:
     flush(connection)
     driver: Any = connection.connection.driver_connection
     with driver.cursor() as cursor:
-        cursor.copy_expert(f"COPY kith.{columns} FROM STDIN (FORMAT csv)", buffer)
+        cursor.copy_expert(f"COPY {columns} FROM STDIN (FORMAT csv)", buffer)
 
 
 # ── a few records ───────────────────────────────────────────────────────────
@@ -282,10 +290,27 @@ def store_people(connection: sa.Connection, counted: Mapping[int, int]) -> None:
 
 
 _MADE = sa.text("UPDATE kith.workspace SET blocked_with = :made, block_key = :key")
+_BLOCK = "kith.block (key, record_id, rule)"
+_FRESH = sa.text(
+    "CREATE TEMPORARY TABLE fresh_block (key bigint, record_id bigint, rule smallint) "
+    "ON COMMIT DROP"
+)
+_DELETE, _INSERT = (
+    sa.text(
+        f"{done} WHERE NOT EXISTS (SELECT FROM {others} o "
+        "WHERE o.key = b.key AND o.record_id = b.record_id AND o.rule = b.rule)"
+    )
+    for done, others in (
+        ("DELETE FROM kith.block b", "fresh_block"),
+        (f"INSERT INTO {_BLOCK} SELECT b.* FROM fresh_block b", "kith.block"),
+    )
+)
+# A record that is destroyed at this moment gets none: no foreign key would refuse it.
 _APPEND = Statement(
     "append_blocks",
     ("bigint[]", "bigint[]", "smallint[]"),
-    "INSERT INTO kith.block (key, record_id, rule) SELECT * FROM unnest($1, $2, $3)",
+    f"INSERT INTO {_BLOCK} SELECT x.* FROM unnest($1, $2, $3) AS x(key, id, rule) "
+    "JOIN kith.record r ON r.id = x.id FOR KEY SHARE OF r",
 )
 _STORED = Statement(
     "blocks_of",

@@ -37,6 +37,7 @@ from cdp.resolution.links import (
 from cdp.resolution.permission import NOBODY, Permission
 from cdp.resolution.storing import Outcome
 from cdp.storage import schema
+from cdp.storage.attempts import again_if_collided
 from cdp.storage.locks import until_commit
 from cdp.workspace import Workspace
 from policies.decision import Subject
@@ -264,8 +265,13 @@ class Decider:
     def _carry_out(self, connection: sa.Connection, number: int, links: Iterable[Link]) -> Decided:
         records = _ends(links)
         table = schema.record
-        connection.execute(sa.update(table).where(table.c.id.in_(records)).values(dirty=True))
-        outcome = self.repair(connection, self.workspace, records)
+
+        def repaired() -> Outcome:
+            connection.execute(sa.update(table).where(table.c.id.in_(records)).values(dirty=True))
+            return self.repair(connection, self.workspace, records)
+
+        # A sync of these people may be in the way: the decision stands, its work is done again.
+        outcome = again_if_collided(connection, repaired)
         made = decisions.read(connection, number=number)[0]
         return Decided(made, outcome, _holding(connection, records))
 

@@ -7,10 +7,11 @@ from typing import Any
 import sqlalchemy as sa
 
 from cdp.storage import schema
-from cdp.storage.bulk import copy_in, insert
+from cdp.storage.bulk import copy_in, document
 from cdp.storage.statements import Row, Statement, array, ask, send
 from identity.pairs import Bools, Ints, Pairs
 
+FEW = 500  # edges that travel with the next statement
 AT_ONCE = 10_000  # pairs turned into rows at a time
 _OWN = 3  # columns of a record that was reached, before those of its edges
 Stored = Mapping[tuple[int, int], tuple[Any, ...]]
@@ -38,6 +39,9 @@ def store_some(
 ) -> None:
     """Make the stored edges of whole components exactly these pairs.
 
+    More than ``FEW`` are stored only between records that are held: see
+    `storing.keep_from_going`.
+
     Args:
         connection: in the transaction that stores.
         stored: their edges so far.
@@ -49,7 +53,11 @@ def store_some(
     if gone:
         low, high = zip(*gone, strict=True)
         send(connection, _REMOVE, array(low), array(high))
-    insert(connection, schema.edge, (row for pair, row in fresh.items() if stored.get(pair) != row))
+    come = [row for pair, row in fresh.items() if stored.get(pair) != row]
+    if len(come) > FEW:
+        copy_in(connection, schema.edge, come)
+    elif come:
+        send(connection, _APPEND, document(schema.edge, come))
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,6 +114,14 @@ _DELETE = sa.text(
 )
 _INSERT = sa.text(
     "INSERT INTO kith.edge SELECT * FROM fresh ON CONFLICT (low_id, high_id) DO NOTHING"
+)
+# A record that is destroyed at this moment gets none: no foreign key would refuse it.
+_APPEND = Statement(
+    "append_edges",
+    ("json",),
+    "INSERT INTO kith.edge SELECT e.* FROM json_populate_recordset(NULL::kith.edge, $1) e "
+    "JOIN kith.record a ON a.id = e.low_id JOIN kith.record b ON b.id = e.high_id "
+    "FOR KEY SHARE OF a, b",
 )
 _REMOVE = Statement(
     "remove_edges",

@@ -82,6 +82,7 @@ def learn(
 
     Raises:
         Stop: fewer than two records, or the labels cannot be used.
+        identity.errors.NotEnoughMemoryError: learning does not fit beside the pairs.
     """
     limits = Limits(workspace.settings.memory_mb, workspace.settings.threads)
     progress("opening features")
@@ -94,9 +95,10 @@ def learn(
     start = replace(start, feature_key=loaded.feature_key)
     gathered = batch.gather(loaded.table, start.most_people, limits, progress)
     taught = _levels(gathered, loaded, judged, limits)
+    rest = gathered.room.for_learning(len(gathered.compared))
     try:
         model = training.train(
-            gathered.judged, start, gathered.compared, limits, progress, labelled=taught
+            gathered.judged, start, gathered.compared, rest, progress, labelled=taught
         )
     except TooFewRecordsError as error:
         raise Stop(

@@ -7,10 +7,13 @@ message destination: all of it is committed together, or nothing.
 Invariants, each named by a test in ``tests/integration/test_online.py``:
     1. Writers who touch the same people end in the state that one writer would reach: who
        is not alone locks the blocking keys and the records that it depends on before
-       anything is decided, in one order for all.
-    2. While others resolve or decide, a record is stored and left for the next run, or for
-       its next arrival; the answer says so.
-    3. A writer that cannot get its turn changes nothing.
+       anything is decided, in one order for all. Until then it holds no row but those of
+       the records that it stores.
+    2. While others resolve or decide, and where somebody whom it has to be compared with
+       cannot be read, a record is stored and left for the next run, or for its next
+       arrival; the answer says so.
+    3. A writer that cannot get its turn changes nothing, and waits for it only so long.
+    4. Features are keyed under the version that the database names in the transaction.
 """
 
 import datetime as dt
@@ -21,20 +24,23 @@ import numpy as np
 import sqlalchemy as sa
 
 from cdp.errors import Refused, Retry
+from cdp.ingest.features import Deriver
 from cdp.ingest.intake import Intake, Stored
 from cdp.profiles.build import rebuild
 from cdp.resolution.announcing import announce
 from cdp.resolution.feature_keys import brought_up
-from cdp.resolution.opened import Told
+from cdp.resolution.opened import UNREADABLE, Told
 from cdp.resolution.readiness import Ready, shared_and_ready
 from cdp.resolution.repair import Known, Repair
-from cdp.storage.locks import alone_or_shared, is_collision
+from cdp.storage.key_schema import SealedUnderRetiredKey
+from cdp.storage.locks import alone_or_shared, is_collision, is_timed_out, wait_at_most
 from cdp.storage.statements import Statement, array, ask
 from cdp.workspace import Workspace
 from connectors.record import Record, Rejection
 from identity.columns import Ints
 
 ATTEMPTS = 5
+TURN = 5.0  # seconds; who waits longer for another is told to send again, and holds nothing
 STRIPES = 4096  # locks; two keys on one stripe only wait for each other without need
 _KEYS, _RECORDS = 11_301, 11_302  # lock classes: blocking keys come before records
 Lock = tuple[int, int]
@@ -50,7 +56,7 @@ class Arrival:
         unchanged: how many said what was known already.
         set_aside: how many single values were not taken in.
         refused: rows that are no record.
-        resolved: False where the records wait for the next ``cdp identity resolve``.
+        waiting: how many, new or not, wait for the next ``cdp identity resolve``.
         shredded: how many stand as destroyed and were not taken in.
     """
 
@@ -59,17 +65,25 @@ class Arrival:
     unchanged: int
     set_aside: int
     refused: tuple[Rejection, ...]
-    resolved: bool
+    waiting: int
     shredded: int = 0
+
+    @property
+    def resolved(self) -> bool:
+        """Whether everybody is where they belong now."""
+        return not self.waiting
 
 
 class Arrivals:
     """Resolves what one source sends, as it comes."""
 
-    def __init__(self, workspace: Workspace, source: str) -> None:
-        """Make it once for many records: it holds what does not change between them."""
+    def __init__(self, workspace: Workspace, source: str, deriver: Deriver | None = None) -> None:
+        """Make it once for many records: it holds what does not change between them.
+
+        Give several sources of one process one deriver: see ``cdp.ingest.prepare.deriver_of``.
+        """
         self._workspace = workspace
-        self._intake = Intake(workspace, source)
+        self._intake = Intake(workspace, source, deriver)
         self._known = Known.of(workspace)
         self._ready: Ready | None = None  # the epoch that was in force last
 
@@ -78,32 +92,41 @@ class Arrivals:
 
         Raises:
             Refused: others kept changing the same people; nothing was stored.
-            Retry: the database went away; sent again, what was stored counts as unchanged.
+            Retry: the database went away, or a key was retired meanwhile; sent again, what
+                was stored counts as unchanged.
         """
-        records, refused = self._intake.read(objects)
+        read = self._intake.read(objects)
         wanted: set[Lock] = set()
-        for _ in range(ATTEMPTS):
+        repairing = True
+        for attempt in range(ATTEMPTS):
             try:
                 with self._workspace.engine.begin() as connection:
-                    return self._attempt(connection, records, refused, wanted)
+                    return self._attempt(connection, read, wanted, repairing=repairing)
             except _Busy as busy:
                 wanted |= busy.locks
-            except sa.exc.DBAPIError as error:
-                if error.connection_invalidated:
-                    raise Retry("database_lost", "send it again in a moment") from None
-                if not is_collision(error):
+            except UNREADABLE:
+                if not repairing:
                     raise
-        raise Refused("people_are_busy", "send it again")
+                repairing = False  # a run says who it is, and what to do
+            except SealedUnderRetiredKey:
+                if attempt == ATTEMPTS - 1:
+                    raise
+            except sa.exc.DBAPIError as error:
+                _go_on_after(error)
+        raise _busy()
 
     def _attempt(
         self,
         connection: sa.Connection,
-        records: Sequence[Record],
-        refused: tuple[Rejection, ...],
+        read: tuple[Sequence[Record], tuple[Rejection, ...]],
         wanted: set[Lock],
+        *,
+        repairing: bool,
     ) -> Arrival:
+        records, refused = read
         now = self._workspace.now()
-        epoch = shared_and_ready(connection, self._ready)
+        wait_at_most(connection, TURN)
+        epoch = shared_and_ready(connection, self._ready) if repairing else None
         self._ready = epoch or self._ready
         stored = self._intake.store(connection, records, now, waiting=epoch is None)
         profiles: tuple[str, ...] = ()
@@ -115,7 +138,7 @@ class Arrivals:
             len(records) - len(stored.ids) - stored.shredded,
             stored.set_aside,
             refused,
-            resolved=not stored.touched or epoch is not None,
+            waiting=0 if epoch else len(stored.touched),
             shredded=stored.shredded,
         )
 
@@ -167,6 +190,20 @@ class Arrivals:
             for one, blob in zip(stored.incoming, packed, strict=True)
         }
         return replace(self._known, told=told)
+
+
+def _busy() -> Refused:
+    return Refused("people_are_busy", "send it again")
+
+
+def _go_on_after(error: sa.exc.DBAPIError) -> None:
+    """Return where the same transaction, begun anew, may succeed; else raise."""
+    if error.connection_invalidated:
+        raise Retry("database_lost", "send it again in a moment") from None
+    if is_timed_out(error):
+        raise _busy() from None
+    if not is_collision(error):
+        raise error
 
 
 class _Busy(Exception):  # noqa: N818 - caught in this module

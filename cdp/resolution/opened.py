@@ -10,11 +10,13 @@ from cdp.errors import Stop
 from cdp.resolution.feature_keys import brought_up
 from cdp.storage.statements import Statement, array, ask
 from cdp.vault.envelope import WrappedKey
+from cdp.vault.errors import CellGarbled, CellRefused, WrappedKeyRefused
 from cdp.vault.keyed import FIRST
 from cdp.vault.vault import CONTACT, Vault
 from connectors.record import Raw
 from identity import features
 from identity.columns import Columns, Ints
+from identity.errors import FeatureVersionError
 from identity.plain import Plain
 
 _ROWS = Statement(
@@ -29,9 +31,17 @@ _ROWS = Statement(
 )
 
 
-def keyless(record: int) -> Stop:
-    """A record whose data key is gone: who is one person with it cannot be said any more."""
-    return Stop(
+class Keyless(Stop):
+    """A record's data key is gone: who is one person with it cannot be said any more."""
+
+
+UNREADABLE = (Keyless, CellGarbled, CellRefused, WrappedKeyRefused, FeatureVersionError)
+"""What is raised where one record's features cannot be read, whatever becomes of others."""
+
+
+def keyless(record: int) -> Keyless:
+    """The error of a record without its data key."""
+    return Keyless(
         "its data key is missing",
         "restore the key table of the same backup, or forget the record: cdp vault shred",
         record=record,
@@ -70,9 +80,9 @@ class Opened(Raw):
         """Open those of ``ids`` that are not open yet; ids that do not exist are passed over.
 
         Raises:
-            identity.errors.FeatureVersionError: a record was stored by another version.
-            cdp.vault.errors.CellRefused: a record's features were altered.
-            Stop: a record is there without its data key.
+            Keyless, and the others of `UNREADABLE`: a record is there without its data key,
+                its features were altered, or they are of another format.
+            KeyMissing: the ring lacks a version.
         """
         wanted = set(ids) - self.records.keys()
         if not wanted:

@@ -1,20 +1,19 @@
 """Resolve a few records among many: the same answer as a full run, for the price of a few.
 
-A record that is new, changed or about to go touches a bounded part of the whole: the
-records that it shares a block with, the numbers that it holds, and the components that
-it joins or leaves. That part is opened, compared, decided and stored again, by the very
-functions of a full run, in the caller's transaction.
+A record that is new, changed or about to go touches a bounded part of the whole: the records that
+it shares a block with, the numbers that it holds, and the components that it joins or leaves.
+That part is opened, compared, decided and stored again, by the very functions of a full run, in
+the caller's transaction.
 
 Invariants, each named by a test in ``tests/integration/test_repair.py``:
-    1. Incremental equals batch: whatever the order and the portions in which records
-       come, change and go, people, ids, edges and blocking keys are those of one full
-       run under the same epoch.
-    2. What is global is counted anew where it is touched: how many people use a number,
-       and how many records share a block. Where a limit is crossed, everybody behind
-       that number or in that block is looked at again.
+    1. Incremental equals batch: whatever the order and the portions in which records come, change
+       and go, people, ids, edges and blocking keys are those of one full run under the same epoch.
+    2. What is global is counted anew where it is touched: how many people use a number, and how
+       many records share a block. Where a limit is crossed, everybody behind that number or in
+       that block is looked at again.
     3. Nothing outside the touched components is read or written.
-    4. What was decided by is looked at again on request: the components, the revisions
-       and how many people use a number.
+    4. What was decided by is looked at again on request: the components, the revisions, how many
+       people use a number, and who shares a block with a renewed record.
 """
 
 import datetime as dt
@@ -30,8 +29,9 @@ from cdp.resolution.decisions import active_constraints
 from cdp.resolution.neighbours import Neighbours
 from cdp.resolution.numbers import Numbers
 from cdp.resolution.opened import Opened, Told
+from cdp.resolution.pairing import Keyed, pairs_of, turned_by
 from cdp.resolution.readiness import Ready
-from cdp.resolution.storing import Outcome, Seen, apply
+from cdp.resolution.storing import Outcome, Seen, apply, keep_from_going
 from cdp.vault.keyed import BlockKeyer, RecordKeys
 from cdp.workspace import Workspace
 from identity import few, plain
@@ -42,7 +42,7 @@ from identity.columns import Bools, Columns, Ints, distinct
 from identity.comparisons import COMPARISONS
 from identity.components import connected
 from identity.pairs import places
-from identity.scorer import compare, compare_few
+from identity.scorer import AT_ONCE, compare, compare_all, compare_few
 from identity.sharing import MOST_HOLDERS
 
 ONE_BY_ONE = 4  # records; up to ten times as many it costs less than columns do
@@ -104,6 +104,7 @@ class Repair:
         """Make it for one transaction; ``known`` spares it work that was done before."""
         known = known or Known.of(workspace)
         self._connection = connection
+        self._threads = workspace.settings.threads
         self._epoch, self._model = epoch, epoch.model
         self._keyer, self._names = known.blocks.under(epoch.block_key), known.names
         self._opened = Opened(workspace.vault, dict(known.told), epoch.feature_key)
@@ -175,7 +176,8 @@ class Repair:
         if len(others) or not self._numbers.alone:
             alone = self._blocked(staying)
         self._fresh = alone
-        self._renew(distinct(np.concatenate((self._looked_at, self._turned()))))
+        crossed = _lacking(turned_by(self._neighbours, self._keyed), self._gone)
+        self._renew(distinct(np.concatenate((self._looked_at, crossed))))
         while len(crowd := self._crowd()):
             # A component too large to be compared whole is decided over its candidates,
             # weak ones included: those are not kept, and have to be found again.
@@ -221,35 +223,10 @@ class Repair:
             self._numbers.learn(self._opened.of(known))
         return alone
 
-    def _turned(self) -> Ints:
-        """Members of blocks that became too large for pairs, or small enough."""
-        came = self._fresh.without(self._old).making_pairs()
-        went = self._old.without(self._fresh).making_pairs()
-        keys = distinct(np.concatenate((came.key, went.key)))
-        if not len(keys):
-            return NONE
-        more = np.bincount(np.searchsorted(keys, came.key), minlength=len(keys))
-        fewer = np.bincount(np.searchsorted(keys, went.key), minlength=len(keys))
-        at, _ = self._neighbours.of(keys, MOST + 1 + np.maximum(more, fewer))
-        before = np.bincount(at, minlength=len(keys))
-        turned = keys[(before > MOST) != (before - fewer + more > MOST)]
-        return _lacking(distinct(self._neighbours.everybody(turned)), self._gone)
-
     def _renew(self, records: Ints) -> None:
         """Find and score the pairs of these records with everybody in a common block."""
         self._renewed = records
-        others = blocks.stored_of(self._connection, _lacking(records, self._looked_at))
-        keys = distinct(others.and_also(self._fresh).making_pairs().key)
-        held = np.searchsorted(keys, self._old.among(keys).key)
-        most = MOST + 1 + np.bincount(held, minlength=len(keys))
-        place, member = self._neighbours.of(keys, most)
-        # The database tells how it was; of the looked-at records it is known better.
-        stays = places(self._looked_at, member) < 0
-        fresh = self._fresh.among(keys)
-        place = np.concatenate((place[stays], np.searchsorted(keys, fresh.key)))
-        member = np.concatenate((member[stays], fresh.record))
-        useful = np.bincount(place, minlength=len(keys))[place] <= MOST
-        low, high = blocks.pairs_with(place[useful], member[useful], records)
+        low, high = self._pairs(self._neighbours)
         self._candidates = self._score(low, high)
         strong = self._candidates.weight >= FLOOR_BITS
         self._start = distinct(np.concatenate((records, low[strong], high[strong])))
@@ -259,6 +236,14 @@ class Repair:
             # to everybody whom it held together.
             found = active_constraints(self._connection, self.nodes.tolist())
             self._constraints = found.without(self._gone)
+
+    @property
+    def _keyed(self) -> Keyed:
+        return Keyed(self._looked_at, self._fresh, self._old)
+
+    def _pairs(self, neighbours: Neighbours) -> tuple[Ints, Ints]:
+        """The pairs of the renewed records with everybody in a common block."""
+        return pairs_of(self._connection, neighbours, self._keyed, self._renewed)
 
     def _reach(self) -> bool:
         """Find the touched components; say whether every record is as it was when opened."""
@@ -273,7 +258,20 @@ class Repair:
     def still_holds(self) -> bool:
         """Whether what the touched components were found by is as it was (invariant 4)."""
         before = self.nodes
-        return self._reach() and np.array_equal(before, self.nodes) and self._numbers.still_hold()
+        same = self._reach() and np.array_equal(before, self.nodes)
+        return same and self._numbers.still_hold() and self._blocks_hold()
+
+    def _blocks_hold(self) -> bool:
+        """Whether everybody who is renewed shares a block with the same records still.
+
+        Nobody else changes a block of the looked-at records once their keys are held. Of who
+        is renewed because of another no key is: a block of theirs may have become too large.
+        """
+        if len(self._renewed) == len(self._looked_at):
+            return True
+        low, high = self._pairs(Neighbours(self._connection))
+        found = self._candidates
+        return np.array_equal(low, found.low) and np.array_equal(high, found.high)
 
     def _crowd(self) -> Ints:
         """Records of components above ``LARGEST`` whose candidates are not all known."""
@@ -307,9 +305,8 @@ class Repair:
         if self._sorted is None or (places(self._sorted.ids, records) < 0).any():
             self._sorted = self._numbers.judged(self._opened.of(self._opened.records))
         known = self._sorted
-        if len(known) == len(records):
-            return known
-        return known.take(np.searchsorted(known.ids, records))
+        all_of_them = len(known) == len(records)
+        return known if all_of_them else known.take(np.searchsorted(known.ids, records))
 
     def _score(self, low: Ints, high: Ints) -> Pairs:
         """Score pairs of record ids."""
@@ -322,9 +319,10 @@ class Repair:
             told = self._numbers.judged_few(self._opened.plain(records.tolist()))
             return self._epoch.scorer.weigh(compare_few(told, low, high))
         judged = self._judged(records)
-        return self._epoch.scorer.weigh(
-            compare(judged, np.searchsorted(judged.ids, low), np.searchsorted(judged.ids, high))
-        )
+        at = np.searchsorted(judged.ids, low), np.searchsorted(judged.ids, high)
+        if len(low) <= AT_ONCE:
+            return self._epoch.scorer.weigh(compare(judged, *at))
+        return self._epoch.scorer.weigh(compare_all(judged, *at, self._threads))
 
     # ── deciding and storing ────────────────────────────────────────────────
 
@@ -337,8 +335,11 @@ class Repair:
         # Another record that waits is still to be looked at: its keys were not renewed.
         dirty &= places(self._named, self.nodes) >= 0
         seen = Seen(self.nodes, revisions, dirty, self._opened.keys_of(nodes))
+        come = self._fresh.without(self._old)
+        if len(come) > blocks.FEW or len(pairs) > edges.FEW:
+            keep_from_going(self._connection, distinct(np.append(come.record, self.nodes)))
         blocks.remove(self._connection, self._old.without(self._fresh))
-        blocks.append(self._connection, self._fresh.without(self._old))
+        blocks.append(self._connection, come)
         self._numbers.store()
         edges.store_some(self._connection, self._stored, (pairs, direct), self._epoch.id)
         partition = (self._was, self.anchors)
@@ -387,8 +388,7 @@ class Repair:
 
 
 def _direct(stored: edges.Stored) -> Ints:
-    pairs = [pair for pair, row in stored.items() if row[-1]]
-    return np.array(pairs, np.int64).reshape(-1, 2)
+    return np.array([pair for pair, row in stored.items() if row[-1]], np.int64).reshape(-1, 2)
 
 
 def _ids(records: Iterable[int]) -> Ints:

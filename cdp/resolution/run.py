@@ -3,20 +3,21 @@
 import datetime as dt
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, replace
-from typing import Any
+from typing import Any, TypeVar
 
 import sqlalchemy as sa
 
 from cdp.errors import Stop
 from cdp.profiles.build import rebuild
-from cdp.resolution import blocks, decisions, edges, epochs
+from cdp.resolution import blocks, decisions, edges, epochs, footprint
 from cdp.resolution.feature_keys import epoch_under
 from cdp.resolution.loading import Loaded, load_features
 from cdp.resolution.readiness import ready
 from cdp.resolution.repair import Repair
-from cdp.resolution.storing import Outcome, anchors_before, apply
+from cdp.resolution.storing import Outcome, anchors_before, apply, keep_from_going
 from cdp.storage import schema
-from cdp.storage.locks import PATIENCE, only_one
+from cdp.storage.attempts import again_if_collided
+from cdp.storage.locks import PATIENCE, Hold, only_one
 from cdp.vault.keyed import BlockKeyer, RecordKeys
 from cdp.workspace import Workspace
 from connectors.digests import sha256_hex
@@ -28,6 +29,7 @@ from identity.errors import TooFewRecordsError
 from identity.model import UNTRAINED, Model
 
 Progress = Callable[[str], None]
+Stored = TypeVar("Stored")
 
 
 def quiet(step: str) -> None:
@@ -114,32 +116,60 @@ def resolve(
 
     Raises:
         cdp.errors.Refused: another resolve runs.
+        cdp.errors.Retry: its lock was lost, or records came or went beside it.
         cdp.errors.Stop: there are no records.
     """
     step = "wait until it has ended, then run it again if sources changed meanwhile"
     with (
-        only_one(workspace.engine, "resolve", step),
+        only_one(workspace.engine, "resolve", step) as alone,
         # Whoever resolves single records shares this; they finish within moments.
-        only_one(workspace.engine, "repair", step, patience=PATIENCE),
+        only_one(workspace.engine, "repair", step, patience=PATIENCE) as undisturbed,
     ):
+        work = _Work(workspace, (alone, undisturbed), progress)
         if full or retrain or adoption:
-            return _resolve(workspace, adoption, engine, retrain=retrain, progress=progress)
-        with workspace.engine.begin() as connection:
-            report = _repair(connection, workspace, progress)
-        return report or _resolve(workspace, None, engine, retrain=False, progress=progress)
+            return _resolve(work, adoption, engine, retrain=retrain)
+        report = work.stored(lambda connection: _repair(connection, workspace, progress))
+        return report or _resolve(work, None, engine, retrain=False)
+
+
+@dataclass(frozen=True, slots=True)
+class _Work:
+    """A run that has its locks.
+
+    Attributes:
+        workspace: whose records are resolved.
+        holds: the locks.
+        progress: told the name of each step.
+    """
+
+    workspace: Workspace
+    holds: tuple[Hold, ...]
+    progress: Progress
+
+    def stored(self, store: Callable[[sa.Connection], Stored]) -> Stored:
+        """Store in one transaction, and only if the locks were held until its end.
+
+        Where a writer of the same rows is in the way, it is stored anew: what was found
+        stays in memory.
+        """
+        with self.workspace.engine.begin() as connection:
+            self._require(connection)  # early: storing may take minutes
+            done = again_if_collided(connection, lambda: store(connection))
+            self._require(connection)
+            return done
+
+    def _require(self, connection: sa.Connection) -> None:
+        for one in self.holds:
+            one.require(connection)
 
 
 FEW = 0.2  # of the records; above this share a full run costs less than repairing
 
 
 def _resolve(
-    workspace: Workspace,
-    adoption: Adoption | None,
-    engine: batch.Engine | None,
-    *,
-    retrain: bool,
-    progress: Progress,
+    work: _Work, adoption: Adoption | None, engine: batch.Engine | None, *, retrain: bool
 ) -> ResolveReport:
+    workspace, progress = work.workspace, work.progress
     with workspace.engine.connect() as connection:
         read = _read(connection, workspace, progress)
         # An epoch of another version cannot be read, and need not be, where another follows.
@@ -149,12 +179,15 @@ def _resolve(
     found = _find(workspace, read, known, engine, progress)
     if adoption:
         adoption.look(read.loaded, found.resolution)
-    with workspace.engine.begin() as connection:
+
+    def store(connection: sa.Connection) -> ResolveReport:
         if adoption:
             adoption.log(connection)
             signature = epochs.Signature(adoption.by, adoption.reason, workspace.now())
             epochs.activate(connection, found.model, signature.at, signature)
         return _keep(connection, workspace, read, found, progress)
+
+    return work.stored(store)
 
 
 def _frozen(connection: sa.Connection, records: int) -> Model | None:
@@ -170,14 +203,14 @@ def _ends(connection: sa.Connection, model: Model, records: int) -> bool:
 def _repair(
     connection: sa.Connection, workspace: Workspace, progress: Progress
 ) -> ResolveReport | None:
-    """Resolve what is new or changed; None where a full run is needed or costs less."""
+    """Resolve what is new or changed; None where a full run is needed, or takes less."""
     epoch = ready(connection)
     record = schema.record
     records = connection.scalar(sa.select(sa.func.count()).select_from(record)) or 0
     if epoch is None or _ends(connection, epoch.model, records):
         return None
     dirty = list(connection.scalars(sa.select(record.c.id).where(record.c.dirty)))
-    if len(dirty) > FEW * records:
+    if len(dirty) > FEW * records or not footprint.fits(connection, workspace, epoch, dirty):
         return None
     progress("finding what changed touches")
     work = Repair(connection, workspace, epoch)
@@ -247,9 +280,7 @@ def _keep(
     progress("storing people")
     now, seen, resolution = workspace.now(), read.loaded.seen, found.resolution
     name = epochs.activate(connection, found.model, now)
-    was = anchors_before(connection, seen.ids)
-    keys = RecordKeys(workspace.keyring)
-    outcome = apply(connection, keys, seen, (was, resolution.anchors), name, now)
+    keep_from_going(connection, seen.ids)
     edges.store_all(connection, resolution.edges, resolution.direct, name)
     keyer = BlockKeyer(workspace.keyring)
     raw = Columns.of(read.loaded.table)
@@ -261,9 +292,13 @@ def _keep(
         resolution.use,
         blocks.made_with(found.model.most_people),
     )
-    updated = _build(connection, workspace, outcome, now, progress)
-    # What comes after looks up a few of many rows: the planner has to know that they are many.
+    # Last: whoever writes the same people waits until all of it is committed.
+    was = anchors_before(connection, workspace, seen.ids)
+    keys = RecordKeys(workspace.keyring)
+    outcome = apply(connection, keys, seen, (was, resolution.anchors), name, now)
+    # What comes now looks up a few of many rows: the planner has to know that they are many.
     connection.execute(_ANALYZE)
+    updated = _build(connection, workspace, outcome, now, progress)
     counted = {"compared": resolution.compared, "judged": len(seen.ids)}
     return _report(connection, outcome, name, updated, counted, trained=found.trained)
 

@@ -18,6 +18,9 @@ import sqlalchemy as sa
 from cdp.access.answers import Denial, DenialKind
 from cdp.audit.errors import DetailRefused
 from cdp.audit.event import screen
+from cdp.ingest.features import Deriver
+from cdp.ingest.prepare import deriver_of
+from cdp.ingest.sync import reading_of
 from cdp.profiles import reader
 from cdp.resolution.online import Arrival, Arrivals
 from cdp.resolution.permission import NOBODY, Permission
@@ -59,6 +62,7 @@ class Sending:
         self._workspace = workspace
         self._lock = Lock()
         self._made: dict[str, tuple[dt.date, Arrivals]] = {}
+        self._deriver: Deriver | None = None  # of all sources; this process may lack its key
 
     def refusal(
         self, connection: sa.Connection, subject: Subject, source: str, request_id: str
@@ -92,7 +96,8 @@ class Sending:
 
         Raises:
             Refused: others kept changing the same people; nothing was stored.
-            Retry: the database went away; sent again, what was stored counts as unchanged.
+            Retry: the database went away, or a key was retired meanwhile; sent again, what
+                was stored counts as unchanged.
         """
         arrival = self._arrivals(source).resolve(rows)
         permission = Permission(
@@ -118,7 +123,11 @@ class Sending:
         with self._lock:
             made = self._made.get(source)
             if made is None or made[0] != today:
-                made = self._made[source] = today, Arrivals(self._workspace, source)
+                if self._deriver is None:
+                    reading = reading_of(self._workspace, today)
+                    self._deriver = deriver_of(self._workspace.keyring, reading)
+                made = today, Arrivals(self._workspace, source, self._deriver)
+                self._made[source] = made
         return made[1]
 
 

@@ -123,7 +123,7 @@ def compared(
 ) -> Simulation:
     """Hold a partition in memory against the one that is stored."""
     seen, now = loaded.seen, found.anchors
-    was = anchors_before(connection, seen.ids)
+    was = anchors_before(connection, workspace, seen.ids)
     changes = compare(seen.ids, was, now)
     shown = [part[:limit] for part in (changes.created, changes.into, changes.gone, changes.new,
                                        changes.out_of)]  # fmt: skip

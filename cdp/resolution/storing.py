@@ -9,6 +9,8 @@ Invariants:
        every row as it was.
     4. Nothing is seen half done: a run is stored whole or not at all.
     5. Where every record was, and when, can be read afterwards.
+    6. Whoever changes many people holds their rows before it writes one, in the order in
+       which a sync takes them: records before profiles, each by id.
 
 One function serves a run over all records and the repair of a few: what it sends grows
 with the changes, and a kind of change that there is not costs no statement.
@@ -21,13 +23,19 @@ from dataclasses import dataclass, field
 import numpy as np
 import sqlalchemy as sa
 
+from cdp.errors import Retry
 from cdp.resolution.changes import NONE, Changes, compare
-from cdp.resolution.opened import keyless
+from cdp.resolution.feature_keys import in_force
+from cdp.resolution.opened import Opened
 from cdp.storage import schema
 from cdp.storage.bulk import insert
 from cdp.storage.statements import Statement, array, ask, send
 from cdp.vault.keyed import RecordKeys
+from cdp.workspace import Workspace
 from identity.pairs import Bools, Ints, places
+
+FEW = 20  # people; more are held before the first is written, see invariant 6
+_ASKED = 1000  # members that were not opened are tried once more: so many tell why
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,15 +82,17 @@ class Outcome:
         return len(self.splits)
 
 
-def anchors_before(connection: sa.Connection, ids: Ints) -> Ints:
+def anchors_before(connection: sa.Connection, workspace: Workspace, ids: Ints) -> Ints:
     """The anchor of each record's profile as it is stored, ``NONE`` for no profile.
 
     Args:
         connection: in the transaction that stores.
+        workspace: whose records they are.
         ids: of all records that could be opened, ascending.
 
     Raises:
-        Stop: a member is not among them.
+        Keyless: a member is not among them, because its data key is missing.
+        Retry: a member is not among them, and opens: it came in since they were read.
     """
     rows = connection.execute(
         sa.text(
@@ -94,9 +104,34 @@ def anchors_before(connection: sa.Connection, ids: Ints) -> Ints:
     was = np.full(len(ids), NONE, np.int64)
     at = places(ids, found[:, 0])
     if (at < 0).any():  # all members are loaded, but those that cannot be opened
-        raise keyless(int(found[at < 0, 0].min()))
+        members = np.sort(found[at < 0, 0])
+        opened = Opened(workspace.vault, feature_key=in_force(connection))
+        opened.open(connection, members[:_ASKED].tolist())
+        raise Retry(
+            "it was resolved while everybody was",
+            "nothing was stored; run it again",
+            record=int(members[0]),
+        )
     was[at] = found[:, 1]
     return was
+
+
+def keep_from_going(connection: sa.Connection, ids: Ints) -> None:
+    """Let nobody destroy these records until what is stored of them is committed.
+
+    What is then destroyed is destroyed with it. An erasure waits for no resolve, and edges
+    and blocking keys refer to a record by its number only.
+
+    Raises:
+        Retry: some of them were destroyed since they were read.
+    """
+    there = ask(connection, _STAY, array(ids.tolist()))[0][0]
+    if there < len(ids):
+        raise Retry(
+            "records were destroyed while everybody was resolved",
+            "nothing was stored; run it again",
+            records=len(ids) - there,
+        )
 
 
 def apply(
@@ -122,6 +157,10 @@ def apply(
     dirty = np.flatnonzero(seen.dirty)
     touched = np.union1d(changes.touched, now[dirty])
     names = _names(connection, keys, changes, touched, seen.keys)
+    people = [names[one] for one in np.union1d(touched, changes.gone).tolist()]
+    if len(people) > FEW:
+        send(connection, _HOLD_RECORDS, array(seen.ids[dirty].tolist()))
+        send(connection, _HOLD_PROFILES, array(people))
     if not changes.empty:
         _add_profiles(connection, changes, names, at)
         _tell(connection, changes, names, epoch, at)
@@ -228,6 +267,24 @@ def _pairs(one: Ints, other: Ints) -> Iterable[tuple[int, int]]:
     return zip(one.tolist(), other.tolist(), strict=True)
 
 
+_STAY = Statement(
+    "records_stay",
+    ("bigint[]",),
+    "SELECT count(*) FROM (SELECT FROM kith.record WHERE id = ANY($1) FOR KEY SHARE) r",
+)
+# Rows are taken as they come out of the sort; only their number comes back.
+_HOLD_RECORDS, _HOLD_PROFILES = (
+    Statement(
+        name,
+        (f"{kind}[]",),
+        f"SELECT count(*) FROM (SELECT FROM kith.{table} WHERE id = ANY($1) "
+        "ORDER BY id FOR NO KEY UPDATE) held",
+    )
+    for name, kind, table in (
+        ("hold_records", "bigint", "record"),
+        ("hold_profiles", "text", "profile"),
+    )
+)
 _KEYS = Statement(
     "record_keys",
     ("bigint[]",),

@@ -18,12 +18,16 @@ FEW = 40  # rows that travel with the next statement; COPY needs a message of it
 
 
 def insert(connection: sa.Connection, table: sa.Table, rows: Iterable[Sequence[Any]]) -> None:
-    """Append ``rows``, given as ``copy_in`` takes them, in the cheapest way for how many."""
+    """Append ``rows``, given as ``copy_in`` takes them, in the cheapest way for how many.
+
+    Raises:
+        SealedUnderRetiredKey: as ``copy_in``; of few rows, where the next statement is made.
+    """
     held = list(rows)
     if len(held) > FEW:
         copy_in(connection, table, held)
     elif held:
-        send(connection, _insertion(table), _document(table, held))
+        send(connection, _insertion(table), document(table, held))
 
 
 def copy_in(connection: sa.Connection, table: sa.Table, rows: Iterable[Sequence[Any]]) -> int:
@@ -81,8 +85,8 @@ def _insertion(table: sa.Table) -> Statement:
     )
 
 
-def _document(table: sa.Table, rows: Iterable[Sequence[Any]]) -> str:
-    """The rows as one JSON array of objects."""
+def document(table: sa.Table, rows: Iterable[Sequence[Any]]) -> str:
+    """The rows as one JSON array of objects, for ``json_populate_recordset``."""
     names = _given(table)
     documents = {column.name for column in table.columns if isinstance(column.type, JSONB)}
     return json.dumps(

@@ -2,10 +2,11 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 
 import sqlalchemy as sa
 
-from cdp.errors import Refused
+from cdp.errors import Refused, Retry
 from cdp.storage.statements import Statement, ask, send
 
 PATIENCE = 10  # seconds that a short piece of work waits for another
@@ -21,12 +22,46 @@ def is_collision(error: sa.exc.DBAPIError) -> bool:
     return getattr(error.orig, "pgcode", None) in _COLLISIONS
 
 
+def is_timed_out(error: sa.exc.DBAPIError) -> bool:
+    """Whether a lock was waited for longer than the transaction waits."""
+    return getattr(error.orig, "pgcode", None) == _LOCK_NOT_AVAILABLE
+
+
+@dataclass(frozen=True, slots=True)
+class Hold:
+    """The right to do a piece of work alone, as the server knows it.
+
+    Attributes:
+        work: what only one may do at a time.
+        process: the server's process that holds it, and when that server was started: after
+            a restart another process may have the same number.
+    """
+
+    work: str
+    process: tuple[int, str]
+
+    def require(self, connection: sa.Connection) -> None:
+        """See that nobody else can have had the right since it was taken.
+
+        It ends with the connection that it was taken on, which lies idle through long work.
+        Ask before a commit: what is held then was held all the time.
+
+        Raises:
+            Retry: it was lost; roll back.
+        """
+        number, started = self.process
+        given = {"name": f"kith.{self.work}", "number": number, "started": started}
+        if not connection.scalar(_IS_HELD, given):
+            step = "nothing was stored; begin again once the database answers"
+            raise Retry("lock_lost", step, work=self.work)
+
+
 @contextmanager
-def only_one(engine: sa.Engine, work: str, next_step: str, *, patience: int = 0) -> Iterator[None]:
+def only_one(engine: sa.Engine, work: str, next_step: str, *, patience: int = 0) -> Iterator[Hold]:
     """Hold the right to do ``work`` (a name such as ``sync pos``) on a connection of its own.
 
     A session lock of PostgreSQL: a killed process lets go as soon as its connection
-    breaks, and no lock file is left behind.
+    breaks, and no lock file is left behind. What is given says whether it is held still.
 
     Args:
         engine: of the workspace.
@@ -41,10 +76,19 @@ def only_one(engine: sa.Engine, work: str, next_step: str, *, patience: int = 0)
         name = {"name": f"kith.{work}"}
         if not _taken(connection, name, patience):
             raise Refused("already_running", next_step, work=work)
+        number, started = connection.execute(_PROCESS).one()
         try:
-            yield
+            yield Hold(work, (number, started))
         finally:
-            connection.execute(sa.text("SELECT pg_advisory_unlock(hashtext(:name))"), name)
+            _let_go(connection, name)
+
+
+def _let_go(connection: sa.Connection, name: dict[str, str]) -> None:
+    try:
+        connection.execute(sa.text("SELECT pg_advisory_unlock(hashtext(:name))"), name)
+    except sa.exc.DBAPIError as error:
+        if not error.connection_invalidated:  # it ended with its connection
+            raise
 
 
 def _taken(connection: sa.Connection, name: dict[str, str], patience: int) -> bool:
@@ -61,6 +105,14 @@ def _taken(connection: sa.Connection, name: dict[str, str], patience: int) -> bo
     finally:
         connection.execute(sa.text("RESET lock_timeout"))
     return True
+
+
+def wait_at_most(connection: sa.Connection, seconds: float) -> None:
+    """Wait so long for each lock until the transaction ends; then it fails (`is_timed_out`).
+
+    It holds for locks of rows too, from the next statement on.
+    """
+    send(connection, _WAIT_AT_MOST, f"{round(1000 * seconds)}ms")
 
 
 def share_if_free(connection: sa.Connection, work: str) -> None:
@@ -87,6 +139,11 @@ def alone_or_shared(connection: sa.Connection, work: str) -> bool:
     return False
 
 
+def share(connection: sa.Connection, work: str) -> None:
+    """Share ``work`` until the transaction ends, once nobody has it alone."""
+    ask(connection, _SHARE, f"kith.{work}")
+
+
 def until_commit(connection: sa.Connection, work: str, next_step: str) -> None:
     """Hold the right to do ``work`` until the transaction ends, waiting a moment for it.
 
@@ -100,18 +157,32 @@ def until_commit(connection: sa.Connection, work: str, next_step: str) -> None:
         name = {"name": f"kith.{work}"}
         connection.execute(sa.text("SELECT pg_advisory_xact_lock(hashtext(:name))"), name)
     except sa.exc.OperationalError as error:
-        if getattr(error.orig, "pgcode", None) != _LOCK_NOT_AVAILABLE:
+        if not is_timed_out(error):
             raise
         raise Refused("already_running", next_step, work=work) from None
     connection.execute(sa.text("SET LOCAL lock_timeout TO DEFAULT"))
 
 
+_PROCESS = sa.text("SELECT pg_backend_pid(), pg_postmaster_start_time()::text")
+# A lock by one number stands as its upper and its lower half, with 1 behind.
+_IS_HELD = sa.text(
+    """
+    SELECT EXISTS (
+        SELECT FROM pg_locks l
+          JOIN pg_database d ON d.oid = l.database AND d.datname = current_database()
+         WHERE l.locktype = 'advisory' AND l.mode = 'ExclusiveLock' AND l.granted
+           AND l.pid = :number AND l.objsubid = 1
+           AND (l.classid::bigint << 32 | l.objid::bigint) = hashtext(:name)
+    ) AND pg_postmaster_start_time()::text = :started
+    """
+)
 SHARED = "coalesce(current_setting('kith.shared', TRUE) = 'true', FALSE)"
 _SHARE_IF_FREE = Statement(
     "share_if_free",
     ("text",),
     "SELECT set_config('kith.shared', pg_try_advisory_xact_lock_shared(hashtext($1))::text, TRUE)",
 )
+_WAIT_AT_MOST = Statement("wait_at_most", ("text",), "SELECT set_config('lock_timeout', $1, TRUE)")
 _TRY_ALONE, _SHARE = (
     Statement(name, ("text",), f"SELECT {function}(hashtext($1))")
     for name, function in (

@@ -202,12 +202,12 @@ epoch = sa.Table(
     schema=MAIN,
 )
 
-# Blocking keys, see cdp/resolution/blocks.py: records with an equal key are compared.
+# Blocking keys: records with an equal one are compared. No foreign key: see migration 0009.
 block = sa.Table(
     "block",
     metadata,
     sa.Column("key", sa.BigInteger, nullable=False),  # keyed pseudonym, the rule included
-    sa.Column("record_id", sa.ForeignKey(record.c.id, ondelete="CASCADE"), nullable=False),
+    sa.Column("record_id", sa.BigInteger, nullable=False),
     sa.Column("rule", sa.SmallInteger, nullable=False),
     sa.PrimaryKeyConstraint("key", "record_id"),
     sa.Index("ix_block_record_id", "record_id"),
@@ -225,12 +225,12 @@ shared_number = sa.Table(
 edge = sa.Table(
     "edge",
     metadata,
-    sa.Column("low_id", sa.ForeignKey(record.c.id, ondelete="CASCADE"), nullable=False),
-    sa.Column("high_id", sa.ForeignKey(record.c.id, ondelete="CASCADE"), nullable=False),
+    sa.Column("low_id", sa.BigInteger, nullable=False),
+    sa.Column("high_id", sa.BigInteger, nullable=False),
     sa.Column("weight", sa.Float, nullable=False),  # bits, prior included
     sa.Column("levels", ARRAY(sa.SmallInteger), nullable=False),  # per comparison of the epoch
     sa.Column("weights", ARRAY(sa.Float), nullable=False),  # bits per comparison
-    sa.Column("epoch", sa.ForeignKey(epoch.c.id), nullable=False),
+    sa.Column("epoch", sa.Text, nullable=False),  # its id
     # Whether a blocking rule brought the two together; only such pairs connect records.
     # The others were compared because both belong to one component already.
     sa.Column("direct", sa.Boolean, nullable=False),

@@ -13,7 +13,8 @@ Invariants, each named by a test in ``tests/integration/test_statements.py``:
     1. Statements take effect in the order in which they were made, those of SQLAlchemy
        and COPY included.
     2. What waits is committed with its transaction or rolled back with it.
-    3. An error of the database arrives as SQLAlchemy's, without the values.
+    3. An error of the database arrives as SQLAlchemy's, without the values; what the
+       database refuses by a rule of ours arrives as the error of that rule.
 """
 
 import datetime as dt
@@ -24,6 +25,8 @@ from functools import cached_property
 from typing import Any
 
 import sqlalchemy as sa
+
+from cdp.storage.key_schema import refuse_retired
 
 LONG = 50_000  # characters of the values; above, a statement is planned for them
 _WAITING, _PREPARED = "kith.waiting", "kith.prepared"
@@ -147,6 +150,7 @@ def _run(
             cursor.execute(text, tuple(values) or None)
             return cursor.fetchall() if answer and cursor.description else []
         except dialect.loaded_dbapi.Error as error:
+            refuse_retired(error)
             lost = dialect.is_disconnect(error, driver, cursor)
             if lost:
                 connection.invalidate(error)

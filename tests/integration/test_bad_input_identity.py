@@ -5,7 +5,7 @@ Elsewhere: altered epoch files (`test_epochs.py`), contradictory decisions
 """
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +14,6 @@ import sqlalchemy as sa
 
 from cdp.access.principals import subject_of
 from cdp.demo.numbers_cn import id_check
-from cdp.demo.world import write_world
 from cdp.errors import Retry, Stop
 from cdp.ingest.sync import sync
 from cdp.resolution import epochs, online, run
@@ -27,7 +26,7 @@ from cdp.storage import schema
 from cdp.workspace import Workspace
 from identity import features
 from identity.errors import FeatureVersionError, ModelVersionError
-from identity.model import Model
+from tests.integration.conftest import Learnt
 from tests.integration.test_online import person, send
 from tests.integration.test_repair import state
 from tests.journeys import tills
@@ -40,54 +39,17 @@ pytestmark = pytest.mark.integration
 Opener = Callable[[], Workspace]
 
 
-@dataclass(frozen=True)
-class Town:
-    """A small made-up world, resolved, and the epoch that it gave."""
-
-    workspace: Workspace
-    model: Model
-
-
-@pytest.fixture(scope="module")
-def databases(server: sa.URL) -> Iterator[Databases]:
-    with Databases(server) as made:
-        yield made
-
-
-@pytest.fixture(scope="module")
-def town(tmp_path_factory: pytest.TempPathFactory, databases: Databases, template: str) -> Town:
-    folder = tmp_path_factory.mktemp("town")
-    write_world(folder, people=160, seed=7)
-    workspace = tills.open_shop(folder, databases.copy(template))
-    for name in workspace.declaration.sources:
-        sync(workspace, name)
-    resolve(workspace)
-    with workspace.engine.connect() as connection:
-        active = epochs.active(connection)
-    workspace.engine.dispose()
-    assert active is not None
-    return Town(workspace, active[1])
-
-
 @pytest.fixture
-def shop(town: Town, tmp_path: Path, databases: Databases, template: str) -> Iterator[Workspace]:
-    """An empty shop under the town's key ring and epoch, which no run replaces by itself."""
-    ring = town.workspace.settings.key_ring
+def shop(
+    learnt: Learnt, tmp_path: Path, databases: Databases, template: str
+) -> Iterator[Workspace]:
+    """An empty shop under the learnt ring and epoch, which no run replaces by itself."""
+    ring = learnt.workspace.settings.key_ring
     workspace = tills.open_shop(tmp_path / "shop", databases.copy(template), ring)
     now = workspace.now()
     with workspace.engine.begin() as connection:
         signature = epochs.Signature("headquarters", "a test", now)
-        epochs.activate(connection, town.model, now, signature)
-    yield workspace
-    workspace.engine.dispose()
-
-
-@pytest.fixture
-def copied(town: Town, databases: Databases) -> Iterator[Workspace]:
-    """A copy of the town."""
-    town.workspace.engine.dispose()
-    url = databases.copy_of(str(town.workspace.settings.database_url))
-    workspace = tills.reopen(town.workspace, replace(town.workspace.settings, database_url=url))
+        epochs.activate(connection, learnt.model, now, signature)
     yield workspace
     workspace.engine.dispose()
 

@@ -1,6 +1,8 @@
 """Records resolved one by one as they come; invariants of `cdp/resolution/online.py`."""
 
 import json
+import threading
+import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
@@ -11,13 +13,15 @@ import numpy as np
 import pytest
 import sqlalchemy as sa
 
-from cdp.errors import Refused
+from cdp.errors import KithError, Refused
 from cdp.ingest.sync import sync
 from cdp.resolution import epochs, online
 from cdp.resolution.online import Arrivals
 from cdp.resolution.run import resolve
+from cdp.resolution.sending import MOST
 from cdp.storage import schema
 from cdp.storage.locks import only_one
+from cdp.vault.keyed import RecordKeys
 from cdp.workspace import Workspace
 from tests.integration.test_repair import TABLES, state
 from tests.journeys import tills
@@ -49,18 +53,14 @@ def person(number: int, account: int = 0, **more: str) -> dict[str, str]:
 
 
 @pytest.fixture(scope="module")
-def databases(server: sa.URL) -> Iterator[Databases]:
-    with Databases(server) as made:
-        yield made
-
-
-@pytest.fixture(scope="module")
 def prepared(
     tmp_path_factory: pytest.TempPathFactory, databases: Databases, template: str
 ) -> Workspace:
     """A shop with forty people in eighty records, resolved once."""
     folder = tmp_path_factory.mktemp("shop")
-    tills.write_declaration(folder, tills.declaration(destinations={"crm": CRM}))
+    sources = {"till": tills.TILL, "app": {**tills.APP, "consent": tills.TILL["consent"]}}
+    more = {"destinations": {"crm": CRM}, "sources": sources}
+    tills.write_declaration(folder, tills.declaration(**more))
     workspace = tills.open_shop(folder, databases.copy(template))
     write_app(folder, [person(n, a) for n in range(40) for a in range(2)])
     sync(workspace, "app")
@@ -174,6 +174,9 @@ def test_many_writers_end_as_one_would(shop: Opener, together: int) -> None:
     rows = [person(n, account) for n in range(996, 1004) for account in range(6)]
     # Bridges: two people's records that a third one joins, sent by different writers.
     rows += [{**person(n, 7), "unionid": person(n + 1)["unionid"]} for n in range(996, 1003)]
+    # Records that are there already, changed, beside new ones of the same people.
+    rows += [{**person(n, a), "name": person(n + 1)["name"]} for n in range(4) for a in range(2)]
+    rows += [person(n, account) for n in range(4) for account in (7, 8)]
     order = np.random.default_rng(together).permutation(len(rows))
     shares = [[rows[at] for at in order[start::4]] for start in range(4)]
 
@@ -185,6 +188,118 @@ def test_many_writers_end_as_one_would(shop: Opener, together: int) -> None:
     with ThreadPoolExecutor(4) as pool:
         list(pool.map(write, shares))
     assert_as_a_full_run(workspace)
+
+
+def wait_for_a_waiter(workspace: Workspace) -> None:
+    """Until another connection of this database waits for a lock."""
+    waits = sa.text(
+        "SELECT count(*) FROM pg_locks l JOIN pg_stat_activity a USING (pid) "
+        "WHERE NOT l.granted AND a.datname = current_database()"
+    )
+    deadline = time.monotonic() + 20
+    with workspace.engine.connect() as connection:
+        while not connection.scalar(waits):
+            assert time.monotonic() < deadline, "nobody waits"
+            time.sleep(0.01)
+
+
+@pytest.mark.parametrize("turn", ["alone_or_shared", "_lock"])
+def test_who_waits_for_a_turn_holds_nothing_that_it_needs(
+    shop: Opener, monkeypatch: pytest.MonkeyPatch, turn: str
+) -> None:
+    """Invariant 1: a changed record and a new one of one person go one after the other.
+
+    Neither is ended by the database for waiting in a circle: each has one attempt.
+    """
+    workspace = shop()
+    has_turn = threading.Event()
+    take = getattr(online, turn)
+
+    def taken(*given: Any) -> Any:
+        answer = take(*given)
+        if not has_turn.is_set():
+            has_turn.set()
+            wait_for_a_waiter(workspace)
+        return answer
+
+    monkeypatch.setattr(online, "ATTEMPTS", 1)
+    if turn == "_lock":
+        monkeypatch.setattr(online, "alone_or_shared", lambda *_: False)
+    monkeypatch.setattr(online, turn, taken)
+    arrivals = [Arrivals(workspace, "app") for _ in range(2)]
+    with ThreadPoolExecutor(2) as pool:
+        new = pool.submit(send, arrivals[0], person(3, 9))
+        assert has_turn.wait(20)
+        changed = pool.submit(send, arrivals[1], {**person(3), "phones": "13957140001"})
+        assert new.result().resolved
+        assert changed.result().resolved
+    assert_as_a_full_run(workspace)
+
+
+@pytest.mark.parametrize("busy", [False, True])
+def test_a_consent_that_is_withdrawn_counts_at_once(shop: Opener, busy: bool) -> None:  # noqa: FBT001
+    """Whether or not its turn has come, a changed record changes what its person allows."""
+    workspace = shop()
+    arrivals = Arrivals(workspace, "app")
+    profile = send(arrivals, person(3, 9)).profiles[0]
+    purposes = sa.select(schema.profile.c.purposes).where(schema.profile.c.id == profile)
+    with workspace.engine.connect() as connection:
+        assert "marketing" in (connection.scalar(purposes) or ())
+    changed = {**person(3), "no_ads": "yes"}
+    if busy:
+        with only_one(workspace.engine, "repair", "wait"):
+            assert send(arrivals, changed).waiting == 1
+    else:
+        assert send(arrivals, changed).profiles == (profile,)
+    with workspace.engine.connect() as connection:
+        assert "marketing" not in (connection.scalar(purposes) or ())
+
+
+DAMAGES = {
+    "no data key": "DELETE FROM kith_keys.data_key WHERE record_id = :id",
+    "altered features": "UPDATE kith.record SET features = features || '\\x00' WHERE id = :id",
+    "altered key": "UPDATE kith_keys.data_key SET wrapped = wrapped || '\\x00' "
+    "WHERE record_id = :id",
+}
+
+
+@pytest.mark.parametrize("damage", DAMAGES)
+def test_beside_a_record_that_cannot_be_read_a_record_waits(shop: Opener, damage: str) -> None:
+    """Invariant 2: it is stored, others go on, and a run names the record that is damaged."""
+    workspace = shop()
+    key = RecordKeys(workspace.keyring).record_key("app", person(3)["openid"])
+    with workspace.engine.begin() as connection:
+        record = connection.scalar(sa.select(schema.record.c.id).where(schema.record.c.key == key))
+        connection.execute(sa.text(DAMAGES[damage]), {"id": record})
+    arrivals = Arrivals(workspace, "app")
+    beside = send(arrivals, person(3, 9))
+    assert (beside.stored, beside.waiting, beside.resolved, beside.profiles) == (1, 1, False, ())
+    again = send(arrivals, person(3, 9))
+    assert (again.stored, again.unchanged, again.waiting) == (0, 1, 1)
+    assert send(arrivals, person(900)).resolved
+    with pytest.raises(KithError, match=rf"record {record}\b"):
+        resolve(workspace)
+
+
+def test_a_turn_that_does_not_come_is_not_waited_for(
+    shop: Opener, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Invariant 3: while somebody is slow, others are told to send again, and hold nothing."""
+    workspace = shop()
+    before = state(workspace)
+    arrivals = Arrivals(workspace, "app")
+    with (
+        monkeypatch.context() as patch,
+        ThreadPoolExecutor(1) as pool,
+        only_one(workspace.engine, "arrivals", "wait"),
+    ):
+        patch.setattr(online, "TURN", 0.1)
+        with pytest.raises(Refused, match="send it again"):
+            pool.submit(send, arrivals, person(3, 9)).result(20)
+    assert state(workspace) == before
+    assert send(arrivals, person(3, 9)).resolved
+    with workspace.engine.connect() as connection:
+        assert connection.scalar(sa.text("SHOW lock_timeout")) == "0"
 
 
 def test_while_everybody_is_resolved_a_record_waits(shop: Opener) -> None:
@@ -234,11 +349,34 @@ def test_who_gets_no_turn_changes_nothing(shop: Opener, monkeypatch: pytest.Monk
     assert state(workspace) == before
 
 
+def shell_of(workspace: Workspace) -> Shell:
+    settings = workspace.settings
+    return Shell(settings.declaration.parent, settings.database_url, settings.home)
+
+
+def test_push_counts_what_waits(shop: Opener, tmp_path: Path) -> None:
+    """Records that are known and wait still are counted, with the next step."""
+    workspace = shop()
+    shell = shell_of(workspace)
+    file = tmp_path / "rows.jsonl"
+    file.write_text(json.dumps(person(3, 9), ensure_ascii=False), encoding="utf-8")
+    with only_one(workspace.engine, "repair", "wait"):
+        assert send(Arrivals(workspace, "app"), person(3, 9)).waiting == 1
+        outcome = shell.run("source", "push", "app", str(file))
+    assert "cdp identity resolve" in outcome.err
+
+
+def test_push_takes_no_more_at_once_than_others_wait_for(shop: Opener, tmp_path: Path) -> None:
+    """As many lines in one transaction as a request may have records; more is a misuse."""
+    (tmp_path / "rows.jsonl").touch()
+    arguments = "source", "push", "app", str(tmp_path / "rows.jsonl"), "--together", str(MOST + 1)
+    shell_of(shop()).run(*arguments, code=2)
+
+
 def test_push_resolves_what_it_reads(shop: Opener, tmp_path: Path) -> None:
     """`cdp source push` takes JSON lines from a file and says whom they belong to."""
     workspace = shop()
-    shell = Shell(workspace.settings.declaration.parent, workspace.settings.database_url,
-                  workspace.settings.home)  # fmt: skip
+    shell = shell_of(workspace)
     file = tmp_path / "rows.jsonl"
     rows = [json.dumps(person(n, 9), ensure_ascii=False) for n in (1, 2)]
     file.write_text("\n".join([*rows, "{}"]), encoding="utf-8")

@@ -11,13 +11,13 @@ import sqlalchemy as sa
 from cdp.demo.world import write_world
 from cdp.errors import Stop
 from cdp.ingest.sync import sync
-from cdp.resolution import at_once, blocks, epochs, numbers, readiness, repair
+from cdp.resolution import at_once, blocks, epochs, numbers, pairing, readiness, repair
 from cdp.resolution.run import resolve
 from cdp.storage import schema
 from cdp.storage.engine import open_engine
 from cdp.vault.keyed import BlockKeyer
 from cdp.workspace import Workspace
-from identity import blocking, candidates, clusters, components, identifiers, sharing
+from identity import blocking, candidates, clusters, components, identifiers, scorer, sharing
 from identity.model import Model
 from identity.sharing import PhoneUse
 from tests.journeys import tills
@@ -35,12 +35,6 @@ class Town:
     workspace: Workspace
     model: Model
     records: list[int]
-
-
-@pytest.fixture(scope="module")
-def databases(server: sa.URL) -> Iterator[Databases]:
-    with Databases(server) as made:
-        yield made
 
 
 @pytest.fixture(scope="module")
@@ -89,7 +83,7 @@ def another(town: Town, databases: Databases) -> Iterator[Opener]:
 def limits(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
     """Every law holds where limits are crossed all the time, too."""
     if request.param == "small limits":
-        for module in (blocking, candidates, repair, blocks):
+        for module in (blocking, candidates, repair, pairing, blocks):
             monkeypatch.setattr(module, "MOST", 4)
         for module in (sharing, numbers, repair):
             monkeypatch.setattr(module, "MOST_HOLDERS", 5)
@@ -243,6 +237,81 @@ def test_what_was_decided_by_is_looked_at_again(another: Opener, town: Town, wha
         assert high in work.nodes
         connection.execute(CHANGED[what], {"low": low, "high": high})
         assert work.still_holds() is (what == "nothing")
+
+
+@pytest.mark.parametrize("what", ["nothing", "a record came", "a record went"])
+def test_a_block_of_whoever_is_renewed_is_looked_at_again(
+    another: Opener, town: Town, monkeypatch: pytest.MonkeyPatch, what: str
+) -> None:
+    """Invariant 4: nobody holds their keys, and another writer may have changed their blocks."""
+    for module in (blocking, candidates, pairing, repair, blocks):
+        monkeypatch.setattr(module, "MOST", 2)
+    workspace = another()
+    late = town.records[::5]
+    arrive(workspace, [one for one in town.records if one not in late])
+    with workspace.engine.connect() as connection:
+        work, given = _renewing(connection, workspace, late)
+        assert connection.execute(BLOCKS_CHANGED[what], given).rowcount > 0
+        assert work.still_holds() is (what == "nothing")
+
+
+def _renewing(
+    connection: sa.Connection, workspace: Workspace, late: Sequence[int]
+) -> tuple[repair.Repair, dict[str, Any]]:
+    """A repair that renews others, and one of these with a block that the repair does not hold."""
+    epoch = readiness.ready(connection)
+    assert epoch is not None
+    for one in late:
+        work = repair.Repair(connection, workspace, epoch)
+        work.find([one])
+        given = {"renewed": work.nodes.tolist(), "held": work.touched_keys.tolist(), "one": one}
+        others = np.setdiff1d(work._renewed, work._looked_at).tolist()
+        row = connection.execute(A_SMALL_BLOCK, given | {"renewed": others}).one_or_none()
+        if row:
+            return work, {**given, **row._mapping}
+    raise AssertionError("nobody turned a block")
+
+
+A_SMALL_BLOCK = sa.text(
+    "SELECT record_id AS low, key, rule FROM kith.block b WHERE record_id = ANY(:renewed) "
+    f"AND rule <> {blocks.HOLDER} AND key <> ALL(:held) "
+    "AND (SELECT count(*) FROM kith.block o WHERE o.key = b.key) = 2 "
+    "ORDER BY record_id, key LIMIT 1"
+)
+BLOCKS_CHANGED = {
+    "nothing": sa.text("SELECT CAST(:low AS bigint)"),
+    # One that shared nothing with it so far.
+    "a record came": sa.text(
+        "INSERT INTO kith.block (key, record_id, rule) SELECT :key, min(r.id), :rule "
+        "FROM kith.record r WHERE r.id <> :one AND NOT EXISTS (SELECT FROM kith.block o "
+        "JOIN kith.block m ON m.key = o.key WHERE o.record_id = r.id AND m.record_id = :low)"
+    ),
+    "a record went": sa.text("DELETE FROM kith.block WHERE record_id = :low AND key <> ALL(:held)"),
+}
+
+
+@pytest.mark.parametrize("most", [1, 50])
+def test_pairs_are_compared_some_at_a_time(
+    another: Opener, town: Town, monkeypatch: pytest.MonkeyPatch, most: int
+) -> None:
+    """However many records came, so many pairs are compared together, with the same people."""
+    compared: list[int] = []
+    real = scorer.compare
+
+    def counted(columns: Any, left: Any, right: Any) -> Any:
+        compared.append(len(left))
+        return real(columns, left, right)
+
+    monkeypatch.setattr(scorer, "compare", counted)
+    monkeypatch.setattr(repair, "compare", counted)
+    for module in (scorer, repair):
+        monkeypatch.setattr(module, "AT_ONCE", most)
+    once, together = another(), another()
+    resolve(once, full=True)
+    compared.clear()
+    arrive(together, town.records)
+    assert max(compared) == most
+    assert_same(once, together)
 
 
 def _paired(connection: sa.Connection) -> tuple[int, int]:

@@ -40,12 +40,6 @@ class Town:
 
 
 @pytest.fixture(scope="module")
-def databases(server: sa.URL) -> Iterator[Databases]:
-    with Databases(server) as made:
-        yield made
-
-
-@pytest.fixture(scope="module")
 def town(
     tmp_path_factory: pytest.TempPathFactory, databases: Databases, template: str
 ) -> Iterator[Town]:

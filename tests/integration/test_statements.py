@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 
 from cdp.storage import bulk, statements
 from cdp.storage.engine import open_engine
+from cdp.storage.key_schema import REFUSED, SealedUnderRetiredKey
 from cdp.storage.statements import Statement, array, ask, bytes_array, send
 from tests.journeys.databases import Databases
 
@@ -26,6 +27,18 @@ ADD = Statement("add_note", ("bigint",), "INSERT INTO public.note (number) VALUE
 COUNT = Statement("count_notes", (), "SELECT count(*) FROM public.note")
 NUMBERS = Statement("numbers", ("bigint[]",), "SELECT unnest($1), cardinality($1)")
 TEXTS = Statement("texts", ("text[]", "bytea[]"), "SELECT $1, $2")
+RETIRED = 666  # a number that the database refuses as it refuses rows under a retired key
+REFUSING = f"""
+    CREATE FUNCTION public.refuse() RETURNS trigger LANGUAGE plpgsql AS $$
+    BEGIN
+        IF NEW.number = {RETIRED} THEN
+            RAISE EXCEPTION 'retired' USING ERRCODE = '{REFUSED}';
+        END IF;
+        RETURN NEW;
+    END $$;
+    CREATE TRIGGER refuse BEFORE INSERT ON public.note
+    FOR EACH ROW EXECUTE FUNCTION public.refuse()
+"""
 
 
 @pytest.fixture(scope="module")
@@ -33,6 +46,8 @@ def engine(tmp_path_factory: pytest.TempPathFactory, server: sa.URL) -> Iterator
     with Databases(server) as databases:
         opened = open_engine(databases.copy(None), tmp_path_factory.mktemp("none"))
         TABLE.create(opened)
+        with opened.begin() as connection:
+            connection.execute(sa.text(REFUSING))
         yield opened
         opened.dispose()
 
@@ -101,6 +116,19 @@ def test_an_error_is_sqlalchemys_and_shows_no_statement(engine: sa.Engine) -> No
         assert caught.value.orig is not None
         assert "EXECUTE" not in str(caught.value)
         assert not caught.value.connection_invalidated
+
+
+@pytest.mark.parametrize("count", [1, bulk.FEW, bulk.FEW + 1])
+def test_a_retired_key_is_named_however_many_rows_there_are(engine: sa.Engine, count: int) -> None:
+    """Invariant 3: few rows, which travel with what follows, fail as many do, and none stays."""
+    rows = [(RETIRED - at, None, None, None) for at in range(count)]
+    with pytest.raises(SealedUnderRetiredKey, match="run it again"), engine.begin() as connection:
+        bulk.insert(connection, TABLE, rows)
+    with engine.connect() as connection:
+        send(connection, ADD, RETIRED)
+        with pytest.raises(SealedUnderRetiredKey):
+            ask(connection, COUNT)
+    assert stored(engine) == []
 
 
 def test_a_lost_connection_is_replaced(engine: sa.Engine) -> None:

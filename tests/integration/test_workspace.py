@@ -25,12 +25,6 @@ NOBODY = "postgresql://kith:not-a-secret@127.0.0.1:9/kith"  # the discard port: 
 
 
 @pytest.fixture
-def databases(server: sa.URL) -> Iterator[Databases]:
-    with Databases(server) as made:
-        yield made
-
-
-@pytest.fixture
 def folder(tmp_path: Path, database_url: str) -> Path:
     """A workspace with two sources that work."""
     folder = tmp_path / "shop"

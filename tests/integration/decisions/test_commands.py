@@ -3,7 +3,6 @@
 import pytest
 
 from cdp.workspace import Workspace
-from identity.model import Model
 from tests.integration.decisions.town import (
     AGAIN,
     ANNA,
@@ -90,9 +89,9 @@ def test_who_may_not_is_told_why(shop: Workspace, shell: Shell) -> None:
     assert shell.run("identity", "merge", anna, bella, "--as", "headquarters", code=2).out == ""
 
 
-def test_the_queue_can_be_listed_and_taken_one_by_one(learnt: tuple[Workspace, Model]) -> None:
+def test_the_queue_can_be_listed_and_taken_one_by_one(copied: Workspace) -> None:
     """The first of the list is the next, with its evidence and the two ways to decide."""
-    settings = learnt[0].settings
+    settings = copied.settings
     shell = Shell(settings.declaration.parent, settings.database_url, settings.home)
     listed, first, shown = shell.run_all(
         ("identity", "review", "list", "--as", "headquarters", "--limit", "3", "--json"),

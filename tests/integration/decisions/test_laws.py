@@ -28,7 +28,7 @@ from cdp.resolution.run import resolve
 from cdp.storage import schema
 from cdp.vault.keyed import RecordKeys
 from cdp.workspace import Workspace
-from identity.model import Model
+from tests.integration.conftest import Learnt
 from tests.integration.decisions.town import ORGANISATION, WHO, stored, tag
 from tests.journeys import tills
 from tests.journeys.databases import Databases
@@ -133,7 +133,7 @@ class Town:
 
 @pytest.fixture(scope="module")
 def begun(
-    learnt: tuple[Workspace, Model],
+    learnt: Learnt,
     tmp_path_factory: pytest.TempPathFactory,
     databases: Databases,
     template: str,
@@ -144,9 +144,11 @@ def begun(
         organisation=ORGANISATION, principals=WHO, sources={"app": SPENDING}
     )
     tills.write_declaration(folder, content)
-    workspace = tills.open_shop(folder, databases.copy(template), learnt[0].settings.key_ring)
+    workspace = tills.open_shop(
+        folder, databases.copy(template), learnt.workspace.settings.key_ring
+    )
     with workspace.engine.begin() as connection:
-        epochs.activate(connection, learnt[1], workspace.now())
+        epochs.activate(connection, learnt.model, workspace.now())
     tills.write_app(folder, ROWS[:ALWAYS])
     sync(workspace, "app")
     resolve(workspace)

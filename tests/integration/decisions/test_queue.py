@@ -12,8 +12,8 @@ from cdp.resolution import decisions, epochs, review
 from cdp.resolution.permission import Permission
 from cdp.workspace import Workspace
 from identity.comparisons import COMPARISONS
-from identity.model import Model
 from policies.vocabulary import Action
+from tests.integration.conftest import Learnt
 
 pytestmark = pytest.mark.integration
 PEOPLE, EDGES, DECIDED = 900, 4000, 60
@@ -43,10 +43,10 @@ _EDGE = sa.text(
 
 
 @pytest.fixture
-def busy(shop: Workspace, learnt: tuple[Workspace, Model]) -> Workspace:
+def busy(shop: Workspace, learnt: Learnt) -> Workspace:
     """Nine hundred people, thousands of scored pairs between them, some of them decided."""
     chance = np.random.default_rng(20)
-    model = learnt[1]
+    model = learnt.model
     records = 3 * PEOPLE
     low = chance.integers(1, records, EDGES)
     high = np.minimum(low + chance.integers(1, 9, EDGES), records)

@@ -8,7 +8,6 @@ from cdp.access.principals import subject_of
 from cdp.resolution import decisions, history, review
 from cdp.resolution.permission import Permission
 from cdp.workspace import Workspace
-from identity.model import Model
 from policies.vocabulary import Action
 from tests.integration.decisions.town import (
     ANNA,
@@ -57,10 +56,10 @@ def queue(workspace: Workspace) -> list[review.Suggestion]:
 
 
 def test_the_queue_holds_pairs_to_judge_and_lets_go_of_the_judged(
-    learnt: tuple[Workspace, Model],
+    copied: Workspace,
 ) -> None:
     """Pairs stand in three classes, most change first; a decided pair leaves, undone it is back."""
-    workspace = learnt[0]
+    workspace = copied
     waiting = queue(workspace)
     assert waiting
     order = [list(review.Advice).index(one.advice) for one in waiting]

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 
-from identity import components
+from identity import clusters, components
 from identity.clusters import LARGEST, Constraints, decide
 from tests.unit.identity.clustering import (
     JOIN,
@@ -27,7 +27,8 @@ def test_a_crowd_of_which_all_is_known_is_decided_as_any_other(world):
     limits = constraints(must, cannot)
     few = people(ends(told), pairs_of(*told), limits, floor=JOIN)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(components, "LARGEST", 2)
+        for module in (clusters, components):
+            patch.setattr(module, "LARGEST", 2)
         assert people(ends(told), pairs_of(*told), limits, floor=JOIN) == few
 
 

@@ -4,10 +4,11 @@ import itertools
 from dataclasses import replace
 
 import numpy as np
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from identity import clusters
+from identity import clusters, components
 from identity.clusters import Constraints
 from tests.unit.identity.clustering import RULES, bits, pairs_of, told_apart
 
@@ -51,3 +52,28 @@ def test_both_ways_of_deciding_give_the_same_people(drawn, floor, partial):
     few = _decided(clusters.decide, *drawn, floor, partial)
     assert few == _decided(clusters._many, *drawn, floor, partial)
     assert len(few[-1]) < 2
+
+
+@settings(max_examples=200, deadline=None)
+@given(scored_in_part(), st.sampled_from([-99.0, 0.0, 4.0]))
+def test_a_few_that_are_too_many_for_every_pair_are_a_crowd(drawn, floor):
+    """Invariant 1, wherever the limit of `identity.components` stands: below `MOST` too."""
+    with pytest.MonkeyPatch.context() as patch:
+        for module in (clusters, components):
+            patch.setattr(module, "LARGEST", 3)
+        few = _decided(clusters.decide, *drawn, floor, ())
+        assert few == _decided(clusters._many, *drawn, floor, ())
+
+
+def test_a_chain_above_the_limit_is_cut_where_it_is_weakest(monkeypatch):
+    """Six records in a row of which every pair would be one person: a crowd is not filled in."""
+    for module in (clusters, components):
+        monkeypatch.setattr(module, "LARGEST", 4)
+    chain = [(at, at + 1, 14.0 if at != 3 else 11.0, 0.0) for at in range(1, 6)]
+    told = {pair[:2]: pair for pair in chain}
+    rest = [(*pair, 14.0, 6.0) for pair in itertools.combinations(range(1, 7), 2)]
+    told = {pair[:2]: pair for pair in rest} | told
+    drawn = [1, 2, 3, 4, 5, 6], chain, list(told.values())
+    anchors, crowded, *_ = _decided(clusters.decide, *drawn, 0.0, ())
+    assert crowded == [1]
+    assert anchors == [1, 1, 1, 4, 4, 4]

@@ -10,6 +10,7 @@ from identity import features, model
 from identity.comparisons import COMPARISONS
 from identity.errors import ModelVersionError
 from identity.model import Model
+from identity.sharing import MOST_HOLDERS
 
 
 def made_up():
@@ -126,7 +127,15 @@ DAMAGE = {
     "frequencies as a list": lambda d: d.update(frequencies=[]),
     "no floor frequency": lambda d: d["frequencies"]["name"].pop("0"),
     "people that is text": lambda d: d.update(most_people="4"),
+    "no people": lambda d: d.update(most_people=0),
+    "people that nobody counts": lambda d: d.update(most_people=MOST_HOLDERS),
 }
+
+
+def test_as_many_people_as_are_counted_may_use_a_number():
+    """The limit of an epoch file is that of a rule file: one below `MOST_HOLDERS`."""
+    most = Model.from_json(stored() | {"most_people": MOST_HOLDERS - 1}).most_people
+    assert most == MOST_HOLDERS - 1
 
 
 @pytest.mark.parametrize("change", DAMAGE.values(), ids=DAMAGE)
