@@ -235,6 +235,9 @@ class ArrivalForm(_Form):
     stored: int = Field(description="New or changed records.", examples=[2])
     unchanged: int = Field(description="Records that were known as they are.", examples=[0])
     set_aside: int = Field(description="Single values that were not taken in.", examples=[0])
+    shredded: int = Field(
+        description="Records that stand as destroyed and were not taken in.", examples=[0]
+    )
     resolved: bool = Field(description="False: stored, and waiting for the next resolve.")
     people: int = Field(
         description="How many people the new and changed records belong to.", examples=[2]
@@ -252,6 +255,7 @@ class ArrivalForm(_Form):
             stored=arrival.stored,
             unchanged=arrival.unchanged,
             set_aside=arrival.set_aside,
+            shredded=arrival.shredded,
             resolved=arrival.resolved,
             people=len(arrival.profiles),
             profiles=None if sent.profiles is None else list(sent.profiles),

@@ -149,7 +149,7 @@ def _plain(condition: Condition) -> Test:
                 < len(_set(one, more) & _set(other, more))
             )
         case _:
-            raise NotImplementedError(type(condition).__name__)
+            raise TypeError(f"nothing compares by a {type(condition).__name__}")
 
 
 def _set(record: Record, name: str) -> frozenset[int]:

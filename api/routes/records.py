@@ -16,11 +16,11 @@ _PROBLEMS: dict[int | str, dict[str, Any]] = {
     401: described("No valid API key"),
     403: described("The sender may not send records"),
     404: described("No such source"),
-    409: described("Others keep changing the same people: send it again"),
+    409: described("Others keep changing the same people, or take long: send it again"),
     413: described("The body is too large, or has too many records"),
     415: described("Neither JSON nor JSON lines"),
     422: described("No record at all: each row was refused, or there is none"),
-    503: described("The database is not there: send it again"),
+    503: described("The database is not there, or a key was retired: send it again"),
 }
 _ROW = {"type": "object", "additionalProperties": True}
 _EXAMPLE = {"openid": "oExample01", "name": "林晓梅", "phones": "13957140286"}
@@ -63,6 +63,6 @@ def send_records(
     except Refused as error:
         raise busy(error) from None
     answer = forms.ArrivalForm.of(sent)
-    if not (answer.stored or answer.unchanged):
+    if not (answer.stored or answer.unchanged or answer.shredded):
         raise none_taken_in([row.told() for row in answer.refused])
     return answer

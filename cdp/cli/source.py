@@ -13,6 +13,7 @@ from cdp.ingest.preview import preview as read_preview
 from cdp.ingest.side_by_side import sync_all
 from cdp.ingest.sync import SyncReport, reading_of
 from cdp.resolution.online import Arrivals
+from cdp.resolution.sending import MOST
 from cdp.workspace import Workspace
 from connectors.base import Level
 from connectors.registry import open_source
@@ -130,7 +131,7 @@ def push(
     name: Name,
     file: Annotated[typer.FileText, typer.Argument(help="JSON lines; - reads standard input.")],
     together: Annotated[
-        int, typer.Option(help="Lines resolved in one transaction.", min=1, max=1000)
+        int, typer.Option(help="Lines resolved in one transaction.", min=1, max=MOST)
     ] = 20,
     as_json: session.Json = False,
 ) -> None:
@@ -152,7 +153,7 @@ def push(
         counts["unchanged"] += done.unchanged
         counts["set_aside"] += done.set_aside
         counts["shredded"] += done.shredded
-        counts["waiting"] += 0 if done.resolved else done.stored
+        counts["waiting"] += done.waiting
         people.update(done.profiles)
     result = {**counts, "people": len(people), "refused": refused}
     if as_json:

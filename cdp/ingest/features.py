@@ -38,7 +38,7 @@ SHORTEST_NEAR = 4  # characters; below this, one deletion leaves too little to n
 TAIL = 4  # digits of a phone that people read out and forms show
 SUBSCRIBER = 7  # digits; what stands before them is country and area, give or take one
 MAINLAND = "+861"  # mobiles go on with 3 to 9
-# What is remembered in one process: about 40 MB when full.
+# What one deriver remembers: about 40 MB when full.
 NAMES, DAYS, PLACES = 10_000, 20_000, 5_000
 
 

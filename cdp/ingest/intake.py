@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 
 import sqlalchemy as sa
 
+from cdp.ingest.features import Deriver
 from cdp.ingest.prepare import Preparer, Recognised
 from cdp.ingest.sync import reading_of
 from cdp.ingest.writing import (
@@ -58,7 +59,8 @@ class Stored:
 class Intake:
     """Takes in what one source sends."""
 
-    def __init__(self, workspace: Workspace, source: str) -> None:
+    def __init__(self, workspace: Workspace, source: str, deriver: Deriver | None = None) -> None:
+        """Make it for one source; ``deriver`` is one that other sources use too."""
         self._workspace = workspace
         self._source = workspace.declaration.source(source)
         self._objects = ObjectMapper(self._source)
@@ -69,9 +71,10 @@ class Intake:
             workspace.vault,
             self._source,
             reading,
-            workspace.feature_key,
-            workspace.forms,
+            forms=workspace.forms,
         )
+        if deriver is not None:
+            self._preparer.share(deriver)
 
     def read(self, objects: Sequence[str]) -> tuple[list[Record], tuple[Rejection, ...]]:
         """Read JSON objects, given as text; of one record sent twice the last one counts.

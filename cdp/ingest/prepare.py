@@ -15,7 +15,7 @@ from cdp.ingest.values import REMEMBERED, Reading, is_known_store, read_record
 from cdp.vault import plaintext
 from cdp.vault.blind import BlindIndexes
 from cdp.vault.forms import Forms
-from cdp.vault.keyed import FIRST, FeatureKeyer, FeatureLayers, RecordKeys
+from cdp.vault.keyed import FIRST, FeatureKeyer, RecordKeys
 from cdp.vault.keyring import KeyRing
 from cdp.vault.vault import MASKED, NO_FORMS, SealedForms, SealedRecord, Vault
 from connectors.declaration import SourceDeclaration
@@ -71,6 +71,16 @@ def as_text(record: Record) -> Sensitive:
     return Sensitive(json.dumps(whole | dict(record.attributes), ensure_ascii=False))
 
 
+def deriver_of(keyring: KeyRing, reading: Reading) -> Deriver:
+    """Make what derives features, under the first version of their key.
+
+    What it remembers of values takes about 80 MB when full. It is the same for all sources of
+    a workspace, so that a process that takes in several needs one.
+    """
+    keyer = FeatureKeyer(keyring, FIRST)
+    return Deriver(keyer.key, keyer.keys, reading.identifiers)
+
+
 class Preparer:
     """Prepare the records of one source."""
 
@@ -80,13 +90,12 @@ class Preparer:
         vault: Vault,
         source: SourceDeclaration,
         reading: Reading,
-        feature_key: int = FIRST,
         forms: Forms | None = None,
     ) -> None:
         """Make it for one source.
 
-        ``feature_key`` is the version that the workspace names; without ``forms``, or with a
-        ring of an earlier release, no masked forms are made: `cdp vault remask` does it later.
+        Without ``forms``, or with a ring of an earlier release, no masked forms are made:
+        `cdp vault remask` does it later.
         """
         self._vault = vault
         self._forms = forms if vault.holds(MASKED) else None
@@ -96,10 +105,8 @@ class Preparer:
         self._records = RecordKeys(keyring)
         self._indexes = BlindIndexes(keyring)
         # Values are keyed with the first version, and what comes out with every later one.
-        keyer = FeatureKeyer(keyring, FIRST)
-        self._deriver = Deriver(keyer.key, keyer.keys, reading.identifiers)
-        self._feature_key = feature_key
-        self._brought = FeatureLayers(keyring).over(FIRST, feature_key)
+        self._deriver = deriver_of(keyring, reading)
+        self._layers = vault.layers
         # Read again whatever was read in another way: a new mapping, new features, another
         # country, other blocked values, and, where remarks name stores, another store.
         labels = reading.labels if "remark" in source.fields else ()
@@ -108,6 +115,10 @@ class Preparer:
         types = [known[name].reading() for name in sorted(source.fields) if name in known]
         how = [source.digest(), features.VERSION, reading.region, *labels, *stores, types]
         self._read_as = json.dumps(how).encode()
+
+    def share(self, deriver: Deriver) -> None:
+        """Derive with what other sources of the workspace derive with: see ``deriver_of``."""
+        self._deriver = deriver
 
     @property
     def read_as(self) -> str:
@@ -132,15 +143,29 @@ class Preparer:
             self._records.content_digest(self._source.name, self._read_as + content),
         )
 
-    def prepare(self, record: Record, record_id: int, revision: int) -> Prepared:
-        """Read, derive, key and seal one revision."""
+    def prepare(
+        self, record: Record, record_id: int, revision: int, feature_key: int = FIRST
+    ) -> Prepared:
+        """Read, derive, key and seal one revision.
+
+        Args:
+            record: as it was delivered.
+            record_id: of the record.
+            revision: of the record.
+            feature_key: version that its features are brought under.
+
+        Raises:
+            KeyMissing: the ring lacks that version.
+        """
         values = read_record(record, self._reading)
         cells = values.cells()
         contact, sensitive = self._tiers(record, cells)
         indexer = self._indexes.newest
         packed = features.pack(self._deriver.derive(values))
-        if self._feature_key != FIRST:
-            (packed,) = features.rekeyed([record_id], [packed], self._brought)
+        if feature_key != FIRST:
+            (packed,) = features.rekeyed(
+                [record_id], [packed], self._layers.over(FIRST, feature_key)
+            )
         return Prepared(
             self._vault.seal_record(record_id, revision, contact, sensitive, packed),
             rows_of(indexer, self._reading.indexes, cells),
@@ -148,7 +173,7 @@ class Preparer:
             tuple(values.problems),
             record.store if is_known_store(record.store, self._reading) else None,
             packed,
-            self._feature_key,
+            feature_key,
             self._masked(record_id, revision, cells),
             self._forms.version if self._forms else None,
         )

@@ -6,6 +6,7 @@ Invariants:
     3. A changed record has a new revision under a new data key; nothing of the old
        revision is left.
     4. A record that stands as destroyed is not taken in again.
+    5. Features are keyed under the version that the database names in the same transaction.
 """
 
 import datetime as dt
@@ -18,9 +19,9 @@ import sqlalchemy as sa
 from sqlalchemy.dialects.postgresql import insert
 
 from cdp.ingest.prepare import Prepared, Preparer, Recognised
+from cdp.ingest.standing import held, known_records
 from cdp.storage import schema
 from cdp.storage.bulk import insert as insert_rows
-from cdp.storage.statements import Row, Statement, array, ask, bytes_array
 from cdp.vault.rejects import RejectPlace
 from cdp.vault.vault import CONTACT, MASKED, SENSITIVE, Vault
 from connectors.declaration import SourceDeclaration
@@ -29,16 +30,6 @@ from identity import features
 
 REASON = "keep what was set aside, sealed"
 _ATTRIBUTES = json.JSONEncoder(ensure_ascii=False)
-
-
-@dataclass(frozen=True, slots=True)
-class Known:
-    """What is stored of a record already."""
-
-    id: int
-    content: bytes
-    revision: int
-    dirty: bool  # whether it waits to be resolved
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,62 +60,6 @@ class SetAside:
     record_id: int | None
 
 
-def known_records(
-    connection: sa.Connection, keys: Sequence[bytes]
-) -> tuple[dict[bytes, Known], list[int], set[bytes]]:
-    """What is stored of these record keys, and new ids for those that are not stored.
-
-    Ids are handed out in the order of arrival. The last part: keys that stand as destroyed.
-    """
-    known: dict[bytes, Known] = {}
-    fresh: list[int] = []
-    gone: set[bytes] = set()
-    for destroyed, key, number, *stored in ask(connection, _KNOWN, bytes_array(keys)):
-        if destroyed is not None:
-            gone.add(bytes(destroyed))
-        elif key is None:
-            fresh.append(number)
-        else:
-            known[bytes(key)] = _known((number, *stored))
-    return known, sorted(fresh), gone
-
-
-def destroyed_among(connection: sa.Connection, keys: Sequence[bytes]) -> set[bytes]:
-    """Those of these record keys that stand as destroyed."""
-    return known_records(connection, keys)[2] if keys else set()
-
-
-def _known(row: Row) -> Known:
-    number, content, revision, dirty = row
-    return Known(number, bytes(content), revision, dirty)
-
-
-def _held(connection: sa.Connection, ids: Sequence[int]) -> dict[int, Known]:
-    """What is stored of records that are going to change; nobody else changes them meanwhile."""
-    return {row[0]: _known(row) for row in ask(connection, _HELD, array(ids))}
-
-
-_KNOWN = Statement(
-    "known_records",
-    ("bytea[]",),
-    """
-    SELECT CASE WHEN r.id IS NULL AND 'shred' = (
-               SELECT s.kind FROM kith.shred s WHERE s.key = x.key ORDER BY s.sequence DESC LIMIT 1
-           ) THEN x.key END,
-           r.key, coalesce(r.id, nextval('kith.record_id_seq')), r.content, r.revision, r.dirty
-    FROM unnest($1) AS x(key) LEFT JOIN kith.record r ON r.key = x.key
-    """,
-)
-_HELD = Statement(
-    "held_records",
-    ("bigint[]",),
-    """
-    SELECT id, content, revision, dirty FROM kith.record WHERE id = ANY($1)
-    ORDER BY id FOR NO KEY UPDATE
-    """,
-)
-
-
 def incoming_of(
     connection: sa.Connection, preparer: Preparer, rows: Sequence[tuple[Record, Recognised]]
 ) -> tuple[list[Incoming], list[int], int]:
@@ -134,30 +69,31 @@ def incoming_of(
         What is to be stored, the ids of unchanged records that wait to be resolved, and how
         many rows are of records that stand as destroyed.
     """
-    known, fresh, gone = known_records(connection, [recognised.key for _, recognised in rows])
+    standing = known_records(connection, [recognised.key for _, recognised in rows])
+    known, gone = standing.known, standing.gone
     differ = [
         known[recognised.key].id
         for _, recognised in rows
         if recognised.key in known and known[recognised.key].content != recognised.content
     ]
-    held = _held(connection, differ) if differ else {}
+    stays = held(connection, differ) if differ else {}
     # What was known a moment ago and is not there any more was destroyed in between.
-    missing = set(differ) - held.keys()
+    missing = set(differ) - stays.keys()
     gone |= {key for key, one in known.items() if one.id in missing}
-    ids = iter(fresh)
+    ids = iter(standing.fresh)
     incoming: list[Incoming] = []
     waiting: list[int] = []
     for record, recognised in rows:
         if recognised.key in gone:
             continue
         stored = known.get(recognised.key)
-        stored = held.get(stored.id, stored) if stored else None
+        stored = stays.get(stored.id, stored) if stored else None
         if stored and stored.content == recognised.content:
             waiting += [stored.id] if stored.dirty else []
             continue
         record_id = stored.id if stored else next(ids)
         revision = stored.revision + 1 if stored else 1
-        prepared = preparer.prepare(record, record_id, revision)
+        prepared = preparer.prepare(record, record_id, revision, standing.feature_key)
         incoming.append(Incoming(record_id, revision, recognised, record, prepared))
     return incoming, waiting, sum(recognised.key in gone for _, recognised in rows)
 
@@ -170,11 +106,23 @@ def write_records(
     *,
     waiting: bool = True,
 ) -> None:
-    """Store new and changed records; ``waiting`` marks the new ones as to be resolved."""
+    """Store new and changed records.
+
+    Args:
+        connection: in the caller's transaction.
+        source: theirs.
+        incoming: the records.
+        now: when.
+        waiting: mark the new ones as to be resolved, and bring consent up to date at once.
+            Without it the caller resolves them in the same transaction, which does both, and
+            locks profiles only when its turn has come: held before, they would be in the way
+            of whoever has the turn.
+    """
     changed = [one for one in incoming if not one.is_new]
     if changed:
         _forget_revisions(connection, [one.id for one in changed])
         _update(connection, source, changed, now)
+    if changed and waiting:
         ids = {"ids": [one.id for one in changed]}
         # In a statement of its own: what it waited for is seen by the next one.
         connection.execute(_HOLD_PROFILES, ids)

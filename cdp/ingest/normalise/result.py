@@ -26,7 +26,7 @@ class Canonical(Raw):
     @property
     def canonical(self) -> str:
         """The text that, normalised again, gives an equal value."""
-        raise NotImplementedError
+        raise TypeError("abstract: each type has its own canonical text")
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,12 +1,15 @@
 """The HTTP API: records sent as they come; invariants of `cdp/resolution/sending.py`."""
 
+import datetime as dt
 import json
+import shutil
 import threading
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import replace
+from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
@@ -27,7 +30,7 @@ from cdp.ingest.sync import sync
 from cdp.resolution import online
 from cdp.resolution.online import Arrivals
 from cdp.resolution.run import resolve
-from cdp.resolution.sending import MOST
+from cdp.resolution.sending import MOST, Sending
 from cdp.storage import schema
 from cdp.storage.locks import only_one
 from cdp.vault.keyed import RecordKeys
@@ -35,6 +38,7 @@ from cdp.workspace import Workspace
 from policies.decision import Decision, Policy, Reason
 from policies.vocabulary import Treatment
 from tests.integration.api.site import TestClient
+from tests.integration.erasure.household import shred
 from tests.integration.test_online import assert_as_a_full_run, person
 from tests.integration.test_repair import state
 from tests.journeys import tills
@@ -88,12 +92,6 @@ class App:
 
 
 @pytest.fixture(scope="module")
-def databases(server: sa.URL) -> Iterator[Databases]:
-    with Databases(server) as made:
-        yield made
-
-
-@pytest.fixture(scope="module")
 def prepared(
     tmp_path_factory: pytest.TempPathFactory, databases: Databases, template: str
 ) -> Workspace:
@@ -109,9 +107,11 @@ def prepared(
 
 
 @pytest.fixture
-def app(prepared: Workspace, databases: Databases) -> Iterator[App]:
+def app(prepared: Workspace, databases: Databases, tmp_path: Path) -> Iterator[App]:
+    """A copy of the shop with a folder of its own, so that its ledger is its own."""
     url = databases.copy_of(str(prepared.settings.database_url))
-    workspace = tills.reopen(prepared, replace(prepared.settings, database_url=url))
+    home = shutil.copytree(prepared.settings.home, tmp_path / "home")
+    workspace = tills.reopen(prepared, replace(prepared.settings, database_url=url, home=home))
     app = App(workspace)
     with app.client:
         yield app
@@ -130,8 +130,8 @@ def test_records_find_their_people_in_each_form(app: App) -> None:
     one = app.send(person(3, 9))
     assert one.status_code == 200
     assert one.json() == {
-        "stored": 1, "unchanged": 0, "set_aside": 0, "resolved": True, "people": 1,
-        "profiles": None, "refused": [],
+        "stored": 1, "unchanged": 0, "set_aside": 0, "shredded": 0, "resolved": True,
+        "people": 1, "profiles": None, "refused": [],
     }  # fmt: skip
     several = app.send([person(4, 9), person(900), person(900, 1)])
     assert (several.json()["stored"], several.json()["people"]) == (3, 2)
@@ -171,6 +171,18 @@ def test_rows_that_are_no_record_are_named_without_what_they_say(app: App) -> No
     ]
     aside = app.send({**person(901), "phones": "13800138000"}).json()
     assert (aside["stored"], aside["set_aside"]) == (1, 1)
+
+
+def test_what_stands_as_destroyed_is_counted_and_left_out(app: App) -> None:
+    """Invariant 2: a request of nothing but destroyed records is understood, and says so."""
+    workspace, gone = app.workspace, person(5)
+    shred(workspace, f"app:{gone['openid']}")
+    alone = app.send(gone)
+    assert alone.status_code == 200, alone.text
+    assert [alone.json()[name] for name in ("stored", "unchanged", "shredded")] == [0, 0, 1]
+    assert gone["openid"] not in alone.text
+    both = app.send([gone, person(3, 9)]).json()
+    assert (both["stored"], both["shredded"], both["resolved"]) == (1, 1, True)
 
 
 BAD = [
@@ -275,6 +287,28 @@ def test_who_gets_no_turn_is_told_to_send_again(app: App, monkeypatch: pytest.Mo
     assert response.headers["retry-after"] == "1"
     assert state(app.workspace) == before
     assert app.send([CANARY]).json()["stored"] == 1
+
+
+def test_a_key_that_was_retired_meanwhile_is_a_retry(app: App) -> None:
+    """What few rows were sealed under is refused as that of many: 503, and nothing is stored."""
+    before = state(app.workspace)
+    row = {"purpose": "contact", "version": 1, "at": app.workspace.now()}
+    with app.workspace.engine.begin() as connection:
+        connection.execute(sa.insert(schema.retired_key).values(row))
+    response = app.send([CANARY])
+    assert_problem(response, 503, "stopped")
+    assert response.headers["retry-after"] == "1"
+    assert state(app.workspace) == before
+
+
+def test_what_is_remembered_of_values_is_held_once(app: App) -> None:
+    """All sources derive features with one deriver, tomorrow too: its memory does not grow."""
+    today = [app.workspace.now()]
+    sending, used = Sending(replace(app.workspace, now=lambda: today[0])), []
+    for days in (0, 1):
+        today[0] += dt.timedelta(days)
+        used += [sending._arrivals(name)._intake._preparer._deriver for name in ("app", "till")]
+    assert all(one is used[0] for one in used)
 
 
 def test_while_everybody_is_resolved_records_wait(app: App) -> None:

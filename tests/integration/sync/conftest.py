@@ -4,18 +4,11 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-import sqlalchemy as sa
 
 from cdp.workspace import Workspace
 from tests.integration.sync.deliveries import Opener
 from tests.journeys import tills
 from tests.journeys.databases import Databases
-
-
-@pytest.fixture
-def databases(server: sa.URL) -> Iterator[Databases]:
-    with Databases(server) as made:
-        yield made
 
 
 @pytest.fixture
