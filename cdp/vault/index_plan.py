@@ -78,9 +78,11 @@ class Spread:
         """Expect from two numbers: all values equally frequent, or as Zipf's law has them.
 
         ``top_share`` is the share of the most frequent value; the exponent of the law is
-        found that gives it. Surnames and cities follow it roughly.
+        found that gives it. Surnames and cities follow it roughly. Of more than a million
+        values with a ``top_share``, a million are reckoned with: they collide rather too often.
         """
-        return _drawn(holders, _zipf(min(distinct, _MOST_RANKS), top_share), distinct)
+        ranks = min(distinct, _MOST_RANKS)
+        return _drawn(holders, _zipf(ranks, top_share), distinct if top_share is None else ranks)
 
     @classmethod
     def combined(cls, parts: Sequence["Spread"]) -> "Spread":
@@ -89,9 +91,10 @@ class Spread:
         Parts that go together (a city and its phone area) collide more often than this says:
         measure where there is data.
         """
-        holders = min(part.holders for part in parts)
+        fewest = min(parts, key=lambda part: part.holders)
+        holders = fewest.holders
         if len(parts) == 1 or not holders:
-            return parts[0]
+            return fewest
         possible = math.prod(part.distinct for part in parts)
         collision = math.prod(part.collision for part in parts)
         top = holders * math.prod(part.top_share for part in parts)
@@ -129,8 +132,8 @@ class Leakage:
         largest: holders under the largest index value, expected.
         entropy: bits that an index value tells at most, were its value known to the thief.
         values_behind: different values that people have behind one index value, on average.
-        stands_out: the largest group, in standard deviations of what coincidence adds to
-            every group; infinite without coincidences.
+        stands_out: the holders of the most frequent value, in standard deviations of what
+            the others add to a group by coincidence; infinite without coincidences.
     """
 
     alike: float
@@ -187,7 +190,7 @@ def bits_for(spread: Spread, candidates: float) -> int | None:
     left = ((candidates - 1) / others - spread.collision) / max(1 - spread.collision, 1e-12)
     if left <= 0:
         return None
-    return min(FULL_BITS, max(1, round(-math.log2(min(left, 1.0)))))
+    return min(FULL_BITS, max(1, round(-math.log2(left))))
 
 
 def plan(definition: IndexDefinition, spread: Spread) -> Plan:
@@ -217,7 +220,7 @@ def best(name: str, parts: tuple[str, ...], spread: Spread) -> Plan:
     if full.refusal is None or fault(full.definition) is not None:
         return full
     most = int(math.log2(max(2.0, (spread.holders - 1) / FEWEST_COINCIDENCES)))
-    for bits in range(min(most, FULL_BITS - 1), 0, -1):
+    for bits in range(most, 0, -1):
         found = plan(IndexDefinition(name, full.definition.parts, bits), spread)
         if found.refusal is None:
             return found
@@ -233,7 +236,7 @@ def overlaid(plans: Sequence[Plan]) -> float:
         return 0.0
     holders = min(one.spread.holders for one in plans)
     share = math.prod((one.mean - 1) / max(1, one.spread.holders - 1) for one in plans)
-    return 1 + max(0, holders - 1) * share if holders else 0.0
+    return 1 + (holders - 1) * share if holders else 0.0
 
 
 # ── inside ──────────────────────────────────────────────────────────────────
@@ -268,11 +271,13 @@ def _leakage(bits: int, spread: Spread) -> Leakage:
         return Leakage(0.0, 0.0, 0.0, 0.0, 0.0)
     share = 2.0**-bits
     others = spread.holders - spread.largest
-    spreading = math.sqrt(spread.squares * share * (1 - share))
+    # What the others add to any group; the largest value cannot hide itself.
+    adding = max(0.0, spread.squares - spread.largest**2)
+    spreading = math.sqrt(adding * share * (1 - share))
     # Where two values hardly ever coincide, nothing hides a group.
     hidden = spreading >= 1e-3
     return Leakage(
-        alike=spread.holders - spread.alone * math.exp(-(spread.holders - 1) * share),
+        alike=spread.holders - spread.alone * (1 - share) ** (spread.distinct - 1),
         largest=spread.largest + others * share,
         entropy=min(float(bits), spread.entropy),
         values_behind=1 + (spread.distinct - 1) * share,
@@ -328,7 +333,7 @@ def _drawn(holders: int, shares: "np.typing.NDArray[np.float64]", distinct: int)
         min(holders, _largest_of_poisson(holders * float(shares[0]) * scale, holders)),
         float((shares**2).sum()) * scale,
         alone,
-        min(told, math.log2(holders)) if holders > 1 else 0.0,
+        min(told, math.log2(holders)),
     )
 
 
@@ -338,8 +343,6 @@ def _occupied(holders: int, possible: float) -> float:
 
 def _largest_of_poisson(mean: float, holders: int) -> int:
     """The size that the largest of holders/mean equal groups hardly exceeds (chance 1 in 20)."""
-    if mean <= 0:
-        return 1
     groups = max(1.0, holders / mean)
     if mean > 300:  # normal tails, before the terms below underflow
         return math.ceil(mean + math.sqrt(2 * mean * math.log(20 * groups)))
@@ -349,4 +352,4 @@ def _largest_of_poisson(mean: float, holders: int) -> int:
         size += 1
         term *= mean / size
         below += term
-    return max(1, size)
+    return size

@@ -120,10 +120,13 @@ class ShredFile:
             return b""
         except OSError as reason:
             raise _not_plain(self.path, reason.strerror or "unreadable") from None
-        with os.fdopen(handle, "rb") as file:
-            _plain_file(handle, self.path)
-            file.seek(start)
-            return file.read()
+        try:
+            _plain_file(handle, self.path)  # first: of a folder no file object can be made
+            with os.fdopen(handle, "rb", closefd=False) as file:
+                file.seek(start)
+                return file.read()
+        finally:
+            os.close(handle)
 
 
 def _whole(content: bytes) -> list[bytes]:

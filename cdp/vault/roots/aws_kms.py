@@ -18,6 +18,8 @@ _PATIENCE: Final = 5  # seconds to connect, and to read
 _ATTEMPTS: Final = 2
 # What KMS says when the blob, its key or its context is not the right one.
 _MISPLACED: Final = frozenset({"InvalidCiphertextException", "IncorrectKeyException"})
+# Errors of boto3 that lack an account or a region: NoCredentialsError, SSOTokenLoadError ...
+_OF_ACCOUNT: Final = ("Credential", "Login", "Profile", "Region", "SSO", "Token")
 # What may be otherwise in a moment.
 _PASSING: Final = frozenset(
     {
@@ -96,19 +98,20 @@ class AwsKmsRoot:
             "kith:workspace": str(place.workspace),
             "kith:root-version": str(place.version),
         }
-        part = "Plaintext" if what == "encrypt" else "CiphertextBlob"
+        parts = ("Plaintext", "CiphertextBlob")
+        sent, wanted = parts if what == "encrypt" else reversed(parts)
         try:
             client = Session(region_name=_region(key)).client(
                 "kms", endpoint_url=self._endpoint, config=settings
             )
             answer: dict[str, Any] = getattr(client, what)(
-                KeyId=key, EncryptionContext=context, **{part: content.expose()}
+                KeyId=key, EncryptionContext=context, **{sent: content.expose()}
             )
         except ClientError as error:
             return _answered(str(error.response.get("Error", {}).get("Code", "unknown")), place)
         except (BotoCoreError, ValueError) as error:
             return _unanswered(type(error).__name__)
-        return answer
+        return answer if wanted in answer else _unanswered("something else did")
 
     def __repr__(self) -> str:
         return "<root in AWS KMS>"
@@ -120,12 +123,14 @@ def _answered(code: str, place: RootPlace) -> KithError:
         return local.misplaced(place, AwsKmsRoot.name)
     if code in _PASSING:
         return RootUnreachable(f"KMS is busy ({code})", "try again in a moment")
+    if code.isdecimal():  # an HTTP status alone is not from KMS, but from something on the way
+        return _unanswered(f"status {code}")
     return RootRefused(f"KMS refuses ({code})", _REFUSED_STEP)
 
 
 def _unanswered(kind: str) -> KithError:
-    """There was no answer; only the kind of error is shown."""
-    if "Credential" in kind or kind in {"NoRegionError", "ProfileNotFound", "TokenRetrievalError"}:
+    """There was no answer of KMS; only the kind of error is shown."""
+    if any(word in kind for word in _OF_ACCOUNT):
         return RootNeeds(
             f"boto3 has no account or region to ask KMS with ({kind})",
             "give credentials as boto3 reads them, and name the key by its ARN",

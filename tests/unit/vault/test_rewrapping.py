@@ -16,6 +16,7 @@ from cdp.vault.rejects import RejectPlace
 from cdp.vault.rewrapping import Rewrapper
 from cdp.vault.ring_document import RingDocument
 from cdp.vault.ring_edits import add_version
+from cdp.vault.secret import Secret
 from cdp.vault.vault import Vault
 from connectors.record import Sensitive
 from tests.integration.retailer import NOW
@@ -71,6 +72,49 @@ def test_every_key_has_a_nonce_of_its_own() -> None:
     rows = [(n, 1, BEFORE.seal_record(n, 1, {}, {}, b"").contact_key.wrapped) for n in range(50)]
     done = Rewrapper(AFTER_RING, WORKSPACE, "contact").rewrap(rows)
     assert len({wrapped[3:15] for wrapped in done.wrapped}) == 50
+
+
+def test_nonces_are_drawn_once_and_cut_in_order() -> None:
+    """Invariant 3: twelve bytes each, of the randomness given; none is left or taken twice."""
+    drawn: list[int] = []
+
+    def counting(size: int) -> bytes:
+        drawn.append(size)
+        return bytes(range(size))
+
+    rows = [(n, 1, BEFORE.seal_record(n, 1, {}, {}, b"").contact_key.wrapped) for n in (1, 2, 3)]
+    rows.insert(1, (9, 1, bytes(95)))
+    done = Rewrapper(AFTER_RING, WORKSPACE, "contact", counting).rewrap(iter(rows))
+    assert drawn == [4 * 12]
+    assert done.records == [1, 2, 3]
+    assert [wrapped[3:15] for wrapped in done.wrapped] == [
+        bytes(range(12 * n, 12 * n + 12)) for n in (0, 2, 3)
+    ]
+    assert done.refused == {9: "the wrapped key has format 0, this release reads 1"}
+
+
+def test_a_version_is_looked_up_once() -> None:
+    """A million rows under one version ask the ring once for its key."""
+
+    class Counted(KeyRing):
+        """A ring that says which versions it was asked for."""
+
+        __slots__ = ("asked",)
+
+        def secret(self, purpose: str, version: int | None = None) -> Secret:
+            """Give the key."""
+            self.asked.append((purpose, version))
+            return super().secret(purpose, version)
+
+    document = add_version(DOCUMENT, "contact", {}, primitives.system_randomness, NOW)
+    ring = Counted.of(document)
+    ring.asked = []
+    rows = [(1, 1, BEFORE.seal_record(1, 1, {}, {}, b"").contact_key.wrapped)] * 3
+    job = Rewrapper(ring, WORKSPACE, "contact")
+    for _ in range(2):
+        assert len(job.rewrap(rows).wrapped) == 3
+    assert ring.asked == [("contact", 2), ("contact", 1)]
+    assert repr(job) == "<rewrapper of contact keys to version 2>"
 
 
 def test_what_the_ring_lacks_is_said() -> None:

@@ -1,7 +1,6 @@
 """Who guards the root: what every provider keeps to, and what each says when it cannot."""
 
 import base64
-import io
 import json
 import os
 import traceback
@@ -179,65 +178,6 @@ def test_a_key_from_outside_that_is_missing_is_named():
     """Without CDP_ROOT_KEY the setting is named."""
     with pytest.raises(RootNeeds, match="CDP_ROOT_KEY is not set"):
         EnvironmentRoot(None).wrap(Secret(ROOT), HERE)
-
-
-# ── where the passphrase comes from ─────────────────────────────────────────
-
-
-def test_a_passphrase_is_read_from_its_file(tmp_path):
-    """A file gives the passphrase; the line break at its end is not part of it."""
-    path = tmp_path / "phrase"
-    path.write_text(PHRASE + "\n", encoding="utf-8")
-    path.chmod(0o640)
-    assert Passphrase(path=path)().expose() == PHRASE.encode()
-
-
-@pytest.mark.parametrize("mode", [0o604, 0o666])
-def test_a_passphrase_that_everybody_can_read_is_refused(tmp_path, mode):
-    """A passphrase file open to everybody is not used; the message gives the chmod."""
-    path = tmp_path / "phrase"
-    path.write_text(PHRASE, encoding="utf-8")
-    path.chmod(mode)
-    with pytest.raises(RootNeeds, match=f"{mode:04o}.*chmod 600"):
-        Passphrase(path=path)()
-
-
-def test_a_missing_passphrase_is_named(tmp_path, monkeypatch):
-    """No passphrase and no terminal: the settings are named; a missing file is named too."""
-    monkeypatch.setattr("sys.stdin", io.StringIO())
-    with pytest.raises(RootNeeds, match="CDP_PASSPHRASE_FILE"):
-        Passphrase()()
-    with pytest.raises(RootNeeds, match=r"No such file.*"):
-        Passphrase(path=tmp_path / "gone")()
-    with pytest.raises(RootNeeds, match="UTF-8"):
-        Passphrase("\udcff" * 12)()
-
-
-class Terminal:
-    """A terminal at which somebody sits."""
-
-    def isatty(self):
-        """Say so."""
-        return True
-
-
-def test_a_passphrase_is_typed_once(monkeypatch):
-    """At a terminal it is asked for, remembered, and handed to processes that are started."""
-    asked = []
-    monkeypatch.setattr("sys.stdin", Terminal())
-    monkeypatch.setattr("getpass.getpass", lambda prompt: asked.append(prompt) or PHRASE)
-    passphrase = Passphrase()
-    assert passphrase().expose() == passphrase().expose() == PHRASE.encode()
-    assert (len(asked), passphrase.typed) == (1, PHRASE)
-
-
-def test_a_new_passphrase_is_typed_twice(monkeypatch):
-    """A new passphrase that is not typed alike twice is refused."""
-    typed = [PHRASE, PHRASE + "x"]
-    monkeypatch.setattr("sys.stdin", Terminal())
-    monkeypatch.setattr("getpass.getpass", lambda _: typed.pop(0))
-    with pytest.raises(RootNeeds, match="not the same"):
-        Passphrase(twice=True)()
 
 
 # ── nothing shows ───────────────────────────────────────────────────────────
