@@ -290,3 +290,22 @@ def test_a_ring_looks_in_the_file_it_was_opened_from_with_its_providers(path, gu
     assert ring.holds("masked")
     assert not less.holds("contact")
     assert not less.holds("masked")
+
+
+def test_a_source_of_the_same_file_knows_what_was_read_and_leaves_more_wrapped(path, workspace):
+    """Ring invariant 4: what was withheld stays so; an unchanged file is not read again."""
+    KeyRing.create(path, workspace)
+    source = RingSource(path, ONLY_FILE, frozenset({"contact"}))
+    less = source.another(frozenset({"masked"}))
+    assert less.newer(at_once=True) is None
+    assert {"contact", "masked"}.isdisjoint(less.read().keys)
+    assert "masked" in source.read().keys
+    assert set(source.another().read().keys) == set(source.read().keys)
+    RingEditor(path, workspace, ONLY_FILE).edit(
+        lambda d: ring_edits.add_version(d, "rejects", {}, os.urandom, NOW)
+    )
+    for one in (source, less, less.another()):
+        found = one.newer(at_once=True)
+        assert found is not None
+        assert found.keys["rejects"].current == 2
+        assert one.newer(at_once=True) is None

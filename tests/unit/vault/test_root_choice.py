@@ -167,7 +167,7 @@ def path(tmp_path):
         (PHRASE + "\n\n", PHRASE + "\n"),
         ("\r" + PHRASE + " \n", "\r" + PHRASE + " "),
     ],
-    ids=ascii,
+    ids=["none", "of Windows", "two", "blanks"],
 )
 def test_one_line_break_at_the_end_is_not_of_the_passphrase(path, content, read):
     """That of an editor, on any system; blanks and all else are."""

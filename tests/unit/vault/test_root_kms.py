@@ -163,6 +163,7 @@ def test_the_ring_keeps_the_arn_of_an_alias(kms, key, monkeypatch):
         ("one:two:three:four:five", None),
         ("alias/root", None),
     ],
+    ids=["alias", "cut short", "no region", "cut shorter", "no ARN", "a name"],
 )
 def test_only_an_arn_names_a_region(key, region):
     """Of anything else boto3 is left to find the region where it always does."""
@@ -265,7 +266,7 @@ def test_a_region_that_nobody_names_is_asked_for(account):
         ({"sealed": 7}, ValueError, "not base 64"),
         ({"sealed": "?"}, ValueError, "base64|padding"),
     ],
-    ids=str,
+    ids=["empty", "number", "null", "sealed number", "not base 64"],
 )
 def test_what_kith_did_not_write_is_not_shown_to_kms(answers, change, failure, match):
     """The reader of the ring calls it garbled; KMS is not asked."""
@@ -322,7 +323,7 @@ def test_a_busy_kms_may_work_in_a_moment(answers, waits, code, attempts):
     assert len(waits) == attempts - 1
 
 
-@pytest.mark.parametrize("endpoint", ["http://127.0.0.1:9", "nowhere"])
+@pytest.mark.parametrize("endpoint", ["http://127.0.0.1:9", "nowhere"], ids=["shut", "none"])
 def test_an_endpoint_where_nobody_is_can_be_mended(account, waits, endpoint):
     """The setting that leads there is named; an endpoint that is no address counts too."""
     kind = "EndpointConnectionError" if ":" in endpoint else "ValueError"

@@ -155,6 +155,7 @@ def test_the_file_is_written_as_described(file: ShredFile) -> None:
         f'"reason":"asked for, 王芳\\n","key_version":1,"mac":"{line.mac.hex()}"}}'
     )
     assert shreds.decode(second + b"\n") == line
+    assert (file.read(), file.head()) == ([line], Head(1, line.mac))
 
 
 # ── what is said ────────────────────────────────────────────────────────────
@@ -298,17 +299,12 @@ def test_a_disk_that_takes_a_few_bytes_at_a_time_loses_none(
 def test_a_ledger_is_at_no_moment_open_to_others(
     file: ShredFile, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """File 4: a new ledger is private from its first byte on, whatever the umask."""
-    real, modes = os.ftruncate, []
-
-    def watched(handle: int, size: int) -> None:
-        modes.append(os.fstat(handle).st_mode & 0o7777)
-        real(handle, size)
-
-    monkeypatch.setattr(os, "ftruncate", watched)
+    """File 4: a new ledger is made private, whatever the umask, not made so afterwards."""
+    changed: list[int] = []
+    monkeypatch.setattr(os, "fchmod", lambda _, mode: changed.append(mode))
     before = os.umask(0)
     try:
         file.append([])
     finally:
         os.umask(before)
-    assert modes == [0o600]
+    assert (changed, file.path.stat().st_mode & 0o7777) == ([], 0o600)

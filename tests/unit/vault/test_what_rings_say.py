@@ -249,6 +249,9 @@ def test_an_old_copy_of_a_ring_says_what_it_lacks(document):
         "key contact, versions 2, 3: the database uses versions of this key that the key ring "
         f"lacks: it is an old copy; next: {NEWEST}"
     )
+    assert said(KeyMissing, lambda: ring_edits.retire(document, "contact", 1, {2: 1})).startswith(
+        "key contact, versions 2: the database uses versions of this key"
+    )
     keys = {name: held for name, held in document.keys.items() if name != "masked"}
     less = replace(document, keys=keys)
     used = {"masked": {2: 1, 1: 1}}
