@@ -221,6 +221,19 @@ def test_an_extract_that_cannot_be_opened_is_not_written(path, workspace):
     assert not target.exists()
 
 
+def test_a_root_drawn_while_the_edit_is_finished_is_opened_again_too(path, workspace):
+    """Editing invariant 1: whatever was asked beforehand, a new root is got back or not written."""
+    KeyRing.create(path, workspace)
+    before, guard = path.read_bytes(), Forgetful()
+    guard.wrap, guard.unwrap = FILE.wrap, FILE.unwrap
+    edit = RingEditor(path, workspace, ONLY_FILE).begin(to=guard)
+    del guard.unwrap  # from now on it forgets
+    with pytest.raises(RootOfAnotherPlace) as caught:
+        edit.finish(lambda d: ring_edits.rotate_root(d, os.urandom, NOW))
+    assert str(caught.value) == f"key ring {path}: it is gone; next: ask another provider"
+    assert path.read_bytes() == before
+
+
 def test_errors_of_reading_name_the_ring_that_was_read(path, workspace):
     """An edit, an extract and an opening name the ring's file and no other."""
     path.write_bytes(b"{")

@@ -142,6 +142,25 @@ def test_who_waits_asks_less_and_less_often(path, editor, workspace, clock) -> N
     assert ring.secret("contact", 3).expose()
 
 
+def test_another_file_that_cannot_be_read_is_waited_for_anew(
+    path, editor, workspace, clock
+) -> None:
+    """The long wait is of one state of the file; the next state is tried after a second again."""
+    moody = Moody()
+    ring = KeyRing.open(path, workspace, ONLY_FILE.adding(moody))
+    moody.failure = RootRefused("no", "ask")
+    editor.edit(add("contact"))
+    for _ in range(8):
+        clock.at += LONGEST_WAIT
+        assert ring.current("contact") == 1
+    editor.edit(add("contact"))
+    clock.at += LOOK_AGAIN
+    assert ring.current("contact") == 1  # another file, read in vain
+    moody.failure = None
+    clock.at += LOOK_AGAIN
+    assert ring.current("contact") == 3
+
+
 def test_a_garbled_file_is_read_once_and_its_successor_taken(
     path, editor, workspace, clock, monkeypatch
 ) -> None:
