@@ -187,6 +187,8 @@ def test_a_group_does_not_hide_itself(held):
     made = best("pair", PAIR, Spread.of_counts(held))
     assert made.definition == definition(FULL_BITS)
     assert made.refusal[0].endswith(f"{held[0]} people, stands out from the others")
+    alone = plan(definition(1), Spread.of_counts(held[:1]))
+    assert alone.leakage.stands_out == math.inf
 
 
 def test_indexes_over_two_people():
@@ -208,6 +210,7 @@ def test_a_law_of_zipf_is_found_by_its_first_share():
         assert shares[0] == pytest.approx(top_share)
         assert shares[0] / shares[1] == pytest.approx(shares[1] / shares[3])
         assert shares[0] / shares[2] == pytest.approx(shares[2] / shares[8])
+    assert list(index_plan._zipf(1, None)) == [1]
     assert set(index_plan._zipf(100, 0.01)) == set(index_plan._zipf(100, None)) == {0.01}
 
 

@@ -85,17 +85,16 @@ def test_the_passphrase_is_the_one_that_is_handed_over():
 
 def test_kms_is_asked_for_the_key_of_the_settings_where_they_say(monkeypatch, tmp_path):
     """CDP_KMS_KEY and CDP_KMS_ENDPOINT reach their provider; without a key it asks for one."""
-    monkeypatch.setattr("time.sleep", lambda _: None)
     for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
         monkeypatch.setenv(name, "testing")
     for name in ("AWS_CONFIG_FILE", "AWS_SHARED_CREDENTIALS_FILE"):
         monkeypatch.setenv(name, str(tmp_path / "none"))
     monkeypatch.delenv("AWS_PROFILE", raising=False)
-    key, nobody = "arn:aws:kms:eu-central-1:123456789012:key/7", "http://127.0.0.1:9"
-    guard = known(kms_key=key, kms_endpoint=nobody).named("aws-kms")
+    key, nowhere = "arn:aws:kms:eu-central-1:123456789012:key/7", "no address"
+    guard = known(kms_key=key, kms_endpoint=nowhere).named("aws-kms")
     said = refused(RootUnreachable, guard.wrap, ROOT, HERE)
-    assert said.startswith(f"provider aws-kms, key {key}: KMS does not answer (Endpoint")
-    said = refused(RootNeeds, known(kms_endpoint=nobody).named("aws-kms").wrap, ROOT, HERE)
+    assert said.startswith(f"provider aws-kms, key {key}: KMS does not answer (ValueError)")
+    said = refused(RootNeeds, known(kms_endpoint=nowhere).named("aws-kms").wrap, ROOT, HERE)
     assert "CDP_KMS_KEY is not set" in said
 
 
