@@ -16,6 +16,7 @@ a keyed hash; what must be read again is a sealed cell.
 import sqlalchemy as sa
 from sqlalchemy.dialects.postgresql import ARRAY, BYTEA, JSONB
 
+from cdp.storage.access_schema import api_key, principal
 from cdp.storage.decision_schema import decision, decision_link, membership_history
 from cdp.storage.erasure_schema import scrub, shred
 from cdp.storage.key_schema import retired_key
@@ -25,10 +26,12 @@ __all__ = [
     "KEYS",
     "MAIN",
     "VAULT",
+    "api_key",
     "decision",
     "decision_link",
     "membership_history",
     "metadata",
+    "principal",
     "retired_key",
     "scrub",
     "shred",
@@ -349,30 +352,7 @@ published = sa.Table(
     schema=MAIN,
 )
 
-# ── people who use Kith, and what they did ──────────────────────────────────
-
-principal = sa.Table(
-    "principal",
-    metadata,
-    sa.Column("id", sa.Text, primary_key=True),
-    sa.Column("role", sa.Text, nullable=False),
-    sa.Column("node", sa.Text, nullable=False),  # of the organisation's tree
-    sa.Column("destination", sa.Text),  # for a service: the contract it reads under
-    _now(),
-    schema=MAIN,
-)
-
-api_key = sa.Table(
-    "api_key",
-    metadata,
-    sa.Column("id", sa.Text, primary_key=True),  # the public half, shown in listings
-    sa.Column("principal_id", sa.ForeignKey(principal.c.id), nullable=False),
-    sa.Column("digest", BYTEA, nullable=False),  # of the secret half
-    sa.Column("created_at", sa.DateTime(timezone=True), nullable=False),
-    sa.Column("expires_at", sa.DateTime(timezone=True), nullable=False),
-    sa.Column("revoked_at", sa.DateTime(timezone=True)),
-    schema=MAIN,
-)
+# ── what was done ───────────────────────────────────────────────────────────
 
 audit_event = sa.Table(
     "audit_event",
