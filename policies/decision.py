@@ -8,11 +8,15 @@ Guarantees:
    outside the scope is refused. An empty scope means nobody, never everybody.
 3. A person with no store is visible only from the sole brand of the organisation.
 4. A service gets a field only if its contract names the field and the purpose.
-5. An export needs a second person, who is somebody else and may approve.
+5. An export, and a reveal of a sensitive field, needs a second person, who is somebody else and
+   may approve. An emergency does without, for a role that may break the glass, and stretches
+   nothing else.
+6. A line with a condition grants only while it holds. Of what nobody told, nothing holds.
+7. A key with scopes, or whatever else narrows a subject's actions, never widens them.
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
 from types import MappingProxyType
 from typing import Final
@@ -22,14 +26,16 @@ from policies.masks import mask
 from policies.organisation import Organisation
 from policies.vocabulary import (
     DATA_FIELDS,
-    NEEDS_APPROVAL,
+    NO_CIRCUMSTANCES,
     ON_ONE_PERSON,
     ROLE_NODES,
     Action,
+    Circumstances,
     FieldClass,
     Purpose,
     Role,
     Treatment,
+    needs_approval,
 )
 
 DEFAULT_RULE: Final = "default"
@@ -48,6 +54,8 @@ class Reason(StrEnum):
     UNKNOWN_PURPOSE = "unknown_purpose"
     UNKNOWN_NODE = "unknown_node"
     WRONG_NODE = "wrong_node"
+    NOT_NOW = "not_now"
+    OUTSIDE_KEY = "outside_key"
     OUTSIDE_CONTRACT = "outside_contract"
     NEEDS_APPROVAL = "needs_approval"
     NEEDS_PERSON = "needs_person"
@@ -72,6 +80,9 @@ _SENTENCES: Final = MappingProxyType(
         Reason.UNKNOWN_PURPOSE: "The purpose is not one that policies know.",
         Reason.UNKNOWN_NODE: "The subject's node is not part of the organisation.",
         Reason.WRONG_NODE: "This role is not held at this level of the organisation.",
+        Reason.NOT_NOW: "A policy line allows it only on shift, in the network or at the store, as "
+        "it says, and that is not so now.",
+        Reason.OUTSIDE_KEY: "The key or the session is not for this action.",
         Reason.OUTSIDE_CONTRACT: "The contract of this service names another purpose or not this "
         "field.",
         Reason.NEEDS_APPROVAL: "A second person, who may approve, has to approve it first.",
@@ -84,13 +95,24 @@ _SENTENCES: Final = MappingProxyType(
 
 @dataclass(frozen=True, slots=True)
 class Subject:
-    """Who asks. A service also carries the fields and the purpose of its contract."""
+    """Who asks, and in which circumstances.
+
+    Attributes:
+        id: of the principal.
+        role: one role, at one node: somebody with several acts in one at a time.
+        node: of the organisation.
+        contract_fields, contract_purpose: of a service.
+        circumstances: what holds while this is asked.
+        actions: the only ones that the key or session is for; None: no such limit.
+    """
 
     id: str
     role: str
     node: str
     contract_fields: frozenset[str] | None = None
     contract_purpose: str | None = None
+    circumstances: Circumstances = NO_CIRCUMSTANCES
+    actions: frozenset[str] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,6 +138,8 @@ class Scope:
 
 
 NOBODY: Final = Scope(all=False, stores=frozenset())
+Verdicts = tuple[Decision, ...]
+"""One decision for each combination of circumstances, at the place of its number."""
 _ENUMS: Final = (
     (Role, Reason.UNKNOWN_ROLE),
     (Action, Reason.UNKNOWN_ACTION),
@@ -138,8 +162,9 @@ class CompiledPolicy:
     """
 
     version: str
-    table: Mapping[tuple[str, ...], Decision]
-    granted: frozenset[tuple[str, str, str]]  # (role, action, purpose) allowed for some field
+    table: Mapping[tuple[str, ...], Verdicts]
+    # (role, action, purpose, circumstances) allowed for some field
+    granted: frozenset[tuple[str, str, str, Circumstances]]
     purposes: Mapping[Purpose, PurposeRule]
     masking: Mapping[str, str]
 
@@ -150,13 +175,19 @@ class Policy:
 
     compiled: CompiledPolicy
     organisation: Organisation
+    # Of each role and node where the role may be held, whose people it meets: looked up in
+    # every decision, so it is worked out once.
+    _reach: Mapping[tuple[str, str], Scope] = field(init=False, repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "_reach", MappingProxyType(_reaches(self.organisation)))
 
     @property
     def version(self) -> str:
         """The version of the policy behind every answer, for the audit log."""
         return self.compiled.version
 
-    def decide(
+    def decide(  # noqa: PLR0913 - one question has this many parts
         self,
         subject: Subject,
         action: str,
@@ -164,6 +195,8 @@ class Policy:
         purpose: str,
         stores: frozenset[str] | None,
         approver: Subject | None = None,
+        *,
+        emergency: bool = False,
     ) -> Decision:
         """Decide one request.
 
@@ -176,19 +209,24 @@ class Policy:
                 no one person is in question (a look-up before its row filter, a page, an
                 action on the platform). Actions on one person refuse None.
             approver: the second person, where the action needs one.
+            emergency: do without the second person, if the role may break the glass.
         """
-        key = (subject.role, action, field_class, purpose)
-        verdict = self.compiled.table.get(key)
-        if verdict is None:
-            return refused(_unknown(key))
+        verdicts = self.compiled.table.get((subject.role, action, field_class, purpose))
+        if verdicts is None:
+            return refused(_unknown((subject.role, action, field_class, purpose)))
+        verdict = verdicts[subject.circumstances]
         if not verdict.allowed:
             return verdict
-        reason = (
-            self._outside_duty(subject, action, purpose, approver)
-            or _outside_contract(subject, field_class)
-            or self._outside_rows(subject, action, stores)
-        )
-        return verdict if reason is None else refused(reason)
+        if subject.role == Role.SERVICE or subject.actions is not None:
+            reason = _outside_terms(subject, action, field_class, purpose)
+            if reason is not None:
+                return refused(reason)
+        if needs_approval(action, field_class):
+            in_need = emergency and action == Action.REVEAL
+            if not self._backed(subject, purpose, approver, emergency=in_need):
+                return refused(Reason.NEEDS_APPROVAL)
+        against = self._outside_rows(subject, action, stores)
+        return verdict if against is None else refused(against)
 
     def scope(
         self, subject: Subject, action: str, purpose: str, approver: Subject | None = None
@@ -197,11 +235,8 @@ class Policy:
 
         Nobody, when the role may not do this action for this purpose at all.
         """
-        if (subject.role, action, purpose) not in self.compiled.granted:
-            return NOBODY
-        if self._outside_duty(subject, action, purpose, approver) is not None:
-            return NOBODY
-        return self._reach(subject)
+        allowed = self._is_open(subject, action, purpose, approver)
+        return self._reach[subject.role, subject.node] if allowed else NOBODY
 
     def treatments(
         self, subject: Subject, action: str, purpose: str, approver: Subject | None = None
@@ -210,13 +245,14 @@ class Policy:
 
         Holds every field class but ``none``; what is refused is ``OMIT``.
         """
-        if (subject.role, action, purpose) not in self.compiled.granted or (
-            self._outside_duty(subject, action, purpose, approver) is not None
-        ):
+        if not self._is_open(subject, action, purpose, approver):
             return dict.fromkeys(DATA_FIELDS, Treatment.OMIT)
+        backed = approver is not None and self._backed(subject, purpose, approver)
+        table, held = self.compiled.table, subject.circumstances
         return {
-            field: self.compiled.table[subject.role, action, field, purpose].treatment
-            if _outside_contract(subject, field) is None
+            field: table[subject.role, action, field, purpose][held].treatment
+            if _outside_terms(subject, action, field, purpose) is None
+            and (backed or not needs_approval(action, field))
             else Treatment.OMIT
             for field in DATA_FIELDS
         }
@@ -225,50 +261,80 @@ class Policy:
         """Return ``text`` as its field class is masked; an unknown class shows nothing."""
         return mask(self.compiled.masking.get(field_class, ""), text)
 
-    def _outside_duty(
+    def _is_open(
         self, subject: Subject, action: str, purpose: str, approver: Subject | None
-    ) -> Reason | None:
-        """Say why the subject may not do this here at all, whoever it is about."""
-        node = self.organisation.nodes.get(subject.node)
-        if node is None:
-            return Reason.UNKNOWN_NODE
-        if node.kind not in ROLE_NODES[subject.role]:
-            return Reason.WRONG_NODE
-        if subject.role == Role.SERVICE and subject.contract_purpose != purpose:
-            return Reason.OUTSIDE_CONTRACT
-        if action in NEEDS_APPROVAL and not self._approved(subject, purpose, approver):
-            return Reason.NEEDS_APPROVAL
-        return None
-
-    def _approved(self, subject: Subject, purpose: str, approver: Subject | None) -> bool:
-        if approver is None or approver.id == subject.id:
-            return False
-        decision = self.decide(approver, Action.APPROVE, FieldClass.NONE, purpose, None)
-        return decision.allowed and self.organisation.stores_under(
-            subject.node
-        ) <= self.organisation.stores_under(approver.node)
-
-    def _reach(self, subject: Subject) -> Scope:
-        return Scope(
-            all=self.organisation.sole_brand == subject.node,
-            stores=self.organisation.stores_under(subject.node),
+    ) -> bool:
+        """Say whether the subject may do this for somebody, as far as the action goes."""
+        granted = (subject.role, action, purpose, subject.circumstances) in self.compiled.granted
+        return (
+            granted
+            and (subject.role, subject.node) in self._reach
+            and _outside_terms(subject, action, FieldClass.NONE, purpose) is None
+            and (
+                not needs_approval(action, FieldClass.NONE)
+                or self._backed(subject, purpose, approver)
+            )
         )
 
     def _outside_rows(
         self, subject: Subject, action: str, stores: frozenset[str] | None
     ) -> Reason | None:
+        reach = self._reach.get((subject.role, subject.node))
+        if reach is None:
+            return self._misplaced(subject)
         if stores is None:
             return Reason.NEEDS_PERSON if action in ON_ONE_PERSON else None
-        if self._reach(subject).includes(stores):
+        if reach.includes(stores):
             return None
         return Reason.OUTSIDE_SCOPE if stores else Reason.NO_STORE
 
+    def _misplaced(self, subject: Subject) -> Reason:
+        known = subject.node in self.organisation.nodes
+        return Reason.WRONG_NODE if known else Reason.UNKNOWN_NODE
 
-def _outside_contract(subject: Subject, field_class: str) -> Reason | None:
-    if subject.role != Role.SERVICE or field_class == FieldClass.NONE:
+    def _backed(
+        self,
+        subject: Subject,
+        purpose: str,
+        approver: Subject | None,
+        *,
+        emergency: bool = False,
+    ) -> bool:
+        """Say whether a second person stands behind it, or an emergency that counts."""
+        if approver is not None and approver.id != subject.id:
+            decision = self.decide(approver, Action.APPROVE, FieldClass.NONE, purpose, None)
+            mine = self.organisation.stores_under(subject.node)
+            if decision.allowed and mine <= self.organisation.stores_under(approver.node):
+                return True
+        return emergency and (
+            self.decide(subject, Action.BREAK_GLASS, FieldClass.NONE, purpose, None).allowed
+        )
+
+
+def _reaches(organisation: Organisation) -> dict[tuple[str, str], Scope]:
+    scopes = {
+        node: Scope(all=organisation.sole_brand == node, stores=organisation.stores_under(node))
+        for node in organisation.nodes
+    }
+    return {
+        (str(role), node.id): scopes[node.id]
+        for role, kinds in ROLE_NODES.items()
+        for node in organisation.nodes.values()
+        if node.kind in kinds
+    }
+
+
+def _outside_terms(subject: Subject, action: str, field_class: str, purpose: str) -> Reason | None:
+    """Say what the subject's own key or contract has against it."""
+    if subject.actions is not None and action not in subject.actions:
+        return Reason.OUTSIDE_KEY
+    if subject.role != Role.SERVICE:
         return None
-    named = subject.contract_fields is not None and field_class in subject.contract_fields
-    return None if named else Reason.OUTSIDE_CONTRACT
+    named = field_class == FieldClass.NONE or (
+        subject.contract_fields is not None and field_class in subject.contract_fields
+    )
+    inside = named and subject.contract_purpose == purpose
+    return None if inside else Reason.OUTSIDE_CONTRACT
 
 
 def _unknown(key: tuple[str, str, str, str]) -> Reason:

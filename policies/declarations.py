@@ -14,6 +14,8 @@ from policies.vocabulary import DATA_FIELDS, LegalBasis, Purpose
 
 PURPOSES_FILE: Final = "purposes.yaml"
 MASKING_FILE: Final = "masking.yaml"
+HIDDEN_WHOLE: Final = "whole"
+"""The mask that shows nothing."""
 _VERSION: Final = 1
 _HERE: Final = Path(__file__).parent
 _PURPOSE_KEYS: Final = frozenset({"legal_basis", "consent", "sensitive", "says"})
@@ -29,15 +31,31 @@ class PurposeRule:
     says: str
 
 
-def read_purposes(text: str) -> Mapping[Purpose, PurposeRule]:
+_UNDECLARED: Final = PurposeRule(
+    LegalBasis.CONSENT, consent=True, sensitive=False, says="Not declared when this was written."
+)
+
+
+def read_purposes(text: str, *, older: bool = False) -> Mapping[Purpose, PurposeRule]:
     """Parse purposes.yaml; every purpose of the vocabulary is declared once.
+
+    Args:
+        text: of the file.
+        older: it was accepted by an earlier release. A purpose that it does not know needs
+            consent and keeps the sensitive tier out; nothing else is forgiven.
 
     Raises:
         PolicyRefusedError: the file is unparsable, incomplete or has unknown words.
     """
-    section = _section(PURPOSES_FILE, text, "purposes", [purpose.value for purpose in Purpose])
+    known = [purpose.value for purpose in Purpose]
+    section = _section(PURPOSES_FILE, text, "purposes", known, older=older)
     return MappingProxyType(
-        {purpose: _read_purpose(purpose, section[purpose.value]) for purpose in Purpose}
+        {
+            purpose: _read_purpose(purpose, section[purpose.value])
+            if purpose.value in section
+            else _UNDECLARED
+            for purpose in Purpose
+        }
     )
 
 
@@ -87,13 +105,19 @@ def load_masking(directory: Path = _HERE) -> Mapping[str, str]:
     return read_masking(text)
 
 
-def read_masking(text: str) -> Mapping[str, str]:
+def read_masking(text: str, *, older: bool = False) -> Mapping[str, str]:
     """Parse masking.yaml into the name of the mask of every field class.
+
+    Args:
+        text: of the file.
+        older: it was accepted by an earlier release. A field class that it does not know is
+            hidden whole; nothing else is forgiven.
 
     Raises:
         PolicyRefusedError: the file is unparsable, incomplete or has unknown words.
     """
-    section = _section(MASKING_FILE, text, "masks", [field.value for field in DATA_FIELDS])
+    known = [field.value for field in DATA_FIELDS]
+    section = _section(MASKING_FILE, text, "masks", known, older=older)
     for field, mask in section.items():
         if not isinstance(mask, str) or mask not in MASKS:
             raise PolicyRefusedError(
@@ -101,11 +125,13 @@ def read_masking(text: str) -> Mapping[str, str]:
                 f"{field} has the unknown mask {quoted(mask)}",
                 f"use one of {', '.join(MASKS)}",
             )
-    return MappingProxyType({field.value: str(section[field.value]) for field in DATA_FIELDS})
+    return MappingProxyType({field: str(section.get(field, HIDDEN_WHOLE)) for field in known})
 
 
-def _section(source: str, text: str, name: str, keys: list[str]) -> dict[str, object]:
-    """Return the one section of a version 1 file, with exactly these keys."""
+def _section(
+    source: str, text: str, name: str, keys: list[str], *, older: bool
+) -> dict[str, object]:
+    """Return the one section of a version 1 file, with exactly these keys; an older one, fewer."""
     document = _parse(source, text)
     if not isinstance(document, dict) or set(document) != {"version", name}:
         raise PolicyRefusedError(
@@ -122,7 +148,7 @@ def _section(source: str, text: str, name: str, keys: list[str]) -> dict[str, ob
     if unknown:
         raise PolicyRefusedError(source, f"{quoted(unknown[0])} is unknown", "remove its line")
     missing = [key for key in keys if key not in section]
-    if missing:
+    if missing and not older:
         raise PolicyRefusedError(source, f"{missing[0]} is missing", "add a line for it")
     return section
 

@@ -28,7 +28,7 @@ import casbin
 from casbin.util.log import disabled_logging
 from cryptography.hazmat.primitives import hashes
 
-from policies.decision import CompiledPolicy, Decision, Reason, refused
+from policies.decision import CompiledPolicy, Decision, Reason, Verdicts, refused
 from policies.declarations import (
     MASKING_FILE,
     PURPOSES_FILE,
@@ -39,8 +39,11 @@ from policies.declarations import (
 from policies.errors import PolicyRefusedError, quoted
 from policies.policyfile import POLICY_FILE, Rule, Rules, check_rules, read_rules
 from policies.vocabulary import (
+    ALL_CIRCUMSTANCES,
+    EVERY_CIRCUMSTANCES,
     SENSITIVE,
     Action,
+    Circumstances,
     Effect,
     FieldClass,
     Purpose,
@@ -50,22 +53,28 @@ from policies.vocabulary import (
 
 MODEL_FILE: Final = "model.conf"
 _HERE: Final = Path(__file__).parent
-_FORMAT: Final = 1  # of the content that the version is computed over
+_FORMAT: Final = 2  # of the content that the version is computed over
 _STRANGER: Final = "nobody"  # a role that no policy can name
 _FIXED: Final = MappingProxyType(
     {
-        "r": "role,action,field,treatment,purpose",
-        "p": "role,action,field,treatment,purpose,eft",
+        "r": "role,action,field,treatment,purpose,circumstances",
+        "p": "role,action,field,treatment,purpose,eft,condition",
         "g": "_,_",
         "g2": "_,_",
+        "g3": "_,_",
         "e": "some(where(p.eft==allow))&&!some(where(p.eft==deny))",
     }
 )
-_EQUALITIES: Final = ("r.role==p.role", "r.action==p.action", "r.purpose==p.purpose")
+_TERMS: Final = (
+    "r.role==p.role",
+    "r.action==p.action",
+    "r.purpose==p.purpose",
+    "g3(r.circumstances,p.condition)",
+)
 _VOCABULARY: Final = tuple(
     tuple(member.value for member in kind) for kind in (Role, Action, FieldClass, Purpose)
 )
-_Words = tuple[str, str, str, str, str]
+_Words = tuple[str, str, str, str, str, str]
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,18 +130,21 @@ def compile_policy(source: PolicySource) -> CompiledPolicy:
     if not source.rules.rules:
         raise PolicyRefusedError(POLICY_FILE, "there is no p line", "restore the file")
     _check_sensitive(source)
-    words = product(*_VOCABULARY)
-    table: dict[tuple[str, ...], Decision] = dict.fromkeys(words, refused(Reason.NO_RULE))
+    nothing = (refused(Reason.NO_RULE),) * len(EVERY_CIRCUMSTANCES)
+    table: dict[tuple[str, ...], Verdicts] = dict.fromkeys(product(*_VOCABULARY), nothing)
     slices: defaultdict[tuple[Role, Action, Purpose], list[Rule]] = defaultdict(list)
     for rule in source.rules.rules:
         slices[rule.role, rule.action, rule.purpose].append(rule)
-    granted = set()
+    granted: set[tuple[str, str, str, Circumstances]] = set()
     for (role, action, purpose), rules in slices.items():
         part = Rules(tuple(rules), source.rules.groups)
-        for field, decision in _decide_slice(source.model, part).items():
-            table[role.value, action.value, field.value, purpose.value] = decision
-            if decision.allowed:
-                granted.add((role.value, action.value, purpose.value))
+        for field, verdicts in _decide_slice(source.model, part).items():
+            table[role.value, action.value, field.value, purpose.value] = verdicts
+            granted |= {
+                (role.value, action.value, purpose.value, held)
+                for held, decision in zip(EVERY_CIRCUMSTANCES, verdicts, strict=True)
+                if decision.allowed
+            }
     return CompiledPolicy(
         version=_version(source),
         table=MappingProxyType(table),
@@ -153,6 +165,9 @@ def build_enforcer(model: str, rules: Rules) -> casbin.Enforcer:
             definition.add_policy("g", "g", [field.value, group])
     for lesser, greater in pairwise(Treatment):
         definition.add_policy("g", "g2", [lesser.word, greater.word])
+    for held, needed in product(EVERY_CIRCUMSTANCES, repeat=2):
+        if needed in held:
+            definition.add_policy("g", "g3", [holding(held), needed.word])
     enforcer = casbin.Enforcer(definition)
     enforcer.build_role_links()
     # Casbin logs every request, and any later dictConfig switches its named loggers on
@@ -161,18 +176,24 @@ def build_enforcer(model: str, rules: Rules) -> casbin.Enforcer:
     return enforcer
 
 
+def holding(held: Circumstances) -> str:
+    """Return the word of a request for what holds; no condition has such a word."""
+    return f"holds {held.word}"
+
+
 def ask(enforcer: casbin.Enforcer, words: _Words) -> bool:
-    """Ask Casbin one question: (role, action, field, treatment, purpose)."""
+    """Ask Casbin one question: (role, action, field, treatment, purpose, circumstances)."""
     answer: Any = enforcer.enforce(*words)
     return answer is True
 
 
-def _decide_slice(model: str, part: Rules) -> dict[FieldClass, Decision]:
-    """Return the decision for every field that the lines of one role, action, purpose name."""
+def _decide_slice(model: str, part: Rules) -> dict[FieldClass, Verdicts]:
+    """Return the decisions for every field that the lines of one role, action, purpose name."""
     enforcer = build_enforcer(model, part)
     first = part.rules[0]
     role, action, purpose = first.role.value, first.action.value, first.purpose.value
-    if ask(enforcer, (_STRANGER, action, first.target, Treatment.OMIT.word, purpose)):
+    held = holding(ALL_CIRCUMSTANCES)
+    if ask(enforcer, (_STRANGER, action, first.target, Treatment.OMIT.word, purpose, held)):
         raise PolicyRefusedError(
             MODEL_FILE, "the enforcer allows a role that no line names", "restore the file"
         )
@@ -180,29 +201,53 @@ def _decide_slice(model: str, part: Rules) -> dict[FieldClass, Decision]:
     for rule in part.rules:
         for field in part.fields_of(rule.target):
             named[field].append(rule)
-    decisions = {}
+    verdicts = {}
     for field, rules in named.items():
-        level = next(
-            (
-                treatment
-                for treatment in sorted(Treatment, reverse=True)
-                if ask(enforcer, (role, action, field.value, treatment.word, purpose))
-            ),
-            None,
+        asked = (
+            EVERY_CIRCUMSTANCES if any(rule.condition for rule in rules) else (ALL_CIRCUMSTANCES,)
         )
-        decisions[field] = _attribute(level, rules)
-    return decisions
+        levels = [
+            _level(enforcer, (role, action, field.value), (purpose, holding(held)))
+            for held in asked
+        ]
+        found = tuple(
+            _attribute(level, levels[-1], rules, held)
+            for level, held in zip(levels, asked, strict=True)
+        )
+        verdicts[field] = found if len(found) > 1 else found * len(EVERY_CIRCUMSTANCES)
+    return verdicts
 
 
-def _attribute(level: Treatment | None, rules: list[Rule]) -> Decision:
-    """Name the line behind Casbin's answer; the answer itself is not touched."""
-    allows = [rule for rule in rules if rule.effect is Effect.ALLOW]
+def _level(
+    enforcer: casbin.Enforcer, what: tuple[str, str, str], why: tuple[str, str]
+) -> Treatment | None:
+    """Return the greatest treatment that Casbin grants, or None."""
+    falling = sorted(Treatment, reverse=True)
+    return next((one for one in falling if ask(enforcer, (*what, one.word, *why))), None)
+
+
+def _attribute(
+    level: Treatment | None, most: Treatment | None, rules: list[Rule], held: Circumstances
+) -> Decision:
+    """Name the line behind Casbin's answer; the answer itself is not touched.
+
+    Args:
+        level: the answer.
+        most: the answer where everything holds.
+        rules: the lines that name the field.
+        held: what holds.
+    """
+    allows = sorted(
+        (rule for rule in rules if rule.effect is Effect.ALLOW), key=lambda rule: rule.treatment
+    )
     denies = sorted(
         (rule for rule in rules if rule.effect is Effect.DENY), key=lambda rule: rule.treatment
     )
+    if level is None and most is not None:
+        return refused(Reason.NOT_NOW, allows[-1].text)
     if level is None:
         return refused(Reason.DENIED, denies[0].text) if denies else refused(Reason.NO_RULE)
-    widest = max(allows, key=lambda rule: rule.treatment)
+    widest = [rule for rule in allows if rule.condition in held][-1]
     if level < widest.treatment:
         return Decision(allowed=True, treatment=level, reason=Reason.LOWERED, rule=denies[0].text)
     return Decision(allowed=True, treatment=level, reason=Reason.GRANTED, rule=widest.text)
@@ -255,18 +300,18 @@ def _check_model(model: str) -> None:
             MODEL_FILE, f"the definition {quoted(next(iter(found)))} is unknown", "remove it"
         )
     terms = _top_level_terms(matcher)
-    if not set(_EQUALITIES) <= set(terms):
+    if not set(_TERMS) <= set(terms):
         raise PolicyRefusedError(
             MODEL_FILE,
-            "the matcher does not require an equal role, action and purpose",
-            f"start it with {' && '.join(_EQUALITIES)}",
+            "the matcher does not require an equal role, action and purpose and the condition",
+            f"start it with {' && '.join(_TERMS)}",
         )
-    called = set(re.findall(r"(\w+)\(", matcher)) - {"g", "g2"}
+    called = set(re.findall(r"(\w+)\(", matcher)) - {"g", "g2", "g3"}
     if called:
         raise PolicyRefusedError(
             MODEL_FILE,
             f"the matcher calls {quoted(min(called))}",
-            "use g and g2 only: no pattern and no expression is evaluated",
+            "use g, g2 and g3 only: no pattern and no expression is evaluated",
         )
 
 

@@ -6,18 +6,40 @@ not understand; here a line is either understood or the whole file is refused.
 
 import csv
 import re
+from collections import defaultdict
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
+from itertools import permutations
 from types import MappingProxyType
 from typing import Final, TypeVar
 
 from policies.errors import PolicyRefusedError, quoted
-from policies.vocabulary import Action, Effect, FieldClass, Purpose, Role, Treatment, grantable
+from policies.vocabulary import (
+    EVERY_CIRCUMSTANCES,
+    NO_CIRCUMSTANCES,
+    Action,
+    Circumstances,
+    Effect,
+    FieldClass,
+    Purpose,
+    Role,
+    Treatment,
+    grantable,
+)
 
 POLICY_FILE: Final = "policy.csv"
 _GROUP: Final = re.compile(r"[a-z][a-z_]{0,39}")
 _TREATMENTS: Final = MappingProxyType({treatment.word: treatment for treatment in Treatment})
+# Every way to write a condition: its names in any order.
+_CONDITIONS: Final = MappingProxyType(
+    {
+        "+".join(names): one
+        for one in EVERY_CIRCUMSTANCES
+        if one
+        for names in permutations(one.word.split("+"))
+    }
+)
 _FIELD_WORDS: Final = frozenset(field.value for field in FieldClass)
 
 _Word = TypeVar("_Word", bound=StrEnum)
@@ -34,9 +56,10 @@ class Rule:
     purpose: Purpose
     effect: Effect
     line: int = 0
+    condition: Circumstances = NO_CIRCUMSTANCES  # that an allow line needs
 
     @property
-    def words(self) -> tuple[str, str, str, str, str, str]:
+    def words(self) -> tuple[str, str, str, str, str, str, str]:
         """The line as Casbin reads it."""
         return (
             self.role.value,
@@ -45,12 +68,14 @@ class Rule:
             self.treatment.word,
             self.purpose.value,
             self.effect.value,
+            self.condition.word,
         )
 
     @property
     def text(self) -> str:
         """The line as a reader of the file sees it."""
-        return f"line {self.line}: p, {', '.join(self.words)}"
+        words = self.words if self.condition else self.words[:6]
+        return f"line {self.line}: p, {', '.join(words)}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,14 +118,32 @@ def check_rules(parsed: Rules) -> None:
     Raises:
         PolicyRefusedError: naming the later of two lines, or the line itself.
     """
-    seen: dict[tuple[str, ...], Rule] = {}
+    seen: defaultdict[tuple[str, ...], list[Rule]] = defaultdict(list)
     for rule in parsed.rules:
-        earlier = seen.setdefault(rule.words[:5], rule)
-        if earlier is not rule:
-            how = "repeats" if earlier.effect is rule.effect else "contradicts"
-            raise _refuse(rule.line, f"it {how} line {earlier.line}", "keep one of the two lines")
+        alike = seen[rule.words[:5]]
+        for earlier in alike:
+            _check_beside(rule, earlier)
+        alike.append(rule)
         if rule.effect is Effect.ALLOW:
             _check_grant(rule, parsed.fields_of(rule.target))
+        elif rule.condition:
+            raise _refuse(
+                rule.line,
+                "it denies under a condition",
+                "let a deny hold always, and give the condition to the allow line",
+            )
+
+
+def _check_beside(rule: Rule, earlier: Rule) -> None:
+    """Refuse the later of two lines about the same thing, unless each adds something."""
+    either = {rule.condition, earlier.condition}
+    if earlier.effect is not rule.effect:
+        how = "contradicts"
+    elif rule.condition & earlier.condition in either:  # one of them is enough for both
+        how = "repeats"
+    else:
+        return
+    raise _refuse(rule.line, f"it {how} line {earlier.line}", "keep one of the two lines")
 
 
 def _check_grant(rule: Rule, fields: frozenset[FieldClass]) -> None:
@@ -127,11 +170,11 @@ def _rows(text: str) -> Iterator[tuple[int, list[str]]]:
         cells = [cell.strip() for cell in cells]
         if cells[0] not in {"p", "g"}:
             raise _refuse(number, f"it starts with {quoted(cells[0])}", "start it with p or g")
-        expected = 7 if cells[0] == "p" else 3
-        if len(cells) != expected:
+        expected = (7, 8) if cells[0] == "p" else (3,)
+        if len(cells) not in expected:
             raise _refuse(
                 number,
-                f"it has {len(cells)} columns instead of {expected}",
+                f"it has {len(cells)} columns instead of {' or '.join(map(str, expected))}",
                 "compare it with the comment at the top of the file",
             )
         yield number, cells
@@ -157,11 +200,14 @@ def _read_groups(
 
 
 def _read_rule(line: int, cells: list[str], groups: Mapping[str, frozenset[FieldClass]]) -> Rule:
-    role, action, target, treatment, purpose, effect = cells
+    role, action, target, treatment, purpose, effect, *condition = cells
     if target not in groups:
         target = _word(FieldClass, "field or group", target, line).value
     if treatment not in _TREATMENTS:
         raise _unknown(line, "treatment", treatment, list(_TREATMENTS))
+    if condition and condition[0] not in _CONDITIONS:
+        words = [one.word for one in Circumstances]
+        raise _unknown(line, "condition", condition[0], [*words, "several joined by +"])
     return Rule(
         role=_word(Role, "role", role, line),
         action=_word(Action, "action", action, line),
@@ -170,6 +216,7 @@ def _read_rule(line: int, cells: list[str], groups: Mapping[str, frozenset[Field
         purpose=_word(Purpose, "purpose", purpose, line),
         effect=_word(Effect, "effect", effect, line),
         line=line,
+        condition=_CONDITIONS[condition[0]] if condition else NO_CIRCUMSTANCES,
     )
 
 

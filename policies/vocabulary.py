@@ -5,7 +5,7 @@ mask declaration, in a request.
 """
 
 from collections.abc import Mapping
-from enum import IntEnum, StrEnum
+from enum import IntEnum, IntFlag, StrEnum
 from types import MappingProxyType
 from typing import Final
 
@@ -16,6 +16,7 @@ class Role(StrEnum):
     CLERK = "clerk"
     MANAGER = "manager"
     HEADQUARTERS = "headquarters"
+    ANALYST = "analyst"  # figures about groups, never a person
     OPERATOR = "operator"
     COMPLIANCE = "compliance"
     SERVICE = "service"
@@ -28,12 +29,14 @@ class Action(StrEnum):
     LIST = "list"  # a page of many people
     READ = "read"  # the profile of one person
     REVEAL = "reveal"  # one field of one person, clear, with a reason
+    COUNT = "count"  # figures about groups of people; a field so granted may be grouped by
     EXPORT = "export"  # a file that leaves the house
     MERGE = "merge"
     SPLIT = "split"
     TAG = "tag"
     PUBLISH = "publish"  # delivery to a declared destination
     ERASE = "erase"
+    BREAK_GLASS = "break_glass"  # reveal at once, without the second person; reviewed afterwards
     APPROVE = "approve"  # be the second person for somebody else's request
     AUDIT = "audit"
     CONFIGURE = "configure"
@@ -69,6 +72,30 @@ class Treatment(IntEnum):
     def word(self) -> str:
         """The lower-case word used in policy.csv and in JSON."""
         return self.name.lower()
+
+
+class Circumstances(IntFlag):
+    """What holds while somebody asks. A policy line may need some of it.
+
+    The set is closed: a policy names these words and can compute nothing.
+    """
+
+    ON_SHIFT = 1  # within the hours that the subject works
+    IN_NETWORK = 2  # from an address of the networks of the subject's node
+    AT_STORE = 4  # today's roster has the subject at their node
+
+    @property
+    def word(self) -> str:
+        """The word of policy.csv: ``always``, or names joined by ``+``."""
+        return "+".join(str(one.name).lower() for one in Circumstances if one in self) or "always"
+
+
+NO_CIRCUMSTANCES: Final = Circumstances(0)
+ALL_CIRCUMSTANCES: Final = (
+    Circumstances.ON_SHIFT | Circumstances.IN_NETWORK | Circumstances.AT_STORE
+)
+EVERY_CIRCUMSTANCES: Final = tuple(map(Circumstances, range(ALL_CIRCUMSTANCES + 1)))
+"""Each combination, at the place of its number."""
 
 
 class Effect(StrEnum):
@@ -135,22 +162,22 @@ class NodeKind(StrEnum):
 DATA_FIELDS: Final = tuple(field for field in FieldClass if field is not FieldClass.NONE)
 SENSITIVE: Final = frozenset({FieldClass.NATIONAL_ID, FieldClass.BANK_CARD})
 
-SHOWING: Final = frozenset({Action.LIST, Action.READ, Action.REVEAL, Action.EXPORT, Action.PUBLISH})
-"""Actions whose answer carries fields. The others act and show nothing."""
+SHOWING: Final = frozenset(
+    {Action.LIST, Action.READ, Action.REVEAL, Action.COUNT, Action.EXPORT, Action.PUBLISH}
+)
+"""Actions whose answer carries fields, or tells of them. The others act and show nothing."""
 
 ON_ONE_PERSON: Final = frozenset(
     {Action.READ, Action.REVEAL, Action.MERGE, Action.SPLIT, Action.ERASE}
 )
 """Actions that are refused unless the request says which stores the person belongs to."""
 
-NEEDS_APPROVAL: Final = frozenset({Action.EXPORT})
-"""Actions that a second person has to approve first."""
-
 ROLE_NODES: Final[Mapping[str, frozenset[NodeKind]]] = MappingProxyType(
     {
         Role.CLERK: frozenset({NodeKind.STORE}),
         Role.MANAGER: frozenset({NodeKind.STORE, NodeKind.REGION}),
         Role.HEADQUARTERS: frozenset({NodeKind.REGION, NodeKind.BRAND}),
+        Role.ANALYST: frozenset({NodeKind.REGION, NodeKind.BRAND}),
         Role.OPERATOR: frozenset({NodeKind.BRAND}),
         Role.COMPLIANCE: frozenset({NodeKind.BRAND}),
         Role.SERVICE: frozenset(NodeKind),
@@ -159,14 +186,22 @@ ROLE_NODES: Final[Mapping[str, frozenset[NodeKind]]] = MappingProxyType(
 """The level at which each role is held; elsewhere the role is worth nothing."""
 
 
+def needs_approval(action: str, field: str) -> bool:
+    """Say whether a second person has to approve this action on this field first.
+
+    An export leaves the house; a sensitive value stays with whoever has seen it.
+    """
+    return action == Action.EXPORT or (action == Action.REVEAL and field in SENSITIVE)
+
+
 def grantable(action: Action, field: FieldClass) -> tuple[Treatment, ...]:
     """Return the treatments that an allow line may name for this action on this field.
 
     An action that shows nothing is granted with ``omit``; a reveal is clear or it
-    is no reveal.
+    is no reveal, and nobody is counted by what a mask leaves of a value.
     """
     if field is FieldClass.NONE or action not in SHOWING:
         return (Treatment.OMIT,)
-    if action is Action.REVEAL:
+    if action in {Action.REVEAL, Action.COUNT}:
         return (Treatment.CLEAR,)
     return (Treatment.MASK, Treatment.CLEAR)

@@ -325,7 +325,7 @@ def allowing(workspace: Workspace, role: str) -> Policy:
     """The policy, with a role of which a line says that it may send."""
     compiled = workspace.policy.compiled
     granted = Decision(allowed=True, treatment=Treatment.OMIT, reason=Reason.GRANTED, rule="here")
-    table = {**compiled.table, (role, "ingest", "none", "service"): granted}
+    table = {**compiled.table, (role, "ingest", "none", "service"): (granted,) * 8}
     more = replace(compiled, table=MappingProxyType(table))
     return Policy(more, workspace.policy.organisation)
 

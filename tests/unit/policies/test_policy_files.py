@@ -12,10 +12,27 @@ import pytest
 import policies
 from policies import enforcer
 from policies.declarations import read_masking
-from policies.enforcer import ask, build_enforcer, compile_policy, load_policy, read_source
+from policies.enforcer import (
+    ask,
+    build_enforcer,
+    compile_policy,
+    holding,
+    load_policy,
+    read_source,
+)
 from policies.errors import PoliciesError, PolicyRefusedError
 from policies.policyfile import Rules, read_rules
-from policies.vocabulary import Action, Effect, FieldClass, Purpose, Role, Treatment, grantable
+from policies.vocabulary import (
+    EVERY_CIRCUMSTANCES,
+    NO_CIRCUMSTANCES,
+    Action,
+    Effect,
+    FieldClass,
+    Purpose,
+    Role,
+    Treatment,
+    grantable,
+)
 
 HOME = Path(policies.__file__).parent
 GOOD = "p, clerk, read, phone, mask, service, allow\n"
@@ -33,13 +50,32 @@ BAD_LINES = {
     "capitals": (GOOD.replace("clerk", "Clerk"), 1, "unknown role"),
     "unknown kind of line": ("p2" + GOOD[1:], 1, "starts with 'p2'"),
     "byte order mark": ("\ufeff" + GOOD, 1, "starts with"),
-    "too few columns": ("p, clerk, read\n", 1, "3 columns instead of 7"),
-    "too many columns": (GOOD.strip() + ", allow\n", 1, "8 columns instead of 7"),
+    "too few columns": ("p, clerk, read\n", 1, "3 columns instead of 7 or 8"),
+    "too many columns": (GOOD.strip() + ", on_shift, allow\n", 1, "9 columns instead of 7 or 8"),
     "open quote": (GOOD + 'p, clerk, "read, phone\n' + GOOD, 2, "not a line of CSV"),
     "text after a quote": ('p, "clerk"x, read, phone, mask, service, allow', 1, "not a line"),
     "bracket": (GOOD.replace("phone", "(phone"), 1, "unknown field or group"),
     "contradiction": (GOOD + GOOD.replace("allow", "deny"), 2, "contradicts line 1"),
     "repetition": (GOOD + "\n" + GOOD, 3, "repeats line 1"),
+    "unknown condition": (GOOD.strip() + ", at_night", 1, "unknown condition 'at_night'"),
+    "no condition": (GOOD.strip() + ",", 1, "unknown condition ''"),
+    "condition twice": (GOOD.strip() + ", on_shift+on_shift", 1, "unknown condition"),
+    "formula": (GOOD.strip() + ", r.role == p.role", 1, "unknown condition"),
+    "conditional denial": (GOOD.replace("allow", "deny, on_shift"), 1, "denies under a condition"),
+    "condition beside none": (GOOD + GOOD.replace("allow", "allow, on_shift"), 2, "repeats"),
+    "none beside a condition": (GOOD.replace("allow", "allow, on_shift") + GOOD, 2, "repeats"),
+    "needless condition": (
+        GOOD.replace("allow", "allow, on_shift")
+        + GOOD.replace("allow", "allow, at_store+on_shift"),
+        2,
+        "repeats line 1",
+    ),
+    "denial of a conditional": (
+        GOOD.replace("allow", "allow, on_shift") + GOOD.replace("allow", "deny"),
+        2,
+        "contradicts line 1",
+    ),
+    "counting by a mask": ("p, clerk, count, city, mask, service, allow", 1, "write clear"),
     "group named like a field": ("g, phone, email\n" + GOOD, 1, "cannot name a group"),
     "group with a bad name": ("g, phone, a b\n" + GOOD, 1, "cannot name a group"),
     "unknown member": ("g, fax, contact\n" + GOOD, 1, "unknown field 'fax'"),
@@ -62,6 +98,12 @@ def test_a_bad_policy_line_is_refused(text, line, message):
     assert message in str(caught.value)
     assert "Next:" in str(caught.value)
     assert isinstance(caught.value, PoliciesError)
+
+
+def test_two_conditions_are_two_ways():
+    """Lines that each need something else stand beside each other: either is enough."""
+    on, at = GOOD.replace("allow", "allow, on_shift"), GOOD.replace("allow", "allow, at_store")
+    assert [rule.condition.word for rule in read_rules(on + at).rules] == ["on_shift", "at_store"]
 
 
 def test_a_good_file_keeps_its_line_numbers():
@@ -97,12 +139,23 @@ FILE_FAULTS = {
     "unknown mask": ("masking.yaml", "phone: phone", "phone: veil", "unknown mask 'veil'"),
     "unknown field": ("masking.yaml", "gender: whole", "fax: whole", "'fax' is unknown"),
     "missing field": ("masking.yaml", "  gender: whole\n", "", "gender is missing"),
-    "sensitive": ("policy.csv", "reveal, contact, clear", "reveal, sensitive, clear", "sensitive"),
+    "sensitive": (
+        "policy.csv",
+        "reveal, contact, clear, service",
+        "reveal, sensitive, clear, service",
+        "sensitive tier out",
+    ),
     "effect": ("model.conf", "&& !some(where (p.eft == deny))", "", "definition e is"),
     "request": ("model.conf", "r = role, action", "r = action, role", "definition r is"),
     "two matchers": ("model.conf", "[matchers]", "[matchers]\nm = true", "second one"),
     "second policy": ("model.conf", "[matchers]", "[matchers]\nm2 = true", "'m2' is unknown"),
     "no definition": ("model.conf", "[matchers]", "[matchers]\nhello", "no definition"),
+    "unheard condition": (
+        "model.conf",
+        "g3(r.circumstances, p.condition) && ",
+        "",
+        "purpose and the condition",
+    ),
     "no matcher": ("model.conf", "m = r.role", "# m = r.role", "equal role"),
     "no role": ("model.conf", "m = r.role == p.role && ", "m = ", "equal role"),
     "or": ("model.conf", "&& g(r.field", "|| g(r.field", "equal role"),
@@ -190,6 +243,7 @@ def test_casbin_hears_the_vocabulary_only(monkeypatch):
         *FieldClass,
         *Purpose,
         *(treatment.word for treatment in Treatment),
+        *map(holding, EVERY_CIRCUMSTANCES),
     }
     assert heard - vocabulary <= {"nobody", *source.rules.groups}
 
@@ -215,9 +269,10 @@ def test_casbin_writes_no_log():
             logger.disabled = False
             logger.setLevel(logging.DEBUG)
             logger.addHandler(collecting)
-        question = ("clerk", "read", "phone", "mask", "service")
+        held = holding(NO_CIRCUMSTANCES)
+        question = ("clerk", "read", "phone", "mask", "service", held)
         assert ask(built, question)
-        assert not ask(built, ("clerk", "read", "phone", "clear", "service"))
+        assert not ask(built, ("clerk", "read", "phone", "clear", "service", held))
         assert collecting.records == []
         compile_policy(source)
         assert collecting.records == []
