@@ -19,12 +19,13 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 from types import MappingProxyType
-from typing import Final
+from typing import Final, NamedTuple
 
 from policies.declarations import PurposeRule
 from policies.masks import mask
 from policies.organisation import Organisation
 from policies.vocabulary import (
+    ALL_CIRCUMSTANCES,
     DATA_FIELDS,
     NO_CIRCUMSTANCES,
     ON_ONE_PERSON,
@@ -153,6 +154,21 @@ def refused(reason: Reason, rule: str = DEFAULT_RULE) -> Decision:
     return Decision(allowed=False, treatment=Treatment.OMIT, reason=reason, rule=rule)
 
 
+_REFUSALS: Final = {reason: refused(reason) for reason in Reason}
+_NEEDS_PERSON: Final = _REFUSALS[Reason.NEEDS_PERSON]
+_OUTSIDE_SCOPE: Final = _REFUSALS[Reason.OUTSIDE_SCOPE]
+_NO_STORE: Final = _REFUSALS[Reason.NO_STORE]
+
+
+class _Entry(NamedTuple):
+    """The verdicts of one key, and what else has to be asked about it."""
+
+    verdicts: Verdicts
+    has_terms: bool  # a contract or a second person may matter
+    needs_approval: bool
+    needs_person: bool
+
+
 @dataclass(frozen=True, slots=True)
 class CompiledPolicy:
     """One policy version, immutable: a decision for every combination of words.
@@ -175,12 +191,14 @@ class Policy:
 
     compiled: CompiledPolicy
     organisation: Organisation
-    # Of each role and node where the role may be held, whose people it meets: looked up in
-    # every decision, so it is worked out once.
+    # Worked out once, for every decision looks them up. Of each role and node where the role may
+    # be held, whose people it meets; and the entries of the table that ever allow something.
     _reach: Mapping[tuple[str, str], Scope] = field(init=False, repr=False, compare=False)
+    _open: Mapping[tuple[str, ...], "_Entry"] = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "_reach", MappingProxyType(_reaches(self.organisation)))
+        object.__setattr__(self, "_reach", _reaches(self.organisation))
+        object.__setattr__(self, "_open", _entries(self.compiled.table))
 
     @property
     def version(self) -> str:
@@ -211,22 +229,26 @@ class Policy:
             approver: the second person, where the action needs one.
             emergency: do without the second person, if the role may break the glass.
         """
-        verdicts = self.compiled.table.get((subject.role, action, field_class, purpose))
-        if verdicts is None:
-            return refused(_unknown((subject.role, action, field_class, purpose)))
-        verdict = verdicts[subject.circumstances]
+        key = (subject.role, action, field_class, purpose)
+        entry = self._open.get(key)
+        if entry is None:
+            return self._closed(key, subject.circumstances)
+        verdict = entry.verdicts[subject.circumstances]
         if not verdict.allowed:
             return verdict
-        if subject.role == Role.SERVICE or subject.actions is not None:
-            reason = _outside_terms(subject, action, field_class, purpose)
-            if reason is not None:
-                return refused(reason)
-        if needs_approval(action, field_class):
-            in_need = emergency and action == Action.REVEAL
-            if not self._backed(subject, purpose, approver, emergency=in_need):
-                return refused(Reason.NEEDS_APPROVAL)
-        against = self._outside_rows(subject, action, stores)
-        return verdict if against is None else refused(against)
+        if entry.has_terms or subject.actions is not None:
+            against = _outside_terms(subject, action, field_class, purpose)
+            if against is None and entry.needs_approval:
+                in_need = emergency and action == Action.REVEAL
+                backed = self._backed(subject, purpose, approver, emergency=in_need)
+                against = None if backed else Reason.NEEDS_APPROVAL
+            if against is not None:
+                return _REFUSALS[against]
+        if stores is not None:
+            reach = self._reach.get((subject.role, subject.node))
+            if reach is not None and (reach.all or not reach.stores.isdisjoint(stores)):
+                return verdict
+        return self._outside_rows(subject, stores, entry, verdict)
 
     def scope(
         self, subject: Subject, action: str, purpose: str, approver: Subject | None = None
@@ -277,16 +299,19 @@ class Policy:
         )
 
     def _outside_rows(
-        self, subject: Subject, action: str, stores: frozenset[str] | None
-    ) -> Reason | None:
-        reach = self._reach.get((subject.role, subject.node))
-        if reach is None:
-            return self._misplaced(subject)
+        self, subject: Subject, stores: frozenset[str] | None, entry: _Entry, verdict: Decision
+    ) -> Decision:
+        """Return the answer about nobody in particular, or about somebody out of reach."""
+        if (subject.role, subject.node) not in self._reach:
+            return _REFUSALS[self._misplaced(subject)]
         if stores is None:
-            return Reason.NEEDS_PERSON if action in ON_ONE_PERSON else None
-        if reach.includes(stores):
-            return None
-        return Reason.OUTSIDE_SCOPE if stores else Reason.NO_STORE
+            return _NEEDS_PERSON if entry.needs_person else verdict
+        return _OUTSIDE_SCOPE if stores else _NO_STORE
+
+    def _closed(self, key: tuple[str, str, str, str], held: Circumstances) -> Decision:
+        """Return the refusal of what no circumstances allow."""
+        verdicts = self.compiled.table.get(key)
+        return _REFUSALS[_unknown(key)] if verdicts is None else verdicts[held]
 
     def _misplaced(self, subject: Subject) -> Reason:
         known = subject.node in self.organisation.nodes
@@ -309,6 +334,20 @@ class Policy:
         return emergency and (
             self.decide(subject, Action.BREAK_GLASS, FieldClass.NONE, purpose, None).allowed
         )
+
+
+def _entries(table: Mapping[tuple[str, ...], Verdicts]) -> dict[tuple[str, ...], _Entry]:
+    """Of the keys that are allowed where everything holds, for elsewhere they are not either."""
+    return {
+        key: _Entry(
+            verdicts,
+            has_terms=key[0] == Role.SERVICE or needs_approval(key[1], key[2]),
+            needs_approval=needs_approval(key[1], key[2]),
+            needs_person=key[1] in ON_ONE_PERSON,
+        )
+        for key, verdicts in table.items()
+        if verdicts[ALL_CIRCUMSTANCES].allowed
+    }
 
 
 def _reaches(organisation: Organisation) -> dict[tuple[str, str], Scope]:
