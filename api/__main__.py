@@ -6,6 +6,7 @@ import sys
 
 from api.serve import DEFAULT_PORT, LOOPBACK, run
 from cdp import logs
+from cdp.access.oidc import terms_of
 from cdp.errors import KithError
 from cdp.settings import Settings
 from cdp.vault import roles
@@ -23,6 +24,7 @@ def main() -> None:
     try:
         role = roles.named(arguments.role)
         workspace = open_workspace(Settings.from_environment(os.environ), role=role)
+        terms_of(workspace.settings)  # half a provider is said here, in words
     except KithError as error:
         sys.exit(f"refused or failed: {error}")
     run(workspace, arguments.host, arguments.port)

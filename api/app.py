@@ -1,5 +1,7 @@
 """The HTTP application of one workspace."""
 
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from typing import Final
 
 from fastapi import FastAPI
@@ -7,10 +9,14 @@ from fastapi import FastAPI
 from api import errors
 from api.auth import Services
 from api.edge import Edge
-from api.routes import health, profiles, records
+from api.routes import authzen, figures, health, profiles, records, reveals, session
 from cdp.access.by_parts import PartsGate
+from cdp.access.oidc import IdentityProvider, terms_of
+from cdp.access.signing_in import SigningIn
+from cdp.access.single_sign_on import SingleSignOn
 from cdp.resolution.sending import Sending
 from cdp.vault.keyed import ApiKeyDigests
+from cdp.vault.sign_in import SignInKeys
 from cdp.workspace import Workspace
 
 VERSION: Final = "1"
@@ -23,7 +29,18 @@ _DESCRIPTION: Final = (
 
 def create_app(workspace: Workspace) -> FastAPI:
     """Return the application of an opened workspace. Compiles its policy now, not later."""
+
+    @asynccontextmanager
+    async def following(_: FastAPI) -> AsyncIterator[None]:
+        """Hear of changes of the policy while the application serves."""
+        workspace.policies.follow()
+        try:
+            yield
+        finally:
+            workspace.policies.stop()
+
     app = FastAPI(
+        lifespan=following,
         title="Kith",
         version=VERSION,
         description=_DESCRIPTION,
@@ -31,12 +48,30 @@ def create_app(workspace: Workspace) -> FastAPI:
         redoc_url=None,
         redirect_slashes=False,
     )
+    sign_in_keys = SignInKeys(workspace.keyring)
     app.state.services = Services(
-        workspace, PartsGate(workspace), ApiKeyDigests(workspace.keyring), Sending(workspace)
+        workspace,
+        PartsGate(workspace),
+        ApiKeyDigests(workspace.keyring),
+        Sending(workspace),
+        sign_in_keys,
+        SigningIn(workspace, sign_in_keys),
+        _single_sign_on(workspace, sign_in_keys),
     )
     app.add_middleware(Edge)
     errors.install(app)
     app.include_router(health.router)
+    app.include_router(authzen.router)
+    app.include_router(session.router)
     app.include_router(profiles.router)
+    app.include_router(figures.router)
     app.include_router(records.router)
+    app.include_router(reveals.router)
     return app
+
+
+def _single_sign_on(workspace: Workspace, keys: SignInKeys) -> SingleSignOn | None:
+    terms = terms_of(workspace.settings)
+    if terms is None:
+        return None
+    return SingleSignOn(workspace, keys, IdentityProvider(terms, workspace.now))

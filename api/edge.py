@@ -2,7 +2,9 @@
 
 Invariants, each named by a test in ``tests/integration/api``:
 
-1. Every answer carries the security headers and a request id that we made.
+1. Every answer carries the security headers and a request id that we made. Where a standard
+   lets the caller name the request (AuthZEN), that name stands in ``X-Request-ID`` and ours in
+   ``Kith-Request-ID``.
 2. A body beyond the limit is refused before it is read further; nothing parses it.
 3. The access log holds method, route template, status, time, request id and principal:
    no path, no query string, no header, no body.
@@ -27,6 +29,8 @@ BODY_LIMIT: Final = 16 * 1024
 RECORDS_LIMIT: Final = 512 * 1024
 """Bytes of records sent at once: the most of them, with five thousand bytes each."""
 _RECORDS: Final = re.compile(r"/v1/sources/[^/]+/records")
+_NAMED_BY_CALLERS: Final = "/access/v1/"  # paths of requests that their callers may name
+_NAME: Final = re.compile(rb"[!-~]{1,128}")
 
 _HEADERS: Final = (
     (b"cache-control", b"no-store"),
@@ -81,13 +85,14 @@ class _Exchange:
         self.status = 0
         self.started = False
         scope.setdefault("state", {})["request_id"] = self._id
+        self._named = _named(scope, self._id.encode())
 
     async def send(self, message: Message) -> None:
         """Send a part of the answer, the first with our headers."""
         if message["type"] == "http.response.start":
             self.started = True
             self.status = message["status"]
-            headers = [*message.get("headers", []), *_HEADERS, (b"x-request-id", self._id.encode())]
+            headers = [*message.get("headers", []), *_HEADERS, *self._named]
             message = {**message, "headers": headers}
         await self._send(message)
 
@@ -119,6 +124,15 @@ class _Exchange:
             request_id=self._id,
             principal=state.get("principal"),
         )
+
+
+def _named(scope: Scope, ours: bytes) -> list[tuple[bytes, bytes]]:
+    """Return the headers that name the request."""
+    if scope["path"].startswith(_NAMED_BY_CALLERS):
+        theirs = dict(scope["headers"]).get(b"x-request-id", b"")
+        if _NAME.fullmatch(theirs):
+            return [(b"x-request-id", theirs), (b"kith-request-id", ours)]
+    return [(b"x-request-id", ours)]
 
 
 async def _whole_body(scope: Scope, receive: Receive, limit: int) -> bytes | None:

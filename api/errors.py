@@ -8,6 +8,8 @@ Invariants, each named by a test in ``tests/integration/api``:
 """
 
 from collections.abc import Mapping
+from datetime import UTC
+from email.utils import format_datetime
 from typing import Any, Final
 
 import sqlalchemy as sa
@@ -27,10 +29,12 @@ _STATUS_OF: Final[Mapping[DenialKind, int]] = {
     DenialKind.FORBIDDEN: 403,
     DenialKind.NOT_FOUND: 404,
     DenialKind.UNUSABLE: 422,
+    DenialKind.SETTLED: 409,
+    DenialKind.LIMITED: 429,
 }
 _TITLES: Final[Mapping[int, str]] = {
     400: "The request cannot be understood",
-    401: "A valid API key is needed",
+    401: "A valid API key or a sign-in is needed",
     403: "Not allowed",
     404: "Not found",
     405: "Method not allowed",
@@ -38,6 +42,7 @@ _TITLES: Final[Mapping[int, str]] = {
     413: "The request is too large",
     415: "Unsupported media type",
     422: "The request is not of its form",
+    429: "Too much within a time",
     500: "Something is wrong on our side",
     503: "Not available right now",
 }
@@ -89,7 +94,10 @@ def described(description: str) -> dict[str, Any]:
 
 def denied(denial: Denial) -> Problem:
     """Return the problem of a refusal at the gate."""
-    return Problem(_STATUS_OF[denial.kind], denial.reason, denial.sentence)
+    headers = None
+    if denial.again_at is not None:
+        headers = {"Retry-After": format_datetime(denial.again_at.astimezone(UTC), usegmt=True)}
+    return Problem(_STATUS_OF[denial.kind], denial.reason, denial.sentence, headers)
 
 
 def unauthorised() -> Problem:
@@ -97,9 +105,49 @@ def unauthorised() -> Problem:
     return Problem(
         401,
         "unauthorised",
-        "Send a valid API key as a bearer token.",
+        "Send a valid API key as a bearer token, or sign in. Never both.",
         {"WWW-Authenticate": 'Bearer realm="kith"'},
     )
+
+
+def not_signed_in() -> Problem:
+    """Return the one answer to every sign-in that is not good, or must wait (invariant 3)."""
+    return Problem(
+        401,
+        "not_signed_in",
+        "Check what you gave, wait for a new code, and try again; after several failures wait "
+        "a quarter of an hour. Or ask for your account to be reset.",
+        {"WWW-Authenticate": 'Bearer realm="kith"'},
+    )
+
+
+def password_refused(error: Refused) -> Problem:
+    """Return the problem of a password that others would guess; it says which rule."""
+    return Problem(422, error.rule, f"Next: {error.next_step}.")
+
+
+def from_elsewhere() -> Problem:
+    """Return the problem of a browser's request that our own pages did not send."""
+    return Problem(
+        403, "from_elsewhere", "Send it from this site, with the session's token as Kith-CSRF."
+    )
+
+
+def not_your_assignment() -> Problem:
+    """Return the problem of acting as somebody else."""
+    return Problem(
+        403, "not_your_assignment", "Act as one of your own: GET /v1/session lists them."
+    )
+
+
+def no_session() -> Problem:
+    """Return the problem of an API key where a session is needed."""
+    return Problem(404, "no_session", "An API key has no session: name Kith-Acting-As instead.")
+
+
+def no_provider() -> Problem:
+    """Return the problem of a workspace without an identity provider."""
+    return Problem(404, "no_provider", "This workspace has no identity provider: see its settings.")
 
 
 def crashed(error: Exception) -> tuple[str, str]:

@@ -59,25 +59,6 @@ class PartsLookup(_Form):
     purpose: Purpose = Field(description="What the data is used for.")
 
 
-class Reveal(_Form):
-    """One field, clear, for a reason that the audit log keeps."""
-
-    model_config = ConfigDict(
-        json_schema_extra={
-            "examples": [
-                {"field": "phone", "purpose": "service", "reason": "Call back about ticket 4711"}
-            ]
-        }
-    )
-    field: FieldClass
-    purpose: Purpose
-    reason: str = Field(
-        max_length=2000,
-        repr=False,  # it may still hold what it must not; it is judged before it is kept
-        description="1 to 200 characters, without phone numbers, addresses or ID numbers.",
-    )
-
-
 class ShownForm(_Form):
     """One value and how it is shown."""
 
@@ -136,7 +117,7 @@ class FoundForm(_Form):
 
 
 class PageForm(_Form):
-    """A page of people in the order of their ids."""
+    """A page of people in their order."""
 
     profiles: list[ProfileForm]
     after: str | None = Field(description="Pass it on for the next page; null: no more.")

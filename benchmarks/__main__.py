@@ -15,6 +15,7 @@ from benchmarks import (
     identity_online,
     identity_spark,
     ingest_records,
+    policy_decisions,
     vault_fields,
     vault_rotation,
 )
@@ -29,6 +30,7 @@ BENCHMARKS: dict[str, ModuleType] = {
     "identity.online": identity_online,
     "identity.spark": identity_spark,
     "ingest.records": ingest_records,
+    "policy.decisions": policy_decisions,
     "vault.fields": vault_fields,
     "vault.rotation": vault_rotation,
 }

@@ -21,8 +21,13 @@ from connectors.index_parts import FULL_BITS, IndexDefinition
 from connectors.vocabulary import IDENTITY_FIELDS, PROFILE_FIELDS
 from identity.catalogue import Catalogue, shipped
 from identity.errors import CatalogueError
+from policies.claims import Assignment, ClaimMapping, is_principal_id, read_claims
+from policies.decision import Subject
+from policies.duties import duty_conflicts
 from policies.errors import PoliciesError
 from policies.organisation import Organisation, read_organisation
+from policies.reveal_limits import RevealLimits, read_limits
+from policies.shifts import Shift, read_shifts
 from policies.vocabulary import Role
 
 VERSION = 1
@@ -35,6 +40,8 @@ _KEYS = frozenset(
         "sources",
         "destinations",
         "principals",
+        "reveals",
+        "sign_in",
         "trust",
     }
 )
@@ -44,12 +51,25 @@ _OWN_CELLS = ("masked_", "raw_", "record_id")
 
 @dataclass(frozen=True, slots=True)
 class PrincipalDeclaration:
-    """A person or system that works with Kith: an id, one role, one node of the tree."""
+    """A person or system that works with Kith, and what they may act as.
+
+    One request acts under one assignment; where nobody says which, under the first.
+    """
 
     id: str
-    role: Role
-    node: str
+    assignments: tuple[Assignment, ...]  # one at least
     destination: str | None = None  # for a service: the contract it reads under
+    shifts: tuple[Shift, ...] = ()  # in the time zone of the node
+
+    @property
+    def role(self) -> Role:
+        """The role of the first assignment."""
+        return self.assignments[0].role
+
+    @property
+    def node(self) -> str:
+        """The node of the first assignment."""
+        return self.assignments[0].node
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,6 +85,8 @@ class Declaration:
             the same field, the more trusted source wins.
         identifiers: the types that ship, and the workspace's own.
         indexes: compound indexes, by name.
+        claims: who signs in through the identity provider; None: nobody does.
+        reveals: how much one subject may reveal, and for how long.
     """
 
     folder: Path
@@ -75,6 +97,8 @@ class Declaration:
     trust: tuple[str, ...]
     identifiers: Catalogue = field(default_factory=shipped)
     indexes: Mapping[str, IndexDefinition] = field(default_factory=dict)
+    claims: ClaimMapping | None = None
+    reveals: RevealLimits = field(default_factory=RevealLimits)
 
     def source(self, name: str) -> SourceDeclaration:
         """The source of that name; Stop if the file has none."""
@@ -128,6 +152,8 @@ def parse(content: Any, path: Path) -> Declaration:
         }
         organisation = read_organisation(_section(content, "organisation", list))
         indexes = _indexes(_section(content, "indexes", dict))
+        claims = _claims(_section(content, "sign_in", dict), organisation)
+        reveals = read_limits(_section(content, "reveals", dict))
     except (CatalogueError, ConnectorError, PoliciesError) as error:
         raise Stop("declaration_wrong", str(error), path=path) from error
     for source in sources.values():
@@ -142,6 +168,7 @@ def parse(content: Any, path: Path) -> Declaration:
     by_id = {principal.id: principal for principal in principals}
     if len(by_id) != len(principals):
         raise Stop("principal_twice", "give every principal one entry", path=path)
+    _refuse_conflicts(principals)
     return Declaration(
         folder=path.parent,
         organisation=organisation,
@@ -151,6 +178,8 @@ def parse(content: Any, path: Path) -> Declaration:
         trust=trust,
         identifiers=identifiers,
         indexes=MappingProxyType(indexes),
+        claims=claims,
+        reveals=reveals,
     )
 
 
@@ -200,17 +229,84 @@ def _require_scopes(source: SourceDeclaration, identifiers: Catalogue) -> None:
             raise Stop(rule, step, source=source.name, field=name)
 
 
+def _claims(section: dict[Any, Any], organisation: Organisation) -> ClaimMapping | None:
+    unknown = sorted(map(str, set(section) - {"oidc"}))
+    if unknown:
+        raise Stop("unknown_key", "remove it; known is: oidc", key=f"sign_in.{unknown[0]}")
+    return read_claims(section["oidc"], organisation) if section else None
+
+
+def _refuse_conflicts(principals: list[PrincipalDeclaration]) -> None:
+    """Separation of duties, whatever the spelling of the ids."""
+    held = (Subject(one.id, a.role.value, a.node) for one in principals for a in one.assignments)
+    for conflict in duty_conflicts(held):
+        raise Stop(
+            f"{conflict.principal} is {' and '.join(conflict.roles)}, which nobody is together",
+            "give each of these roles to somebody else",
+            key="principals",
+        )
+
+
 def _principal(
     entry: Any, organisation: Organisation, destinations: Mapping[str, DestinationDeclaration]
 ) -> PrincipalDeclaration:
-    if not isinstance(entry, dict) or not {"id", "role", "node"} <= set(entry):
+    if not isinstance(entry, dict) or "id" not in entry:
         raise Stop("principal_incomplete", "give every principal an id, a role and a node")
     name = str(entry["id"])
-    if entry["role"] not in {role.value for role in Role}:
-        raise Stop("unknown_role", f"use one of: {', '.join(Role)}", principal=name)
-    if entry["node"] not in organisation.nodes:
-        raise Stop("unknown_node", "use a node of the organisation", principal=name)
+    if not is_principal_id(name):
+        step = "use up to 128 of A-Z a-z 0-9 . _ : -, and no phone or ID number"
+        raise Stop("principal_id_unusable", step, key="principals")
+    assignments = _assignments(name, entry, organisation)
     contract = entry.get("destination")
     if contract is not None and contract not in destinations:
         raise Stop("unknown_destination", "use a declared destination", principal=name)
-    return PrincipalDeclaration(name, Role(entry["role"]), entry["node"], contract)
+    if any(one.role is Role.SERVICE for one in assignments) and len(assignments) > 1:
+        raise Stop("service_with_roles", "give a service one role and node", principal=name)
+    shifts = _shifts(name, entry["shift"], assignments, organisation) if "shift" in entry else ()
+    return PrincipalDeclaration(name, assignments, contract, shifts)
+
+
+def _shifts(
+    name: str, entry: Any, assignments: tuple[Assignment, ...], organisation: Organisation
+) -> tuple[Shift, ...]:
+    try:
+        shifts = read_shifts(f"shift of {name}", entry)
+    except PoliciesError as error:
+        raise Stop("shift_wrong", str(error), principal=name) from error
+    for one in assignments:
+        if organisation.time_zone(one.node) is None:
+            step = f"give the node {one.node}, or one above it, a time_zone"
+            raise Stop("shift_without_time_zone", step, principal=name)
+    return shifts
+
+
+def _assignments(
+    name: str, entry: dict[Any, Any], organisation: Organisation
+) -> tuple[Assignment, ...]:
+    """What a principal may act as: ``role`` and ``node``, or several of them as ``roles``."""
+    several = entry.get("roles")
+    alone = {"role", "node"} & set(entry)
+    if ("roles" in entry and alone) or ("roles" not in entry and len(alone) < 2):
+        raise Stop(
+            "principal_incomplete",
+            "give every principal an id, and a role and a node, or a list of roles",
+            principal=name,
+        )
+    lines = several if "roles" in entry else [{word: entry[word] for word in alone}]
+    if not isinstance(lines, list) or not lines:
+        raise Stop("principal_incomplete", "list role and node under roles", principal=name)
+    found = tuple(_assignment(name, line, organisation) for line in lines)
+    if len(set(found)) != len(found):
+        raise Stop("assignment_twice", "write each role and node once", principal=name)
+    return found
+
+
+def _assignment(name: str, line: Any, organisation: Organisation) -> Assignment:
+    if not isinstance(line, dict) or set(line) != {"role", "node"}:
+        raise Stop("principal_incomplete", "give each of roles a role and a node", principal=name)
+    role, node = line["role"], line["node"]
+    if role not in [one.value for one in Role]:
+        raise Stop("unknown_role", f"use one of: {', '.join(Role)}", principal=name)
+    if not isinstance(node, str) or node not in organisation.nodes:
+        raise Stop("unknown_node", "use a node of the organisation", principal=name)
+    return Assignment(Role(role), node)

@@ -69,6 +69,10 @@ class Log(structlog.BoundLoggerBase):
         """Write what happened."""
         self._write("info", event, known)
 
+    def warning(self, event: str, **known: object) -> None:
+        """Write what somebody has to look at."""
+        self._write("warning", event, known)
+
     def error(self, event: str, **known: object) -> None:
         """Write what went wrong; ``exc_info`` takes the error itself."""
         self._write("error", event, known)
@@ -95,12 +99,17 @@ def get_logger(name: str) -> Log:
 def configure(stream: TextIO | None = None) -> None:
     """Write lines of JSON to ``stream`` (None: standard error), and let nobody else speak."""
     out = stream or sys.stderr
+    write_to(out)
+    crash.take_over(lambda found: print(crash.as_json(found), file=out, flush=True), out)
+
+
+def write_to(stream: TextIO) -> None:
+    """Write lines of JSON to ``stream``; crashes are told by whoever tells them now."""
     structlog.configure(
         processors=[
             structlog.processors.add_log_level,
             structlog.processors.TimeStamper(fmt="iso", utc=True),
             structlog.processors.JSONRenderer(),
         ],
-        logger_factory=structlog.PrintLoggerFactory(file=out),
+        logger_factory=structlog.PrintLoggerFactory(file=stream),
     )
-    crash.take_over(lambda found: print(crash.as_json(found), file=out, flush=True), out)

@@ -29,6 +29,12 @@ class Settings:
     root_key: str | None = field(default=None, repr=False)  # 32 bytes in base 64
     kms_key: str | None = None  # ARN, id or alias
     kms_endpoint: str | None = None  # another address of AWS KMS
+    # The identity provider of people; without an issuer there is none.
+    oidc_issuer: str | None = None
+    oidc_client_id: str | None = None
+    oidc_client_secret: str | None = field(default=None, repr=False)
+    oidc_client_secret_file: Path | None = None
+    public_url: str | None = None  # of this service, as browsers see it
 
     @property
     def key_ring(self) -> Path:
@@ -39,6 +45,11 @@ class Settings:
     def shred_ledger(self) -> Path:
         """The file that says which records were destroyed, mode 0600."""
         return self.home / "shred-ledger.jsonl"
+
+    @property
+    def policy_seen(self) -> Path:
+        """The file that says which policy this machine saw last, mode 0600."""
+        return self.home / "policy-seen.json"
 
     @property
     def database_folder(self) -> Path:
@@ -69,6 +80,11 @@ class Settings:
             root_key=environment.get("CDP_ROOT_KEY") or None,
             kms_key=environment.get("CDP_KMS_KEY") or None,
             kms_endpoint=environment.get("CDP_KMS_ENDPOINT") or None,
+            oidc_issuer=environment.get("CDP_OIDC_ISSUER") or None,
+            oidc_client_id=environment.get("CDP_OIDC_CLIENT_ID") or None,
+            oidc_client_secret=environment.get("CDP_OIDC_CLIENT_SECRET") or None,
+            oidc_client_secret_file=_path(environment.get("CDP_OIDC_CLIENT_SECRET_FILE")),
+            public_url=environment.get("CDP_PUBLIC_URL") or None,
         )
 
 

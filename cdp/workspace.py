@@ -3,10 +3,11 @@
 Every command and the API start here. Nothing else opens a key ring or an engine.
 """
 
+import copy
 import datetime as dt
 import shutil
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from uuid import UUID, uuid4
 
@@ -15,6 +16,11 @@ import sqlalchemy as sa
 from cdp import declaration as declarations
 from cdp.declaration import Declaration
 from cdp.errors import Stop
+from cdp.policy import content
+from cdp.policy.changing import Author
+from cdp.policy.live import LivePolicy
+from cdp.policy.seen import SeenFile
+from cdp.policy.versions import trust_of
 from cdp.settings import Settings
 from cdp.storage import migrate
 from cdp.storage.engine import open_engine
@@ -38,8 +44,6 @@ from cdp.vault.shred_file import ShredFile
 from cdp.vault.shreds import EMPTY, Head
 from cdp.vault.vault import Vault
 from policies.decision import Policy
-from policies.declarations import load_masking
-from policies.enforcer import load_policy
 
 DEMO_MARK = "made-by-demo"  # a file that says: this folder may be thrown away
 Clock = Callable[[], dt.datetime]
@@ -60,6 +64,8 @@ class Workspace:
     now: Clock
     providers: RootProviders = ONLY_FILE  # that may guard the ring's root
     role: ProcessRole = FULL  # of this process: which keys it holds
+    # Of one request or run, see `pinned`; None: whatever is in force at each moment.
+    pin: Policy | None = field(default=None, repr=False)
 
     @property
     def id(self) -> UUID:
@@ -76,10 +82,14 @@ class Workspace:
         """The vault of this workspace."""
         return Vault(self.keyring, self.id)
 
-    @cached_property
+    @property
     def forms(self) -> Forms:
-        """What is stored of values for who must not open them."""
-        return Forms(load_masking())
+        """What is stored of values for who must not open them, under the masks in force."""
+        masking = self.pin.compiled.masking if self.pin else self.policies.masking
+        held: Forms | None = self.__dict__.get("_forms")
+        if held is None or held.masking != masking:
+            held = self.__dict__["_forms"] = Forms(masking)
+        return held
 
     @property
     def feature_key(self) -> int:
@@ -117,9 +127,38 @@ class Workspace:
         _judge(self.shred_file.head(), ledger_head(connection))
 
     @cached_property
+    def policies(self) -> LivePolicy:
+        """The policy in force in this process, and what is newer."""
+        return LivePolicy(
+            self.engine,
+            lambda: trust_of(self.keyring),
+            lambda: self.declaration.organisation,
+            SeenFile(self.settings.policy_seen, self.id),
+        )
+
+    @property
     def policy(self) -> Policy:
-        """The compiled policy over this workspace's organisation."""
-        return Policy(load_policy(), self.declaration.organisation)
+        """The compiled policy over this workspace's organisation, as it is in force now.
+
+        Two reads may give two policies: whoever decides more than once takes one, or works in a
+        `pinned` workspace.
+
+        Raises:
+            PolicyUntrusted, PolicyUnusable: what is stored is not to be believed.
+        """
+        return self.pin or self.policies.policy
+
+    def pinned(self) -> "Workspace":
+        """Return the same workspace under one policy, for one request or run; a pinned one stays."""
+        return self if self.pin else self.repinned()
+
+    def repinned(self) -> "Workspace":
+        """Return the same workspace under the policy in force now, whatever it was pinned to."""
+        policy = self.policies.policy
+        _ = self.vault  # made once, not once a request
+        one = copy.copy(self)  # with everything that was made when first needed
+        object.__setattr__(one, "pin", policy)
+        return one
 
 
 def ledger_head(connection: sa.Connection) -> Head:
@@ -178,7 +217,9 @@ def create(
         connection.execute(sa.text("SELECT pg_advisory_xact_lock(hashtext('kith.init'))"))
         stored = connection.execute(sa.select(workspace_table)).one_or_none()
         if stored is not None:
-            return _on(settings, engine, now, stored, providers)
+            made = _on(settings, engine, now, stored, providers)
+            _begin_policy(connection, made.keyring, now())
+            return made
         asked = Passphrase(settings.passphrase, settings.passphrase_file)
         known = providers or standard(settings, asked)
         keyring = _new_ring(settings, known, now)
@@ -191,7 +232,15 @@ def create(
                 at=now(),
             )
         )
+        SeenFile(settings.policy_seen, keyring.workspace).forget()  # of a database that is gone
+        _begin_policy(connection, keyring, now())
     return Workspace(_with(settings, asked), engine, keyring, now, known)
+
+
+def _begin_policy(connection: sa.Connection, keyring: KeyRing, now: dt.datetime) -> None:
+    """Put the shipped policy in force where none ever was."""
+    author = Author(trust_of(keyring), keyring.signer(), now)
+    author.begin(connection, content.shipped())
 
 
 def open_workspace(
@@ -296,5 +345,5 @@ def discard_demo(settings: Settings) -> None:
                 )
             connection.execute(sa.text("DROP SCHEMA IF EXISTS kith_keys, kith_vault, kith CASCADE"))
     engine.dispose()
-    for made in (settings.key_ring, settings.shred_ledger):
+    for made in (settings.key_ring, settings.shred_ledger, settings.policy_seen):
         made.unlink(missing_ok=True)

@@ -138,7 +138,7 @@ def _rule(line: object, position: int, organisation: Organisation) -> ClaimRule:
     node, node_claim = line.get("node"), line.get("node_claim")
     if (node is None) == (node_claim is None):
         raise _refused(f"{where} must say where", "give it either node or node_claim")
-    if node is not None and node not in organisation.nodes:
+    if node is not None and _word(node, f"the node of {where}") not in organisation.nodes:
         raise _refused(f"{where} has the unknown node {quoted(node)}", "use a declared node")
     if node_claim is not None:
         _word(node_claim, f"the node_claim of {where}")

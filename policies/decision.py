@@ -21,6 +21,7 @@ from enum import StrEnum
 from types import MappingProxyType
 from typing import Final, NamedTuple
 
+from policies.conditions import needed
 from policies.declarations import PurposeRule
 from policies.masks import mask
 from policies.organisation import Organisation
@@ -49,6 +50,7 @@ class Reason(StrEnum):
     LOWERED = "lowered"
     DENIED = "denied"
     NO_RULE = "no_rule"
+    UNKNOWN_SUBJECT = "unknown_subject"
     UNKNOWN_ROLE = "unknown_role"
     UNKNOWN_ACTION = "unknown_action"
     UNKNOWN_FIELD = "unknown_field"
@@ -75,6 +77,7 @@ _SENTENCES: Final = MappingProxyType(
         Reason.LOWERED: "One policy line allows more, but another one takes part of it away.",
         Reason.DENIED: "A policy line denies it.",
         Reason.NO_RULE: "No policy line allows it.",
+        Reason.UNKNOWN_SUBJECT: "There is nobody of that id who acts as that.",
         Reason.UNKNOWN_ROLE: "The role is not one that policies know.",
         Reason.UNKNOWN_ACTION: "The action is not one that policies know.",
         Reason.UNKNOWN_FIELD: "The field is not one that policies know.",
@@ -195,10 +198,13 @@ class Policy:
     # be held, whose people it meets; and the entries of the table that ever allow something.
     _reach: Mapping[tuple[str, str], Scope] = field(init=False, repr=False, compare=False)
     _open: Mapping[tuple[str, ...], "_Entry"] = field(init=False, repr=False, compare=False)
+    # Of each role with conditions, what its lines depend on.
+    needed: Mapping[str, Circumstances] = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "_reach", _reaches(self.organisation))
         object.__setattr__(self, "_open", _entries(self.compiled.table))
+        object.__setattr__(self, "needed", needed(self.compiled.table))
 
     @property
     def version(self) -> str:

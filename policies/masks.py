@@ -71,7 +71,7 @@ def _shown(kind: str, text: str) -> str:
     found = MASKS.get(kind)
     if found is None or len(text) > _LONGEST:
         return HIDDEN
-    composed = unicodedata.normalize("NFKC", text).strip()
+    composed = (text if text.isascii() else unicodedata.normalize("NFKC", text)).strip()
     shown = found.apply(composed) if len(composed) <= _LONGEST else None
     return HIDDEN if shown is None else shown
 
@@ -87,6 +87,7 @@ _LANDLINE: Final = re.compile(
     r"(?:(?:\+|00)86)?0?(?P<area>10|2[0-9]|[3-9][0-9]{2})[2-9][0-9]{4,5}(?P<end>[0-9]{2})"
 )
 _FOREIGN: Final = re.compile(r"(?:\+|00)(?P<digits>[1-9][0-9]{8,14})")
+_SEPARATORS: Final = re.compile(r"[\s().-]")
 _MASKED_PHONE: Final = re.compile(
     r"1[3-9][0-9]\*{4}[0-9]{4}|0(?:10|2[0-9]|[3-9][0-9]{2})\*{4}[0-9]{2}"
     r"|\+[1-9][0-9]{0,2}\*{4}(?:[0-9]{2}){1,2}"
@@ -106,7 +107,7 @@ _SHORTEST_WITH_FOUR: Final = 9
 
 def _phone(text: str) -> str | None:
     """Mainland mobile 138****8000, landline 010****78, other countries +44****0123, +852****67."""
-    digits = re.sub(r"[\s().-]", "", text)
+    digits = text if text.isdecimal() else _SEPARATORS.sub("", text)
     if _MASKED_PHONE.fullmatch(digits):
         return digits
     mobile = _MOBILE.fullmatch(digits)

@@ -6,20 +6,28 @@ Guarantees:
 2. A node covers a store only when the node is on the store's path. An unknown
    node covers nothing, and nothing covers an unknown store.
 3. Ids are path segments of ``[A-Za-z0-9_-]``; names are free text and decide nothing.
+4. A node's time zone and networks are its own, or those of the nearest node above that names
+   any. A zone that is not known, a network with bits beside its prefix and one that holds every
+   address are refused.
 """
 
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from ipaddress import IPv4Network, IPv6Network, ip_network
 from types import MappingProxyType
 from typing import Final
+from zoneinfo import ZoneInfo
 
 from policies.errors import OrganisationRefusedError, quoted
 from policies.vocabulary import NodeKind
 
 _SOURCE: Final = "organisation"
 _ID: Final = re.compile(r"[A-Za-z0-9_-]{1,64}")
-_KEYS: Final = frozenset({"id", "kind", "name", "parent"})
+_KEYS: Final = frozenset({"id", "kind", "name", "parent", "time_zone", "networks"})
+_ZONE: Final = re.compile(r"[A-Za-z][A-Za-z0-9_+-]*(/[A-Za-z0-9_+-]+){0,2}", re.ASCII)
+_MOST_NETWORKS: Final = 64
+Network = IPv4Network | IPv6Network
 _PARENTS: Final = MappingProxyType(
     {
         NodeKind.BRAND: frozenset[NodeKind](),
@@ -41,6 +49,8 @@ class Node:
     kind: NodeKind
     name: str
     parent: str | None
+    time_zone: ZoneInfo | None = None
+    networks: tuple[Network, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,13 +74,23 @@ class Organisation:
         """Return the ids from the brand down to ``node``, joined by ``/``."""
         return "/".join(self._paths[node])
 
+    def time_zone(self, node: str) -> ZoneInfo | None:
+        """Return the time zone at a node; None where neither it nor a node above names one."""
+        zones = (self.nodes[one].time_zone for one in reversed(self._paths.get(node, ())))
+        return next((zone for zone in zones if zone is not None), None)
+
+    def networks(self, node: str) -> tuple[Network, ...]:
+        """Return the networks of a node; none where neither it nor a node above names any."""
+        named = (self.nodes[one].networks for one in reversed(self._paths.get(node, ())))
+        return next((networks for networks in named if networks), ())
+
 
 def read_organisation(entries: Iterable[Mapping[str, object]]) -> Organisation:
     """Build the tree from the ``organisation`` list of cdp.yaml.
 
     Each entry has ``id``, ``kind`` and ``name``; every kind but a brand has a
     ``parent``. A region may stand under another region, a store directly under
-    a brand.
+    a brand. ``time_zone`` and ``networks`` may be given to any.
 
     Raises:
         OrganisationRefusedError: the entries do not form a tree.
@@ -117,7 +137,44 @@ def _read_node(entry: object, position: int) -> Node:
         raise _refuse(f"node {node_id} has no name", "give it a name of any text")
     if parent is not None and not isinstance(parent, str):
         raise _refuse(f"node {node_id} has the parent {quoted(parent)}", "name a node by its id")
-    return Node(node_id, _read_kind(node_id, entry.get("kind")), name, parent)
+    zone = None if "time_zone" not in entry else _read_zone(node_id, entry["time_zone"])
+    networks = () if "networks" not in entry else _read_networks(node_id, entry["networks"])
+    return Node(node_id, _read_kind(node_id, entry.get("kind")), name, parent, zone, networks)
+
+
+def _read_zone(node_id: str, word: object) -> ZoneInfo:
+    try:
+        if isinstance(word, str) and _ZONE.fullmatch(word):
+            return ZoneInfo(word)
+    except (KeyError, ValueError, OSError):  # not there, not a zone, a folder of zones
+        pass
+    raise _refuse(
+        f"node {node_id} has the unknown time zone {quoted(word)}",
+        "use a name of the IANA time zone database, such as Asia/Shanghai",
+    )
+
+
+def _read_networks(node_id: str, words: object) -> tuple[Network, ...]:
+    if not isinstance(words, list) or not 0 < len(words) <= _MOST_NETWORKS:
+        raise _refuse(
+            f"node {node_id} has networks that are no list of 1 to {_MOST_NETWORKS}",
+            "write them as [10.1.0.0/16], or leave the key out",
+        )
+    return tuple(_read_network(node_id, word) for word in words)
+
+
+def _read_network(node_id: str, word: object) -> Network:
+    try:
+        found = ip_network(word) if isinstance(word, str) and "/" in word else None
+    except ValueError:
+        found = None
+    if found is None or not found.prefixlen:
+        raise _refuse(
+            f"node {node_id} has the network {quoted(word)}",
+            "write an IPv4 or IPv6 prefix of at least one bit, such as 10.1.0.0/16, whose other "
+            "bits are 0",
+        )
+    return found
 
 
 def _read_kind(node_id: str, word: object) -> NodeKind:

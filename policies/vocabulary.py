@@ -41,6 +41,7 @@ class Action(StrEnum):
     AUDIT = "audit"
     CONFIGURE = "configure"
     INGEST = "ingest"  # send records of a source
+    DECIDE = "decide"  # ask what others may do, to keep to it elsewhere
 
 
 class Purpose(StrEnum):

@@ -1,13 +1,14 @@
-"""People: one by id, by identifier, by page; one field revealed; why records were joined."""
+"""People: one by id, by identifier, by page; why records were joined."""
 
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Path, Query
 
-from api import forms
+from api import forms, list_forms
 from api.auth import Authenticated
 from api.errors import denied, described
 from cdp.access.answers import NOT_FOUND, Denial
+from cdp.access.cursors import LONGEST
 from connectors.record import Sensitive
 from policies.vocabulary import Action
 
@@ -28,13 +29,30 @@ ProfileId = Annotated[str, Path(description="A current or a former profile id.")
 def list_profiles(
     caller: Authenticated,
     purpose: forms.PurposeQuery,
-    after: Annotated[str | None, Query(max_length=64)] = None,
+    after: Annotated[str | None, Query(max_length=LONGEST)] = None,
     limit: Annotated[int, Query(ge=1, le=200)] = 50,
 ) -> forms.PageForm:
     """List the people of the caller's stores, in the order of their ids."""
     with caller.session() as session:
         page = session.gate.list_page(
             session.connection, session.subject, purpose.value, after, limit
+        )
+    if isinstance(page, Denial):
+        raise denied(page)
+    return forms.PageForm.of(page)
+
+
+@router.post("/search")
+def search_profiles(caller: Authenticated, form: list_forms.Search) -> forms.PageForm:
+    """List people by what the caller is shown clear of them, in an order."""
+    with caller.session() as session:
+        page = session.gate.list_page(
+            session.connection,
+            session.subject,
+            form.purpose.value,
+            form.after,
+            form.limit,
+            form.listing(),
         )
     if isinstance(page, Denial):
         raise denied(page)
@@ -83,23 +101,6 @@ def match(caller: Authenticated, form: forms.PartsLookup) -> forms.FoundForm:
     if isinstance(found, Denial):
         raise denied(found)
     return forms.FoundForm(profiles=[forms.ProfileForm.of(view) for view in found])
-
-
-@router.post("/{profile_id}/reveal")
-def reveal(caller: Authenticated, profile_id: ProfileId, form: forms.Reveal) -> forms.ShownForm:
-    """Reveal one field in the clear. The reason is kept in the audit log."""
-    with caller.session() as session:
-        shown = session.gate.reveal(
-            session.connection,
-            session.subject,
-            profile_id,
-            form.field.value,
-            form.purpose.value,
-            form.reason,
-        )
-    if isinstance(shown, Denial):
-        raise denied(shown)
-    return forms.ShownForm.of(shown)
 
 
 @router.get("/{profile_id}/evidence")

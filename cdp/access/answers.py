@@ -1,5 +1,6 @@
 """What the gate answers: what may be seen of a person, or why not."""
 
+import datetime as dt
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
@@ -13,6 +14,21 @@ class Shown(Raw):
 
     value: str = field(repr=False)
     treatment: str  # mask | clear
+
+
+@dataclass(frozen=True, slots=True)
+class Revealed(Shown):
+    """One clear value, and until when it may be looked at.
+
+    Attributes:
+        shown_until: whoever shows it takes it away then.
+        request: the approved request that it used up, or the broken glass.
+        review_by: when the broken glass must be reviewed; None: none was broken.
+    """
+
+    shown_until: dt.datetime
+    request: str | None = None
+    review_by: dt.datetime | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,7 +65,7 @@ class View(Raw):
 
 @dataclass(frozen=True, slots=True)
 class Page:
-    """A page of people in the order of their ids. ``after`` asks for the next; None: no more."""
+    """A page of people in their order. ``after`` asks for the next; None: no more."""
 
     people: tuple[View, ...]
     after: str | None
@@ -61,15 +77,21 @@ class DenialKind(StrEnum):
     FORBIDDEN = "forbidden"  # the subject may not do this, whoever it is about
     NOT_FOUND = "not_found"  # there is no such person for this subject
     UNUSABLE = "unusable"  # what was given cannot be used: an identifier, a reason
+    SETTLED = "settled"  # it was decided before, or has ended
+    LIMITED = "limited"  # too much of it within a time
 
 
 @dataclass(frozen=True, slots=True)
 class Denial:
-    """A refusal: its kind, a code, and a sentence for the person who asked."""
+    """A refusal: its kind, a code, and a sentence for the person who asked.
+
+    ``again_at`` is when the same may be possible, if that is known.
+    """
 
     kind: DenialKind
     reason: str
     sentence: str
+    again_at: dt.datetime | None = None
 
 
 NOT_FOUND = Denial(

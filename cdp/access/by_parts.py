@@ -21,7 +21,9 @@ import sqlalchemy as sa
 
 from cdp.access import opening
 from cdp.access.answers import Denial, DenialKind, View
-from cdp.access.gate import MOST_FOUND, Gate, inside, withheld
+from cdp.access.gate import MOST_FOUND, withheld
+from cdp.access.reveal_gate import RevealGate
+from cdp.access.rows import Person
 from cdp.access.trail import Attempt
 from cdp.audit import log
 from cdp.ingest.indexing import cells_of, has_parts, typed
@@ -52,7 +54,7 @@ _TOO_MANY: Final = Denial(
 )
 
 
-class PartsGate(Gate):
+class PartsGate(RevealGate):
     """The gate, with look-ups by parts."""
 
     def for_request(self, request_id: str) -> "PartsGate":
@@ -165,11 +167,11 @@ class PartsGate(Gate):
         values: Mapping[str, str],
     ) -> list[Candidate]:
         asked = self._indexer.asked_compound(definition, [values[p] for p in definition.parts])
-        reach = self._policy.scope(attempt.subject, Action.FIND, attempt.purpose)
-        within = sa.and_(inside(reach), self._consenting(attempt.purpose))
-        return matching.candidates(
-            connection, definition.label, asked, within, attempt.purpose, MOST_COMPARED
+        people = self._enter(connection, attempt.subject, Action.FIND, attempt.purpose)
+        statement = matching.candidates(
+            Person, definition.label, asked, attempt.purpose, MOST_COMPARED
         )
+        return [Candidate(number, whose) for number, whose in people.execute(statement)]
 
     def _readable(
         self, connection: sa.Connection, attempt: Attempt, found: Sequence[Candidate]

@@ -9,45 +9,57 @@ Invariants, each named by a test in ``tests/integration/access``:
 4. "No such person" and "not yours" give the same answer after the same work.
 5. A denied attempt is audited too.
 6. Nobody searches by a field that is masked for them, except for an exact look-up by a
-   full identifier that the person in front of them gave. Pages are in the order of ids
-   and have no other order and no other filter.
+   full identifier that the person in front of them gave. Nobody filters, orders or counts by
+   what they would not be shown clear: see ``cdp/access/filters.py``.
 7. No audit, no reveal: if the event cannot be kept, nothing is handed out.
 8. A purpose that needs consent meets only people who agreed to it and did not opt out,
    and no purpose gets a value from a record whose own consent does not cover it.
 9. A process that lacks the key of a value refuses to reveal it, audits that, and says which
    process can.
+10. Before anybody is loaded or opened, the database is told the subject's scope, under a role
+    that it binds: see ``cdp/access/rows.py``. Whoever is looked for by id or identifier is
+    looked for under a role that reads ids, stores and purposes and nothing else.
 
 Answers are values, not exceptions, so that the event of a refusal is committed. Hand an
 answer on only after the transaction is committed.
 """
 
 from collections.abc import Iterable, Mapping
+from dataclasses import replace
 from typing import Final
 
 import sqlalchemy as sa
 
-from cdp.access import identifiers, opening, showing
-from cdp.access.answers import NOT_FOUND, Denial, DenialKind, Page, Shown, View
+from cdp.access import filters, identifiers, opening, rows, showing
+from cdp.access.answers import NOT_FOUND, Denial, DenialKind, Page, View
+from cdp.access.cursors import Cursors
+from cdp.access.figures import Figures, Question, answered
+from cdp.access.listing import PLAIN, Listing, is_place, page
+from cdp.access.listing import question as listing_question
+from cdp.access.rows import People
 from cdp.access.trail import Attempt
 from cdp.audit import event, log
-from cdp.audit.errors import DetailRefused
 from cdp.ingest.normalise.result import Problem
 from cdp.profiles import reader
 from cdp.profiles.evidence import Evidence
 from cdp.profiles.reader import Located, StoredProfile
-from cdp.storage.schema import profile
+from cdp.storage import scopes
 from cdp.vault import roles
 from cdp.vault.blind import INDEXED_FIELDS, BlindIndexes
 from cdp.workspace import Workspace
 from connectors.record import Sensitive
-from connectors.vocabulary import IDENTITY_FIELDS
-from policies.decision import NOBODY, Reason, Scope, Subject
+from policies.decision import NOBODY, Reason, Subject
 from policies.vocabulary import Action, FieldClass, Purpose, Treatment
 
 MOST_FOUND: Final = 20  # people under one identifier; a phone with more names nobody
 LARGEST_PAGE: Final = 200
 
 WITHHELD: Final = "key_withheld"
+_CURSOR_UNUSABLE: Final = Denial(
+    DenialKind.UNUSABLE,
+    "cursor_unusable",
+    "Pass what the last page of this very question ended with, or begin anew.",
+)
 _NO_SUCH: Final = "no_such_profile"
 _NO_CONSENT: Final = "no_consent"
 # Refusals that depend on the person: the caller must not tell them from "no such person".
@@ -63,8 +75,8 @@ class Gate:
         request_id: str | None = None,
         indexer: BlindIndexes | None = None,
     ) -> None:
-        self._workspace = workspace
-        self._policy = workspace.policy
+        self._workspace = workspace.repinned()  # one policy for all that this gate decides
+        self._policy = self._workspace.policy
         self._indexer = indexer or BlindIndexes(workspace.keyring)
         self._request_id = request_id
 
@@ -85,7 +97,7 @@ class Gate:
         ``refusal`` tells whether None had anything to do with the person at all.
         """
         attempt = self._attempt(subject, "profile.read", purpose, request_id)
-        found = self._locate(connection, profile_id)
+        found = self._locate(connection, subject, Action.READ, purpose, profile_id)
         reason = self._why_not(subject, Action.READ, FieldClass.PROFILE_ID, purpose, found)
         stored = None if reason else self._load(connection, found)
         if stored is None:
@@ -126,8 +138,11 @@ class Gate:
         reach = self._policy.scope(subject, Action.FIND, purpose)
         mine: list[str] = []
         refused: list[event.AuditEvent] = []
+        scopes.locate(connection)
         holders = self._holders(connection, field, scope, value, purpose)
-        for found in reader.locate_many(connection, holders):
+        located = reader.locate_many(connection, holders)
+        self._enter(connection, subject, Action.READ, purpose)
+        for found in located:
             reason_not = self._why_not(
                 subject, Action.READ, FieldClass.PROFILE_ID, purpose, found
             ) or (None if reach.includes(found.stores) else Reason.OUTSIDE_SCOPE.value)
@@ -143,53 +158,6 @@ class Gate:
         treatments = self._policy.treatments(subject, Action.READ, purpose)
         return self._show(connection, attempt, list(people.values()), treatments)
 
-    def reveal(
-        self,
-        connection: sa.Connection,
-        subject: Subject,
-        profile_id: str,
-        field: str,
-        purpose: str,
-        reason: str,
-    ) -> Shown | Denial:
-        """Show one field of one person in the clear, for a reason that is kept.
-
-        Args:
-            connection: in a transaction.
-            subject: who asks.
-            profile_id: whose field.
-            field: an identity field.
-            purpose: what for.
-            reason: typed by the subject; no personal data (``cdp.audit.event.screen``).
-        """
-        attempt = self._attempt(subject, "profile.reveal", purpose)
-        try:
-            event.screen(reason)
-        except DetailRefused as error:
-            log.append(connection, attempt.denied(error.rule, profile_id, (field,)))
-            return Denial(DenialKind.UNUSABLE, error.rule, error.next_step)
-        found = self._locate(connection, profile_id)
-        why = self._why_not(subject, Action.REVEAL, field, purpose, found)
-        if why is None and field not in IDENTITY_FIELDS:
-            why = Reason.NO_RULE
-        stored = None if why else self._load(connection, found)
-        if stored is None:
-            why = why or _NO_SUCH
-            log.append(connection, attempt.denied(why, profile_id, (field,), reason))
-            return NOT_FOUND if why in _ABOUT_THE_PERSON else _forbidden(why)
-        if field not in stored.golden_for(purpose):
-            log.append(connection, attempt.denied("no_value", stored.id, (field,), reason))
-            return Denial(DenialKind.NOT_FOUND, "no_value", "This person has no such value.")
-        if not opening.holds(self._workspace, field):
-            log.append(connection, attempt.denied(WITHHELD, stored.id, (field,), reason))
-            return withheld(field)
-        log.append(connection, attempt.allowed(stored.id, (field,), reason))
-        vault = self._workspace.vault
-        opened = reader.open_fields(connection, vault, stored, [field], purpose)
-        if field not in opened:
-            return Denial(DenialKind.NOT_FOUND, "no_value", "This person has no such value.")
-        return Shown(opened[field].reveal(reason=reason), Treatment.CLEAR.word)
-
     def list_page(
         self,
         connection: sa.Connection,
@@ -197,36 +165,58 @@ class Gate:
         purpose: str,
         after: str | None = None,
         limit: int = 50,
+        listing: Listing = PLAIN,
     ) -> Page | Denial:
-        """Show a page of the people in the subject's scope, in the order of their ids.
+        """Show a page of the people in the subject's scope.
 
         Args:
             connection: in a transaction.
             subject: who asks.
             purpose: what for.
-            after: the last id of the page before.
+            after: the cursor that the page before ended with.
             limit: people on a page, 1 to 200.
+            listing: whom of them, in which order.
         """
         attempt = self._attempt(subject, "profile.list", purpose)
         decision = self._policy.decide(subject, Action.LIST, FieldClass.PROFILE_ID, purpose, None)
         if decision.treatment is not Treatment.CLEAR:
-            return self._forbid(connection, attempt, decision.reason, ())
-        if after is not None and not reader.is_profile_id(after):
-            log.append(connection, attempt.denied("cursor_unusable"))
-            return Denial(
-                DenialKind.UNUSABLE, "cursor_unusable", "pass the id that the last page ended with"
-            )
-        size = max(1, min(limit, LARGEST_PAGE))
-        statement = sa.select(profile.c.id).where(
-            inside(self._policy.scope(subject, Action.LIST, purpose)), self._consenting(purpose)
-        )
-        if after is not None:
-            statement = statement.where(profile.c.id > after)
-        ids = list(connection.scalars(statement.order_by(profile.c.id).limit(size + 1)))
-        people = reader.load_many(connection, ids[:size], self._workspace.declaration.trust)
+            return self._forbid(connection, attempt, decision.reason, listing.fields)
         treatments = self._policy.treatments(subject, Action.LIST, purpose)
-        views = self._show(connection, attempt, list(people.values()), treatments)
-        return Page(tuple(views), ids[size - 1] if len(ids) > size else None)
+        denial = filters.refusal(listing.where, listing.fields, treatments)
+        if denial is not None:
+            return _denied(connection, attempt, denial, listing.fields)
+        question, cursors = listing_question(attempt, listing), Cursors(self._workspace.keyring)
+        place = None if after is None else cursors.opened(question, after)
+        if after is not None and (place is None or not is_place(listing, place)):
+            return _denied(connection, attempt, _CURSOR_UNUSABLE, ())
+        people = self._enter(connection, subject, Action.LIST, purpose)
+        if not listing.is_plain:  # also when nobody is found
+            asking = replace(attempt, action="profile.search")
+            log.append(connection, asking.allowed(None, listing.fields))
+        size = max(1, min(limit, LARGEST_PAGE))
+        found = page(people, listing, purpose, place, size + 1)
+        trust = self._workspace.declaration.trust
+        stored = reader.load_many(connection, [one.id for one in found[:size]], trust)
+        views = self._show(connection, attempt, list(stored.values()), treatments)
+        more = len(found) > size
+        return Page(tuple(views), cursors.made(question, found[size - 1].place) if more else None)
+
+    def figures(
+        self, connection: sa.Connection, subject: Subject, purpose: str, question: Question
+    ) -> Figures | Denial:
+        """Count people in groups, without showing one; see ``cdp/access/figures.py``."""
+        attempt = self._attempt(subject, "people.count", purpose)
+        decision = self._policy.decide(subject, Action.COUNT, FieldClass.NONE, purpose, None)
+        if not decision.allowed:
+            return self._forbid(connection, attempt, decision.reason, question.fields)
+        treatments = self._policy.treatments(subject, Action.COUNT, purpose)
+        denial = filters.refusal(question.where, question.grouped, treatments)
+        denial = denial or question.refusal()
+        if denial is not None:
+            return _denied(connection, attempt, denial, question.fields)
+        people = self._enter(connection, subject, Action.COUNT, purpose)
+        log.append(connection, attempt.allowed(None, question.fields))
+        return answered(people, question, purpose, self._policy.organisation)
 
     def evidence(
         self,
@@ -241,7 +231,7 @@ class Gate:
             Stop: an edge was scored by another release.
         """
         attempt = self._attempt(subject, "profile.evidence", purpose)
-        found = self._locate(connection, profile_id)
+        found = self._locate(connection, subject, Action.READ, purpose, profile_id)
         fields = (FieldClass.EVIDENCE.value,)
         why = self._why_not(subject, Action.READ, FieldClass.EVIDENCE, purpose, found)
         if why is not None or found is None:
@@ -269,9 +259,33 @@ class Gate:
         version, now = self._policy.version, self._workspace.now()
         return Attempt(subject, action, purpose, version, now, request_id or self._request_id)
 
-    def _locate(self, connection: sa.Connection, profile_id: str) -> Located | None:
+    def _locate(
+        self,
+        connection: sa.Connection,
+        subject: Subject,
+        action: Action,
+        purpose: str,
+        profile_id: str,
+    ) -> Located | None:
+        """Say whose id this is, whoever may see them; from here on the subject's scope holds."""
+        scopes.locate(connection)
         # What has not the shape of an id is nobody's, and may be anything.
-        return reader.locate(connection, profile_id) if reader.is_profile_id(profile_id) else None
+        known = reader.is_profile_id(profile_id)
+        found = reader.locate(connection, profile_id) if known else None
+        self._enter(connection, subject, action, purpose)
+        return found
+
+    def _enter(
+        self, connection: sa.Connection, subject: Subject, action: Action, purpose: str
+    ) -> People:
+        """Meet nobody outside the subject's scope until the transaction ends (invariant 10)."""
+        reach = self._policy.scope(subject, action, purpose)
+        return rows.enter(connection, self._workspace, reach, self._consent(purpose))
+
+    def _consent(self, purpose: str) -> str | None:
+        """The purpose that people must have agreed to; None where none is needed, or no such."""
+        known = {one.value: rule for one, rule in self._policy.compiled.purposes.items()}
+        return purpose if purpose in known and known[purpose].consent else None
 
     def _why_not(
         self, subject: Subject, action: Action, field: str, purpose: str, found: Located | None
@@ -293,12 +307,6 @@ class Gate:
             return None
         trust = self._workspace.declaration.trust
         return reader.load_many(connection, [found.id], trust).get(found.id)
-
-    def _consenting(self, purpose: str) -> sa.ColumnElement[bool]:
-        if not self._policy.compiled.purposes[Purpose(purpose)].consent:
-            return sa.true()
-        agreed: sa.ColumnElement[bool] = sa.literal(purpose) == sa.any_(profile.c.purposes)
-        return agreed
 
     def _holders(
         self,
@@ -336,15 +344,8 @@ class Gate:
         )
         opened = opening.opened(connection, self._workspace, people, treatments, attempt.purpose)
         tags = reader.tags_of(connection, [one.id for one in people])
-        return [
-            showing.view(
-                one,
-                opened[one.id],
-                tags.get(one.id, {}),
-                showing.Terms(attempt.purpose, treatments, self._policy.mask),
-            )
-            for one in people
-        ]
+        terms = showing.Terms(attempt.purpose, treatments, self._policy.mask)
+        return [showing.view(one, opened[one.id], tags.get(one.id, {}), terms) for one in people]
 
     def _forbid(
         self, connection: sa.Connection, attempt: Attempt, reason: Reason, fields: tuple[str, ...]
@@ -353,14 +354,11 @@ class Gate:
         return _forbidden(reason)
 
 
-def inside(scope: Scope) -> sa.ColumnElement[bool]:
-    """Return the row filter of a scope. An empty scope is false, never absent."""
-    if scope.all:
-        return sa.true()
-    if not scope.stores:
-        return sa.false()
-    shared: sa.ColumnElement[bool] = profile.c.stores.overlap(sorted(scope.stores))
-    return shared
+def _denied(
+    connection: sa.Connection, attempt: Attempt, denial: Denial, fields: tuple[str, ...]
+) -> Denial:
+    log.append(connection, attempt.denied(denial.reason, fields=fields))
+    return denial
 
 
 def withheld(field: str) -> Denial:

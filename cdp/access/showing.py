@@ -11,6 +11,7 @@ Invariants, each named by a test in ``tests/unit/access/test_showing.py``:
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from functools import cached_property
+from types import MappingProxyType
 from typing import Final
 
 from cdp.access.answers import Consent, Shown, View
@@ -24,6 +25,7 @@ Treatments = Mapping[FieldClass, Treatment]
 _PARTS: Final = frozenset(
     {FieldClass.PROFILE_ID, FieldClass.ATTRIBUTES, FieldClass.TAGS, FieldClass.STORES}
 )
+_MASKED, _CLEAR = Treatment.MASK.word, Treatment.CLEAR.word
 REASON: Final = "shown by the gate after an audit event"
 
 
@@ -39,6 +41,12 @@ class Terms:
     def clear(self) -> frozenset[FieldClass]:
         """The field classes that are shown as they are; the same for every person."""
         return frozenset(f for f in DATA_FIELDS if self.treatments.get(f) is Treatment.CLEAR)
+
+    @cached_property
+    def words(self) -> Mapping[str, str]:
+        """How each field is shown that is, by name: mask or clear; the same for every person."""
+        shown = {f.value: t.word for f, t in self.treatments.items() if t is not Treatment.OMIT}
+        return MappingProxyType(shown)
 
     @cached_property
     def omitted(self) -> tuple[str, ...]:
@@ -102,11 +110,7 @@ def view(
     return View(
         profile_id=stored.id,
         redirected_from=None,
-        fields={
-            field: _shown(field, value, terms)
-            for field, value in sorted(opened.items())
-            if terms.treatments.get(FieldClass(field), Treatment.OMIT) is not Treatment.OMIT
-        },
+        fields=fields(opened, terms),
         attributes=stored.attributes_for(terms.purpose) if FieldClass.ATTRIBUTES in clear else {},
         tags=dict(tags) if FieldClass.TAGS in clear else {},
         stores=stored.stores_for(terms.purpose) if FieldClass.STORES in clear else (),
@@ -115,15 +119,22 @@ def view(
     )
 
 
+def fields(opened: Mapping[str, Sensitive | None], terms: Terms) -> dict[str, Shown]:
+    """Return the identity fields of a person as these terms show them, in alphabetical order."""
+    words, mask = terms.words, terms.mask
+    shown: dict[str, Shown] = {}
+    for field in sorted(opened):
+        word, value = words.get(field), opened[field]
+        if word is None:
+            continue
+        if value is None:
+            shown[field] = Shown(HIDDEN, _MASKED)
+            continue
+        text = value.reveal(reason=REASON)
+        shown[field] = Shown(text if word == _CLEAR else mask(field, text), word)
+    return shown
+
+
 def redirected(seen: View, asked: str) -> View:
     """Return the view with the id that was asked for, if it was an older one."""
     return seen if seen.profile_id == asked else replace(seen, redirected_from=asked)
-
-
-def _shown(field: str, value: Sensitive | None, terms: Terms) -> Shown:
-    if value is None:
-        return Shown(HIDDEN, Treatment.MASK.word)
-    text = value.reveal(reason=REASON)
-    if terms.treatments[FieldClass(field)] is Treatment.CLEAR:
-        return Shown(text, Treatment.CLEAR.word)
-    return Shown(terms.mask(field, text), Treatment.MASK.word)

@@ -30,9 +30,9 @@ class Attempt:
     request_id: str | None
 
     def allowed(
-        self, profile_id: str, fields: tuple[str, ...], detail: str | None = None
+        self, profile_id: str | None, fields: tuple[str, ...], detail: str | None = None
     ) -> AuditEvent:
-        """Return the event of something shown."""
+        """Return the event of something shown; without a person, of an answer about many."""
         return self._event("allow", "granted", profile_id, fields, detail)
 
     def denied(

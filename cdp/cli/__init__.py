@@ -5,7 +5,7 @@ import sys
 
 from sqlalchemy.exc import DBAPIError
 
-from cdp import crash
+from cdp import crash, logs
 from cdp.cli import output
 from cdp.cli.app import app
 from cdp.errors import KithError, Stop
@@ -17,6 +17,7 @@ from policies.errors import PoliciesError
 def main() -> None:
     """Run the command line and turn what goes wrong into one sentence."""
     crash.take_over(_died)
+    logs.write_to(sys.stderr)  # results alone go to standard output
     try:
         app(prog_name="cdp")
     except (KithError, ConnectorError, IdentityError, PoliciesError) as error:

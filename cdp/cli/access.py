@@ -1,36 +1,84 @@
-"""``cdp access``: keys for systems and people that use the API."""
+"""``cdp access``: who may use Kith, and what lets them in."""
 
+import datetime as dt
+import re
 from dataclasses import asdict
-from typing import Annotated
+from typing import Annotated, Final
 
 import typer
 
-from cdp.access import keys
+from cdp.access import administering, keys
+from cdp.access.keys import IssuedKey
 from cdp.access.principals import sync_principals
-from cdp.cli import output, session
+from cdp.cli import accounts, output, roster, session
 from cdp.errors import Stop
 from cdp.vault.keyed import ApiKeyDigests
 
-app = typer.Typer(help="Issue, list and revoke API keys.", no_args_is_help=True)
+app = typer.Typer(help="Principals, API keys, accounts and sessions.", no_args_is_help=True)
+By = Annotated[
+    str | None,
+    typer.Option("--as", help="Who does it; must be allowed to configure. Kept in the audit log."),
+]
+_DURATION: Final = re.compile(r"([0-9]{1,4})([mhd])")
+_UNITS: Final = {"m": "minutes", "h": "hours", "d": "days"}
+
+
+@app.command()
+def sync(as_json: session.Json = False) -> None:
+    """Bring who there is in line with cdp.yaml: it counts from everybody's next request on."""
+    workspace = session.workspace()
+    with workspace.engine.begin() as connection:
+        changed = sync_principals(connection, workspace.declaration, workspace.now())
+    if as_json:
+        output.as_json({"changed": changed})
+    else:
+        output.say(f"{changed} changed.")
 
 
 @app.command("issue-key")
 def issue_key(
     principal: Annotated[str, typer.Argument(help="A principal of cdp.yaml.")],
+    scope: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="An action that it is good for, such as read; without it all of the role."
+        ),
+    ] = None,
+    life: Annotated[str, typer.Option(help="How long it is good for, such as 90d.")] = "90d",
+    by: By = None,
     as_json: session.Json = False,
 ) -> None:
     """Make an API key. It is shown once and stored as a keyed hash only."""
     workspace = session.workspace()
     with workspace.engine.begin() as connection:
         sync_principals(connection, workspace.declaration, workspace.now())
+    with administering.allowed(workspace, by, "api_key.issue", principal) as connection:
         issued = keys.issue(
-            connection, ApiKeyDigests(workspace.keyring), principal, workspace.now()
+            connection,
+            ApiKeyDigests(workspace.keyring),
+            principal,
+            workspace.now(),
+            duration(life),
+            scopes=scope or (),
         )
-    if as_json:
-        output.as_json({"id": issued.id, "key": issued.text, "expires_at": issued.expires_at})
-        return
-    output.table("API key", ("for", "key"), [(issued.principal_id, issued.text)])
-    output.say(f"It ends on {issued.expires_at:%Y-%m-%d} and is not shown again.")
+    _show(issued, as_json=as_json)
+
+
+@app.command("rotate-key")
+def rotate_key(
+    key_id: Annotated[str, typer.Argument(help="The id of the key.")],
+    overlap: Annotated[
+        str, typer.Option(help="How long the old one goes on, such as 24h.")
+    ] = "24h",
+    by: By = None,
+    as_json: session.Json = False,
+) -> None:
+    """Issue the successor of an API key; the old one ends after the overlap."""
+    workspace = session.workspace()
+    digests = ApiKeyDigests(workspace.keyring)
+    with administering.allowed(workspace, by, "api_key.rotate", key_id) as connection:
+        issued = keys.rotate(connection, digests, key_id, workspace.now(), duration(overlap))
+    _show(issued, as_json=as_json)
 
 
 @app.command("list-keys")
@@ -41,19 +89,51 @@ def list_keys(as_json: session.Json = False) -> None:
         listed = keys.list_keys(connection, workspace.now())
     if as_json:
         output.as_json([asdict(one) for one in listed])
-    else:
-        rows = [
-            (one.id, one.principal_id, one.state, f"{one.expires_at:%Y-%m-%d}") for one in listed
-        ]
-        output.table("API keys", ("id", "for", "state", "until"), rows)
+        return
+    rows = [
+        (
+            one.id, one.principal_id, one.state, f"{one.expires_at:%Y-%m-%d}",
+            ", ".join(one.scopes) or "all of the role",
+            f"{one.last_used_at:%Y-%m-%d %H}h" if one.last_used_at else "never",
+        )
+        for one in listed
+    ]  # fmt: skip
+    output.table("API keys", ("id", "for", "state", "until", "scopes", "last used"), rows)
 
 
 @app.command("revoke-key")
-def revoke_key(key_id: Annotated[str, typer.Argument(help="The id of the key.")]) -> None:
+def revoke_key(
+    key_id: Annotated[str, typer.Argument(help="The id of the key.")],
+    by: By = None,
+    as_json: session.Json = False,
+) -> None:
     """End an API key at once."""
     workspace = session.workspace()
-    with workspace.engine.begin() as connection:
-        ended = keys.revoke(connection, key_id, workspace.now())
-    if not ended:
-        raise Stop("no_such_key", "list them with: cdp access list-keys", key=key_id)
-    output.say("The key is revoked.")
+    with administering.allowed(workspace, by, "api_key.revoke", key_id) as connection:
+        if not keys.revoke(connection, key_id, workspace.now()):
+            raise Stop("no_such_key", "list them with: cdp access list-keys", key=key_id)
+    if as_json:
+        output.as_json({"revoked": key_id})
+    else:
+        output.say("The key is revoked.")
+
+
+def duration(text: str) -> dt.timedelta:
+    """Read a duration: minutes, hours or days, such as 30m, 24h or 90d."""
+    found = _DURATION.fullmatch(text)
+    if found is None:
+        raise Stop("not_a_duration", "write a number and m, h or d, such as 24h")
+    return dt.timedelta(**{_UNITS[found[2]]: int(found[1])})
+
+
+def _show(issued: IssuedKey, *, as_json: bool) -> None:
+    if as_json:
+        told = {"id": issued.id, "key": issued.text, "expires_at": issued.expires_at}
+        output.as_json({**told, "scopes": issued.scopes})
+        return
+    output.table("API key", ("for", "key"), [(issued.principal_id, issued.text)])
+    output.say(f"It ends on {issued.expires_at:%Y-%m-%d} and is not shown again.")
+
+
+app.add_typer(accounts.app)
+app.add_typer(roster.app, name="roster")

@@ -15,6 +15,7 @@ import sqlalchemy as sa
 from cdp.access.answers import Denial
 from cdp.access.gate import Gate
 from cdp.access.principals import subject_of, sync_principals
+from cdp.access.reveal_gate import RevealGate
 from cdp.audit.log import who_saw
 from cdp.cli import output
 from cdp.cli.audit import report_to_dict, show_verified, verify_log
@@ -225,7 +226,7 @@ class Journey:
 
     def _reveal(self, show: Callable[..., None]) -> None:
         profile_id, (clerk, _, manager, _) = self._someone()
-        gate, rows = Gate(self.workspace), []
+        gate, rows = RevealGate(self.workspace), []
         with self._timed("explain, look, reveal"):
             for viewer in (clerk, manager):
                 with self.workspace.engine.begin() as connection:

@@ -5,13 +5,17 @@ from typing import Annotated
 
 import typer
 
-from cdp.access.answers import Denial, View
+from cdp.access.answers import View
 from cdp.access.gate import Gate
 from cdp.access.principals import subject_of
+from cdp.access.reveal_gate import RevealGate
 from cdp.cli import output, session
+from cdp.cli.figures import figures
+from cdp.cli.reveal import allowed, show_revealed
 from cdp.errors import Refused
 
-app = typer.Typer(help="See one person, as policy allows.", no_args_is_help=True)
+app = typer.Typer(help="See one person, or count many, as policy allows.", no_args_is_help=True)
+app.command("figures")(figures)
 ProfileId = Annotated[str, typer.Argument(help="A profile id, also an old one.")]
 
 
@@ -48,15 +52,11 @@ def reveal(
 ) -> None:
     """Show one field in the clear, for a reason. Leaves an audit event."""
     workspace = session.workspace()
+    gate = RevealGate(workspace)
     with workspace.engine.begin() as connection:
         subject = subject_of(workspace, principal)
-        answer = Gate(workspace).reveal(connection, subject, profile_id, field, purpose, reason)
-    if isinstance(answer, Denial):
-        raise Refused(answer.reason, answer.sentence, field=field)
-    if as_json:
-        output.as_json({"field": field, "value": answer.value})
-    else:
-        output.table("Revealed", ("field", "value"), [(field, answer.value)])
+        answer = gate.reveal(connection, subject, profile_id, field, purpose, reason)
+    show_revealed(field, allowed(answer, field=field), as_json=as_json)
 
 
 def view_to_dict(view: View) -> dict[str, object]:

@@ -8,8 +8,10 @@ from typing import Annotated
 
 import typer
 
+from cdp.access.policy_looks import status
 from cdp.access.principals import sync_principals
 from cdp.cli import output, session
+from cdp.cli.policy import DIFFERS
 from cdp.storage.roles import absent
 from cdp.vault import roles
 from cdp.workspace import create
@@ -43,6 +45,9 @@ def init(as_json: session.Json = False) -> None:
     }
     if lacking:
         facts["database roles missing"] = ", ".join(lacking)
+    policy = status(workspace)
+    if policy.differs_from_shipped:
+        facts["policy"] = "not the one that this release ships"
     if as_json:
         output.as_json(facts)
         return
@@ -57,6 +62,8 @@ def init(as_json: session.Json = False) -> None:
             "administrator make them, and run cdp init again. Until then its key ring alone\n"
             "keeps a process that serves clerks from opening values."
         )
+    if policy.differs_from_shipped:
+        output.say(DIFFERS)
 
 
 def write_starter(path: Path) -> None:

@@ -152,6 +152,9 @@ _TRACES: Final = (
     sa.text("DELETE FROM kith.membership_history WHERE profile_id = ANY(:own)"),
     sa.text("DELETE FROM kith.outbox WHERE profile_id = ANY(:own) AND delivered_at IS NOT NULL"),
     sa.text("DELETE FROM kith.tag WHERE profile_id = ANY(:changed)"),
+    # Who was shown what, when and why stays to be reviewed; whose it was goes.
+    sa.text("UPDATE kith.reveal SET profile_id = NULL WHERE profile_id = ANY(:own)"),
+    sa.text("UPDATE kith.reveal_request SET profile_id = NULL WHERE profile_id = ANY(:own)"),
     sa.text(
         """
         DELETE FROM kith.decision d WHERE d.profiles <@ CAST(:own AS text[])

@@ -87,6 +87,7 @@ def remask(workspace: Workspace, progress: Progress, batch: int = BATCH) -> Rema
     if lacking:
         step = "run it with the whole key ring; if that is of an earlier release: cdp key upgrade"
         raise Refused("forms are made with the keys of all tiers", step, lacking=", ".join(lacking))
+    workspace = workspace.pinned()  # forms of one version, whatever comes into force meanwhile
     with only_one(workspace.engine, "remask", "wait until it has ended; it can go on later"):
         with workspace.engine.begin() as connection:
             total = waiting(connection, workspace)

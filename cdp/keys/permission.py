@@ -28,6 +28,7 @@ def require(workspace: Workspace, subject: Subject, what: str) -> None:
     Raises:
         Refused: it may not.
     """
+    workspace = workspace.pinned()
     decision = workspace.policy.decide(
         subject, Action.CONFIGURE, FieldClass.NONE, Purpose.SERVICE, None
     )

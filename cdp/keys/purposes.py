@@ -31,6 +31,11 @@ ROTATIONS: Final = MappingProxyType(
         "rejects": Rotation(After.BRING_UNDER, "rows rejected from now on are sealed with it"),
         "shreds": Rotation(After.NOTHING, "new lines of the shred ledger are sealed with it"),
         "api-keys": Rotation(After.AT_ONCE, "every API key stops working and is issued anew"),
+        "sign-in": Rotation(
+            After.AT_ONCE,
+            "every session ends, recovery codes and open enrolments are issued anew; seeds of "
+            "one-time codes come under it as people sign in",
+        ),
         "webhook-secrets": Rotation(
             After.AT_ONCE, "every receiver of webhooks needs its new secret before it gets more"
         ),

@@ -30,13 +30,21 @@ _COUNTS: Final = (
     """,
     "SELECT 'features', feature_key, count(*) FROM kith.record GROUP BY 1, 2",
     "SELECT 'audit-signing', key_version, count(*) FROM kith.audit_checkpoint GROUP BY 1, 2",
+    """
+    SELECT 'sign-in', get_byte(totp, 1) * 256 + get_byte(totp, 2), count(*)
+      FROM kith.account WHERE length(totp) > 2 GROUP BY 1, 2
+    """,
+    "SELECT 'audit-signing', key_version, count(*) FROM kith.policy_version GROUP BY 1, 2",
+    "SELECT 'audit-signing', key_version, count(*) FROM kith.policy_proposal GROUP BY 1, 2",
+    "SELECT 'audit-signing', key_version, count(*) FROM kith.policy_activation GROUP BY 1, 2",
     "SELECT 'shreds', key_version, count(*) FROM kith.shred WHERE key_version > 0 GROUP BY 1, 2",
 )
 # What must not be written while versions are counted and one of them is retired; in the order
 # in which a batch is stored, so that neither waits for the other. Features and blocking keys
 # are left out: no version of theirs is lost by a late row.
 _WRITTEN: Final = (
-    "kith_vault.blind_index, kith_keys.data_key, kith.reject, kith.audit_checkpoint, kith.shred"
+    "kith_vault.blind_index, kith_keys.data_key, kith.reject, kith.audit_checkpoint, kith.shred, "
+    "kith.account, kith.policy_version, kith.policy_proposal, kith.policy_activation"
 )
 
 

@@ -8,11 +8,11 @@ Invariants, each named by a test in ``tests/integration/vault/test_index_lookups
 """
 
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import sqlalchemy as sa
 
-from cdp.storage.schema import blind_index, membership, profile, record
+from cdp.storage.schema import blind_index, membership, record
 
 
 class Candidate(NamedTuple):
@@ -23,34 +23,28 @@ class Candidate(NamedTuple):
 
 
 def candidates(
-    connection: sa.Connection,
-    label: str,
-    asked: Sequence[tuple[int, bytes]],
-    within: sa.ColumnElement[bool],
-    purpose: str,
-    most: int,
-) -> list[Candidate]:
-    """Return at most ``most`` candidates and one more, by profile and record.
+    person: Any, label: str, asked: Sequence[tuple[int, bytes]], purpose: str, most: int
+) -> sa.Select[int, str]:
+    """Ask for at most ``most`` candidates and one more, by profile and record.
 
     Args:
-        connection: any.
+        person: the mapped class of ``profile``; the session that is asked adds the reach of who
+            asks (``cdp/access/rows.py``).
         label: of the index.
         asked: (epoch, index), as the indexer gives them.
-        within: a filter on ``profile``: the reach of who asks.
         purpose: look only at records whose consent covers it.
         most: how many may be opened; one more tells that there are more.
     """
-    statement = (
-        sa.select(blind_index.c.record_id, membership.c.profile_id)
+    return (
+        sa.select(blind_index.c.record_id, person.id)
         .distinct()
         .join_from(blind_index, membership, membership.c.record_id == blind_index.c.record_id)
-        .join(profile, profile.c.id == membership.c.profile_id)
+        .join(person, person.id == membership.c.profile_id)
         .join(record, record.c.id == blind_index.c.record_id)
         .where(blind_index.c.field == label)
         .where(sa.tuple_(blind_index.c.epoch, blind_index.c.value).in_(asked))
         .where(record.c.purposes.contains([purpose]), ~record.c.refused.contains([purpose]))
-        .where(record.c.state == "active", within)
-        .order_by(membership.c.profile_id, blind_index.c.record_id)
+        .where(record.c.state == "active")
+        .order_by(person.id, blind_index.c.record_id)
         .limit(most + 1)
     )
-    return [Candidate(*row) for row in connection.execute(statement)]

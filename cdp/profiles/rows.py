@@ -7,12 +7,10 @@ from operator import itemgetter
 from typing import Any, Final
 
 import sqlalchemy as sa
-from sqlalchemy.dialects.postgresql import ARRAY
 
 from cdp.profiles.survivorship import RecordFacts, ranked
 from cdp.storage.statements import Row, Statement, array, ask
 
-TEXTS: Final = ARRAY(sa.Text)
 ACTIVE: Final = "active"  # the state of a record whose values are read
 PARTS: Final = ("size", "stores", "golden", "attributes", "purposes")
 _OWN: Final = 12  # columns before those of the profile

@@ -20,7 +20,7 @@ from sqlalchemy.dialects.postgresql import ARRAY
 
 from cdp.access import showing
 from cdp.access.answers import View
-from cdp.access.gate import inside
+from cdp.access.rows import inside
 from cdp.profiles import reader
 from cdp.publish.contract import Contract
 from cdp.storage.schema import profile

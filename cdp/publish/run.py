@@ -74,8 +74,8 @@ def run(
             f"name a declared destination: {known}",
             destination=unknown[0] if unknown else None,
         )
-    # What is made when first needed is made once, before threads want it.
-    _ = (workspace.vault, workspace.policy)
+    # One policy for the whole run; what is made when first needed is made before threads want it.
+    workspace = workspace.pinned()
     used = publisher or Publisher()
     with ThreadPoolExecutor(len(names), thread_name_prefix="destination") as pool:
         return list(pool.map(lambda name: _publish(workspace, name, progress, used), names))

@@ -49,6 +49,10 @@ class Adopter:
     model: Model
     reason: str
 
+    def __post_init__(self) -> None:
+        """Decide all that is asked of it under one policy."""
+        object.__setattr__(self, "workspace", self.workspace.pinned())
+
     def denial(self) -> Denial | None:
         """The refusal, kept in the log; None where the subject may sign."""
         found = self._unusable() or self._forbidden()

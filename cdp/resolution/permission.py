@@ -38,6 +38,10 @@ class Permission:
     purpose: Purpose = Purpose.SERVICE
     request_id: str | None = None
 
+    def __post_init__(self) -> None:
+        """Decide all that is asked of it under one policy."""
+        object.__setattr__(self, "workspace", self.workspace.pinned())
+
     def people(
         self, connection: sa.Connection, named: Iterable[str], reason: str | None = None
     ) -> list[Located] | Denial:

@@ -61,7 +61,7 @@ class Sending:
     def __init__(self, workspace: Workspace) -> None:
         self._workspace = workspace
         self._lock = Lock()
-        self._made: dict[str, tuple[dt.date, Arrivals]] = {}
+        self._made: dict[str, tuple[tuple[dt.date, str], Arrivals]] = {}
         self._deriver: Deriver | None = None  # of all sources; this process may lack its key
 
     def refusal(
@@ -118,15 +118,16 @@ class Sending:
         return Sent(arrival, tuple(one.id for one in found))
 
     def _arrivals(self, source: str) -> Arrivals:
-        """Made once for many records, and anew each day: dates are read as of today."""
+        """Made once for many records; anew each day, for dates, and under other masks."""
         today = self._workspace.now().date()
+        made_for = today, self._workspace.forms.version
         with self._lock:
             made = self._made.get(source)
-            if made is None or made[0] != today:
+            if made is None or made[0] != made_for:
                 if self._deriver is None:
                     reading = reading_of(self._workspace, today)
                     self._deriver = deriver_of(self._workspace.keyring, reading)
-                made = today, Arrivals(self._workspace, source, self._deriver)
+                made = made_for, Arrivals(self._workspace, source, self._deriver)
                 self._made[source] = made
         return made[1]
 

@@ -8,7 +8,7 @@ import sqlalchemy as sa
 from sqlalchemy.engine import make_url
 
 from cdp.errors import Stop
-from cdp.storage import embedded, roles, statements
+from cdp.storage import embedded, roles, scopes, statements
 from cdp.storage.key_schema import refuse_retired
 
 OLDEST = 150000  # PostgreSQL 15
@@ -35,7 +35,8 @@ def open_engine(database_url: str | None, folder: Path, role: str | None = None)
         # compiling a plan takes longer than any of them runs.
         connect_args={
             "application_name": "kith",
-            "options": "-c timezone=UTC -c jit=off -c plan_cache_mode=force_generic_plan",
+            "options": "-c timezone=UTC -c jit=off -c plan_cache_mode=force_generic_plan"
+            f" -c {scopes.SETTING}={scopes.PIPELINES}",
         },
         # An error must not print what was bound: it may be personal.
         hide_parameters=True,

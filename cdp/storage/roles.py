@@ -9,22 +9,33 @@ process with such a login cannot read more, whatever is done to it. What each ma
    read which fields a record has.
 2. ``kith_contact``: also the contact tier, its data keys and its indexes.
 3. ``kith_sensitive``: also the sensitive tier, its data keys and its indexes.
-4. None may write anything but audit events, nor read those again.
+4. None may write anything but audit events, and never reads those again, and what signing in
+   needs: sessions of its own role, counts of failures, which code and key was used. The latter
+   two also write what was revealed, and ``kith_sensitive`` the requests for it.
 
 Data keys stand in one table, and indexes in another, so their rows are kept apart by row-level
-security. It does not bind the owner of the tables: whoever migrates, syncs and resolves. An
-index of ID numbers matters here: with the index key and what the mask shows, some ten million
-tries find the number.
+security. An index of ID numbers matters here: with the index key and what the mask shows, some
+ten million tries find the number. Whose people a role meets, of all of them, is said
+for each transaction: ``cdp/storage/scopes.py``.
 """
 
+from contextlib import suppress
 from typing import Final
 
 import sqlalchemy as sa
 
+from cdp.storage import scopes
 from cdp.storage.metadata import KEYS, MAIN, VAULT
+from cdp.storage.row_security import RowPolicy, keep
+from cdp.storage.scopes import LOCATOR
 
 COUNTER, CONTACT, SENSITIVE = "kith_counter", "kith_contact", "kith_sensitive"
 ROLES: Final = (COUNTER, CONTACT, SENSITIVE)
+
+
+def _has(role: str) -> str:
+    return f"pg_has_role(session_user, '{role}', 'MEMBER')"
+
 
 _TIERS: Final = {
     COUNTER: ("masked",),
@@ -37,13 +48,17 @@ _LOOKED_UP: Final = (
 # Which rows of a table each role may see. A compound index names its parts in its label.
 _ROWS: Final = {
     f"{KEYS}.data_key": {
-        role: f"tier IN ({', '.join(repr(tier) for tier in tiers)})"
+        role: f"tier IN ({', '.join(repr(tier) for tier in tiers)}) AND {scopes.SEEN_KEYS}"
         for role, tiers in _TIERS.items()
     },
     f"{VAULT}.blind_index": {
         COUNTER: f"field IN ({', '.join(map(repr, _LOOKED_UP))})",
         CONTACT: "field !~ 'national_id|bank_card'",
         SENSITIVE: "true",
+        # What the login may look people up by, for the moment in which it looks.
+        LOCATOR: f"(SELECT current_user = '{LOCATOR}') AND (field IN "
+        f"({', '.join(map(repr, _LOOKED_UP))}) OR field !~ 'national_id|bank_card' AND "
+        f"(SELECT {_has(CONTACT)} OR {_has(SENSITIVE)}) OR (SELECT {_has(SENSITIVE)}))",
     },
 }
 # What a served request reads of people, and of who asks. Not: rejected rows, blocking keys,
@@ -52,16 +67,23 @@ _READ: Final = (
     *(
         f"{MAIN}.{name}"
         for name in (
+            "account",
             "alembic_version",
             "api_key",
             "edge",
             "epoch",
             "membership",
+            "policy_activation",
+            "policy_version",
             "principal",
             "profile",
             "redirect",
+            "roster",
+            "session",
             "shred",
+            "sign_in_state",
             "tag",
+            "throttle",
             "workspace",
         )
     ),
@@ -73,6 +95,7 @@ _RECORD: Final = (
     "last_seen_at, state"
 )
 _FIELDS: Final = "record_id, revision, fields"
+_BEGUN: Final = "id, digest, principal_id, method, assignments, created_at, seen_at, ends_at"
 _GRANTS: Final = (
     f"GRANT USAGE ON SCHEMA {MAIN}, {VAULT}, {KEYS} TO {{role}}",
     f"GRANT SELECT ON {', '.join(_READ)} TO {{role}}",
@@ -80,28 +103,32 @@ _GRANTS: Final = (
     f"GRANT SELECT ({_FIELDS}) ON {VAULT}.contact, {VAULT}.sensitive TO {{role}}",
     f"GRANT SELECT ON {KEYS}.data_key TO {{role}}",
     f"GRANT INSERT, SELECT (id) ON {MAIN}.audit_event TO {{role}}",
+    # Signing in. Not: a password, an assignment, a key, or who made a session.
+    f"GRANT UPDATE (last_used_at) ON {MAIN}.api_key TO {{role}}",
+    f"GRANT UPDATE (totp_step, recovery) ON {MAIN}.account TO {{role}}",
+    f"GRANT INSERT ({_BEGUN}) ON {MAIN}.session TO {{role}}",
+    f"GRANT UPDATE (acting_as, seen_at, ended_at) ON {MAIN}.session TO {{role}}",
+    f"GRANT INSERT (id, origin, subject, at) ON {MAIN}.principal TO {{role}}",
+    f"GRANT UPDATE (origin, subject, at) ON {MAIN}.principal TO {{role}}",
+    f"GRANT INSERT, UPDATE, DELETE ON {MAIN}.throttle TO {{role}}",
+    f"GRANT INSERT, DELETE ON {MAIN}.sign_in_state TO {{role}}",
 )
+# Who may reveal is counted. Requests for the sensitive tier are kept by who can open it.
+_COUNTED: Final = f"GRANT SELECT, INSERT ON {MAIN}.reveal TO {{role}}"
+_ASKED: Final = f"GRANT SELECT, INSERT, UPDATE ON {MAIN}.reveal_request TO {{role}}"
+_REVEALS: Final = {COUNTER: (), CONTACT: (_COUNTED,), SENSITIVE: (_COUNTED, _ASKED)}
 _CELLS: Final = {
-    role: tuple(f"GRANT SELECT ON {VAULT}.{tier} TO {{role}}" for tier in tiers)
+    role: (*(f"GRANT SELECT ON {VAULT}.{tier} TO {{role}}" for tier in tiers), *_REVEALS[role])
     for role, tiers in _TIERS.items()
 }
 _ABSENT: Final = sa.text(
     "SELECT name FROM unnest(CAST(:names AS text[])) AS name "
     "WHERE NOT EXISTS (SELECT FROM pg_roles WHERE rolname = name) ORDER BY name"
 )
-_PROTECTED: Final = sa.text(
-    "SELECT relrowsecurity FROM pg_class WHERE oid = CAST(:table AS regclass)"
-)
-_POLICIES: Final = sa.text(
-    """
-    SELECT polname, polcmd, polpermissive, CAST(CAST(polroles AS regrole[]) AS text),
-           pg_get_expr(polqual, polrelid), pg_get_expr(polwithcheck, polrelid)
-      FROM pg_policy WHERE polrelid = CAST(:table AS regclass)
-    """
-)
 _MEMBER: Final = sa.text(
     "SELECT EXISTS (SELECT FROM pg_roles WHERE rolname = :role) "
-    "AND pg_has_role(session_user, :role, 'MEMBER')"
+    "AND pg_has_role(session_user, :role, CASE WHEN "
+    "CAST(current_setting('server_version_num') AS int) < 160000 THEN 'MEMBER' ELSE 'SET' END)"
 )
 # Another database of the server was faster, or this user may not make roles: PostgreSQL
 # manual, appendix A.
@@ -117,10 +144,16 @@ def prepare(connection: sa.Connection) -> None:
     """
     lacking = [name for name in absent(connection) if not _create(connection, name)]
     there = [name for name in ROLES if name not in lacking]
+    locator = not lacking and (_is_there(connection, LOCATOR) or _create(connection, LOCATOR))
     for role in there:
         for grant in (*_GRANTS, *_CELLS[role]):
             connection.execute(sa.text(grant.format(role=role)))
-    _keep_apart(connection, there)
+        _join(connection, role)
+    for table, rows in _ROWS.items():
+        named = [one for one in (*there, *((LOCATOR,) if locator else ())) if one in rows]
+        wanted = [RowPolicy(role, role, rows[role]) for role in named]
+        keep(connection, table, wanted, forced=False)
+    scopes.prepare(connection, there, locator=locator)
 
 
 def absent(connection: sa.Connection) -> tuple[str, ...]:
@@ -149,43 +182,13 @@ def _create(connection: sa.Connection, role: str) -> bool:
     return True
 
 
-def _keep_apart(connection: sa.Connection, there: list[str]) -> None:
-    """Let each role see its rows, and no others that an earlier release let it see.
-
-    Locks a table only where something changes.
-    """
-    for table, rows in _ROWS.items():
-        kept, wanted = _policies(connection, table), _as_kept(connection, table, there)
-        for role in there:
-            if role in kept and kept[role] != wanted[role]:
-                connection.execute(sa.text(f"DROP POLICY {role} ON {table}"))
-            if kept.get(role) != wanted[role]:
-                connection.execute(sa.text(_policy(role, table, rows[role])))
-        if not connection.scalar(_PROTECTED, {"table": table}):
-            connection.execute(sa.text(f"ALTER TABLE {table} ENABLE ROW LEVEL SECURITY"))
+def _is_there(connection: sa.Connection, role: str) -> bool:
+    return not connection.scalars(_ABSENT, {"names": [role]}).all()
 
 
-def _policy(role: str, table: str, seen: str) -> str:
-    return f"CREATE POLICY {role} ON {table} FOR SELECT TO {role} USING ({seen})"
-
-
-def _policies(connection: sa.Connection, table: str) -> dict[str, tuple[object, ...]]:
-    """The policies of a table by name, as PostgreSQL keeps them."""
-    return {row[0]: tuple(row[1:]) for row in connection.execute(_POLICIES, {"table": table})}
-
-
-def _as_kept(
-    connection: sa.Connection, table: str, there: list[str]
-) -> dict[str, tuple[object, ...]]:
-    """What PostgreSQL keeps of the policies of this release.
-
-    It keeps a condition in words of its own, so it is asked, on a table that never comes to be.
-    """
-    probe = f"{table}_as_kept"
-    with connection.begin_nested() as undone:
-        connection.execute(sa.text(f"CREATE TABLE {probe} (LIKE {table})"))
-        for role in there:
-            connection.execute(sa.text(_policy(role, probe, _ROWS[table][role])))
-        found = _policies(connection, probe)
-        undone.rollback()
-    return found
+def _join(connection: sa.Connection, role: str) -> None:
+    """Let who prepares the database take the role, as its requests do, where that is possible."""
+    if may_take(connection, role):
+        return
+    with suppress(sa.exc.DBAPIError), connection.begin_nested():
+        connection.execute(sa.text(f"GRANT {role} TO CURRENT_USER"))

@@ -16,25 +16,44 @@ a keyed hash; what must be read again is a sealed cell.
 import sqlalchemy as sa
 from sqlalchemy.dialects.postgresql import ARRAY, BYTEA, JSONB
 
-from cdp.storage.access_schema import api_key, principal
+from cdp.storage.access_schema import (
+    account,
+    api_key,
+    principal,
+    session,
+    sign_in_state,
+    throttle,
+)
 from cdp.storage.decision_schema import decision, decision_link, membership_history
 from cdp.storage.erasure_schema import scrub, shred
 from cdp.storage.key_schema import retired_key
 from cdp.storage.metadata import KEYS, MAIN, VAULT, metadata
+from cdp.storage.policy_schema import policy_activation, policy_proposal, policy_version
+from cdp.storage.reveal_schema import reveal, reveal_request, roster
 
 __all__ = [
     "KEYS",
     "MAIN",
     "VAULT",
+    "account",
     "api_key",
     "decision",
     "decision_link",
     "membership_history",
     "metadata",
+    "policy_activation",
+    "policy_proposal",
+    "policy_version",
     "principal",
     "retired_key",
+    "reveal",
+    "reveal_request",
+    "roster",
     "scrub",
+    "session",
     "shred",
+    "sign_in_state",
+    "throttle",
 ]
 
 

@@ -4,7 +4,7 @@
 2. A ring that others can read, that is a symbolic link, cut short or changed is refused.
 3. The root secret is gone from memory once the keys are unwrapped.
 4. A ring made `without` a purpose cannot give back that key, and one opened so never unwraps
-   it for longer than its check takes.
+   it for longer than its check or its public half takes.
 5. The ring knows its workspace, and a key check lets the database know its ring.
 6. A ring shows purposes and versions, never key material.
 7. A process learns of a newer ring in the file's place, and goes on without being restarted.
@@ -22,6 +22,7 @@ from cdp.vault import primitives, ring_check, ring_document, ring_file
 from cdp.vault.context import frame
 from cdp.vault.errors import KeyMissing, KeyWithheld, OtherWorkspace
 from cdp.vault.primitives import Randomness
+from cdp.vault.public_halves import PublicHalves
 from cdp.vault.ring_document import ADDED, PURPOSES, RingDocument, Versions
 from cdp.vault.ring_source import RingSource
 from cdp.vault.roots.file import FILE, ONLY_FILE
@@ -42,7 +43,7 @@ class RingFacts(NamedTuple):
 class KeyRing:
     """The opened key ring of one workspace. Build it with `create` or `open`."""
 
-    __slots__ = ("_checks", "_keys", "_source", "_withheld", "facts", "workspace")
+    __slots__ = ("_checks", "_keys", "_public", "_source", "_withheld", "facts", "workspace")
 
     def __init__(
         self,
@@ -62,6 +63,7 @@ class KeyRing:
             name: held for name, held in document.keys.items() if name not in self._withheld
         }
         self._checks: Mapping[int, bytes] = document.all_checks()
+        self._public: PublicHalves = document.all_public()
         self.facts = RingFacts(document.format, document.provider, roots.current, made)
 
     @classmethod
@@ -131,6 +133,7 @@ class KeyRing:
         _check_purposes(frozenset(purposes))
         less = object.__new__(KeyRing)
         less.workspace, less.facts, less._checks = self.workspace, self.facts, self._checks
+        less._public = self._public
         less._withheld = self._withheld | set(purposes)
         less._keys = {name: held for name, held in self._keys.items() if name not in purposes}
         less._source = self._source.another(frozenset(purposes)) if self._source else None
@@ -259,7 +262,17 @@ class KeyRing:
         return Signer(self.secret(purpose, version), version)
 
     def public_keys(self, purpose: str = "audit-signing") -> dict[int, bytes]:
-        """Return the public key of every version of ``purpose``, to verify with."""
+        """Return the public key of every version of ``purpose``, to verify with.
+
+        Of a signing key also where this process does not hold the key itself.
+
+        Raises:
+            KeyWithheld, KeyMissing: there is neither key nor public half: an extract that an
+                earlier release made.
+        """
+        self._look_again(at_once=False)
+        if purpose in self._public:
+            return dict(self._public[purpose])
         return {v: self.signer(purpose, v).public_bytes() for v in self.versions(purpose)}
 
     def webhook_secret(self, destination: str, version: int | None = None) -> str:

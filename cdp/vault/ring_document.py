@@ -6,6 +6,7 @@ Shape, format 2::
      "root": {"provider": "file", "current": 2, "latest": 2,
               "versions": {"2": {"made": time or null, "held": what the provider keeps}}},
      "checks": {"1": base64 of 34 bytes},
+     "public": {"audit-signing": {"1": base64 of 32 bytes}},
      "keys": {purpose: {"current": 1, "latest": 1,
                         "versions": {"1": {"root": 2, "made": time, "wrapped": base64}}}},
      "mac": base64 of 32 bytes}
@@ -15,8 +16,9 @@ Shape, format 2::
 version, bound to the workspace, purpose, key version, root version and format. ``latest``
 is the highest number ever given, so that no number is given twice. ``checks`` are of roots
 that are gone, and in an extract (`cdp.vault.ring_edits.extract`) of the `records` key, which
-it lacks: see `cdp.vault.ring_check`. ``mac`` is HMAC-SHA-256 of everything else under a
-key of the current root: nothing can be left out, and no older version made current.
+it lacks: see `cdp.vault.ring_check`. ``public`` is there in an extract only: the public halves
+of signing keys that it lacks (`cdp.vault.public_halves`). ``mac`` is HMAC-SHA-256 of everything
+else under a key of the current root: nothing can be left out, and no older version made current.
 
 Format 1 is read too: one root in the file itself, no times, ``latest``, checks or mac.
 Whatever is written is format 2.
@@ -31,10 +33,11 @@ from typing import Any, Final, NamedTuple
 from uuid import UUID
 
 from cdp.errors import KithError
-from cdp.vault import primitives, ring_check
+from cdp.vault import primitives, public_halves, ring_check
 from cdp.vault.context import frame, number
 from cdp.vault.errors import KeyRingGarbled
 from cdp.vault.primitives import KEY_BYTES, NONCE_BYTES, InvalidTag, Randomness
+from cdp.vault.public_halves import SIGNING, PublicHalves
 from cdp.vault.roots import local
 from cdp.vault.roots.file import FILE, ONLY_FILE
 from cdp.vault.roots.provider import RootPlace, RootProvider, RootProviders
@@ -48,6 +51,7 @@ MAX_VERSION = 2**16 - 1  # a key version is two bytes wherever it is stored
 ADDED = (
     "masked",  # key-encryption key of the masked tier
     "shreds",  # MAC of the ledger of shredded records
+    "sign-in",  # sessions, one-time codes and their seeds
 )
 PURPOSES = (
     "contact",  # key-encryption key of the contact tier
@@ -90,6 +94,7 @@ class RingDocument:
     provider: str = FILE.name  # who guards the roots
     checks: Mapping[int, bytes] = field(default_factory=dict)  # of keys that are not here
     format: int = FORMAT_VERSION  # that it was read from
+    public: PublicHalves = field(default_factory=dict)  # of signing keys that are not here
 
     @classmethod
     def fresh(
@@ -110,6 +115,10 @@ class RingDocument:
             found[version] = ring_check.of_root(root, self.workspace, version)
         return found | _lasting(self.workspace, self.keys)
 
+    def all_public(self) -> dict[str, Mapping[int, bytes]]:
+        """Return the public halves of every signing key, by purpose and version."""
+        return {**self.public, **_public_halves(self.keys)}
+
     def encode(self, randomness: Randomness, provider: RootProvider = FILE) -> bytes:
         """Write the document as the bytes of a key ring file, its roots guarded by ``provider``.
 
@@ -128,6 +137,8 @@ class RingDocument:
                 for purpose, held in self.keys.items()
             },
         }
+        if self.public:
+            body["public"] = public_halves.written(self.public)
         body["mac"] = local.text_of(_mac(body, self.workspace, self.roots.secrets[root]))
         return json.dumps(body, indent=1).encode() + b"\n"
 
@@ -167,6 +178,10 @@ def _lasting(workspace: UUID, keys: Mapping[str, Versions]) -> dict[int, bytes]:
     if records is None or 1 not in records.secrets:
         return {}
     return {ring_check.LASTING: ring_check.lasting(records.secrets[1], workspace)}
+
+
+def _public_halves(keys: Mapping[str, Versions]) -> dict[str, Mapping[int, bytes]]:
+    return public_halves.derived({purpose: held.secrets for purpose, held in keys.items()})
 
 
 def _time_text(at: dt.datetime | None) -> str | None:
@@ -262,17 +277,21 @@ def _unwrapped(
     body: dict[str, Any], workspace: UUID, roots: Versions, withheld: Collection[str]
 ) -> RingDocument | _Finding:
     try:
-        # The database knows its ring by the `records` key, which some processes must not keep.
-        wanted = [one for one in body["keys"] if one not in withheld or one == "records"]
+        # The database knows its ring by the `records` key, and everybody verifies by the public
+        # half of a signing key: some processes must keep neither key.
+        passing = ("records", *SIGNING)
+        wanted = [one for one in body["keys"] if one not in withheld or one in passing]
         keys = {purpose: _keys(body, workspace, purpose, roots) for purpose in wanted}
         checks = _checks(body) | (_lasting(workspace, keys) if "records" in withheld else {})
+        halves = _public_halves({one: held for one, held in keys.items() if one in withheld})
+        public = public_halves.read(body.get("public", {})) | halves
     except _CHANGED:
         return _NO_KEY
     if not _is_whole(body, workspace, roots.secrets[roots.current]):
         return _ALTERED
     provider, version = body["root"]["provider"], body["version"]
     keys = {purpose: held for purpose, held in keys.items() if purpose not in withheld}
-    return RingDocument(workspace, roots, keys, provider, checks, version)
+    return RingDocument(workspace, roots, keys, provider, checks, version, public)
 
 
 def _parsed(content: bytes) -> dict[str, Any] | None:

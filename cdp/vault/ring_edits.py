@@ -6,7 +6,8 @@
    different key under a number that is taken.
 4. A new root wraps every key, and the old root is in the ring no more.
 5. The database knows its ring again after every edit.
-6. An extract has the keys that were asked for and no other, under a root drawn for it.
+6. An extract has the keys that were asked for and no other, under a root drawn for it. Of a
+   signing key it lacks it has the public halves, under its own seal.
 
 ``in_use`` says how many rows of the database need each version of a purpose. Whoever
 counts them must keep others from writing with an old version meanwhile.
@@ -136,8 +137,14 @@ def extract(
     version = _number(document.roots.next, "root")
     root = Versions(version, {version: Secret(randomness(KEY_BYTES))}, {version: now}, version)
     keys = {purpose: held[purpose] for purpose in document.keys if purpose in held}
+    public = {one: halves for one, halves in document.all_public().items() if one not in held}
     return RingDocument(
-        document.workspace, root, keys, checks=document.all_checks(), format=document.format
+        document.workspace,
+        root,
+        keys,
+        checks=document.all_checks(),
+        format=document.format,
+        public=public,
     )
 
 

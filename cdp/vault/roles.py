@@ -4,8 +4,14 @@
    in the ring that `cdp key extract` writes for it.
 2. No role but `full` holds a key that signs, seals what is delivered, or names records.
 
-``counter`` serves clerks: masked forms, look-ups by a full identifier, API keys. ``contact``
-also opens contact fields, for those who may reveal one. ``full`` is every other process.
+``counter`` serves clerks: masked forms, look-ups by a full identifier, API keys, sign-in.
+``contact`` also opens contact fields, for those who may reveal one. ``full`` is every other
+process.
+
+Whoever serves people must let them in, so every role holds the ``sign-in`` key: it recognises
+sessions and opens the seeds of one-time codes. It sets no password and enrols nobody: the
+database lets only a full process write those. A session is good at processes of the role that
+began it, and at no other (``cdp.access.sessions``).
 """
 
 from types import MappingProxyType
@@ -39,7 +45,7 @@ class ProcessRole(NamedTuple):
         return ("sensitive" if field in SENSITIVE_FIELDS else "contact") in self.purposes
 
 
-_COUNTER: Final = frozenset({"masked", "blind-index", "api-keys"})
+_COUNTER: Final = frozenset({"masked", "blind-index", "api-keys", "sign-in"})
 COUNTER: Final = ProcessRole("counter", _COUNTER, "kith_counter")
 CONTACT: Final = ProcessRole("contact", _COUNTER | {"contact"}, "kith_contact")
 FULL: Final = ProcessRole("full", frozenset(PURPOSES), None)

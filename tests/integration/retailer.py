@@ -39,6 +39,7 @@ PRINCIPALS = [
     {"id": "manager.bj01", "role": "manager", "node": "BJ01"},
     {"id": "manager.empty", "role": "manager", "node": "empty"},
     {"id": "headquarters", "role": "headquarters", "node": "kith"},
+    {"id": "analyst", "role": "analyst", "node": "kith"},
     {"id": "compliance", "role": "compliance", "node": "kith"},
     {"id": "operator", "role": "operator", "node": "kith"},
     {"id": "crm", "role": "service", "node": "kith", "destination": "crm"},

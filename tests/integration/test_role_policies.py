@@ -6,9 +6,10 @@ import pytest
 import sqlalchemy as sa
 
 from cdp.storage import roles
+from tests.integration.test_database_roles import POLICIES
 
 pytestmark = pytest.mark.integration
-POLICIES = """
+KEPT = """
     SELECT p.polname, c.relname, p.oid, p.polcmd, cardinality(p.polroles) AS holders,
            pg_get_expr(p.polqual, p.polrelid) AS seen
       FROM pg_policy p JOIN pg_class c ON c.oid = p.polrelid ORDER BY 1, 2
@@ -17,7 +18,7 @@ POLICIES = """
 
 def policies(connection: sa.Connection) -> dict[tuple[str, str], tuple[Any, ...]]:
     """Of each role and table, the policy as PostgreSQL keeps it."""
-    found = connection.execute(sa.text(POLICIES)).all()
+    found = connection.execute(sa.text(KEPT)).all()
     return {(row.polname, row.relname): tuple(row[2:]) for row in found}
 
 
@@ -69,4 +70,4 @@ def test_what_is_as_it_must_be_is_left_and_nothing_stays_behind(engine: sa.Engin
         roles.prepare(connection)
         assert policies(connection) == before
         assert connection.scalar(sa.text(tables)) == count
-    assert len(before) == 2 * len(roles.ROLES)
+    assert len(before) == POLICIES

@@ -5,8 +5,8 @@ from pathlib import Path
 import sqlalchemy as sa
 
 from cdp.access.answers import Denial, Page, View
-from cdp.access.gate import Gate
 from cdp.access.principals import subject_of
+from cdp.access.reveal_gate import RevealGate
 from cdp.storage import schema
 from connectors.record import Sensitive
 from tests.integration.retailer import NOW, Retailer
@@ -28,7 +28,7 @@ class Shop:
     def __init__(self, engine: sa.Engine, home: Path) -> None:
         self.retailer = Retailer(engine, home)
         self.engine = engine
-        self.gate = Gate(self.retailer.workspace)
+        self.gate = RevealGate(self.retailer.workspace)
         self.till = self.retailer.record(
             "pos",
             {

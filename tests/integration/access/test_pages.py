@@ -3,7 +3,7 @@
 import pytest
 import sqlalchemy as sa
 
-from cdp.access import gate as gates
+from cdp.access import rows
 from cdp.access.answers import NOT_FOUND, Denial, DenialKind, Page
 from cdp.storage import schema
 from policies.decision import Scope
@@ -45,7 +45,7 @@ def test_an_empty_scope_is_false_and_never_absent(shop: Shop) -> None:
             (Scope(all=False, stores=frozenset({"BJ01"})), 1),
             (Scope(all=True, stores=frozenset()), 2),
         ]:
-            statement = sa.select(sa.func.count(schema.profile.c.id)).where(gates.inside(scope))
+            statement = sa.select(sa.func.count(schema.profile.c.id)).where(rows.inside(scope))
             assert connection.scalar(statement) == expected
 
 

@@ -1,5 +1,7 @@
 """The HTTP API: people read, found, revealed and listed."""
 
+import datetime as dt
+
 import pytest
 
 from cdp.storage import schema
@@ -89,7 +91,10 @@ def test_a_reveal_needs_the_right_and_a_reason(site: Site) -> None:
     path = f"/v1/profiles/{site.ada}/reveal"
     asked = {"field": "phone", "purpose": "service", "reason": "Call back about ticket 4711"}
     shown = site.post("manager.bj01", path, asked)
-    assert shown.json() == {"value": CANARY_PHONE, "treatment": "clear"}
+    assert shown.json() == {
+        "value": CANARY_PHONE, "treatment": "clear", "request": None, "review_by": None,
+        "shown_until": (NOW + dt.timedelta(minutes=1)).isoformat().replace("+00:00", "Z"),
+    }  # fmt: skip
     event = site.retailer.events()[-1]
     assert (event["action"], event["decision"], event["detail"]) == (
         "profile.reveal",

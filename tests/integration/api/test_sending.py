@@ -332,13 +332,13 @@ def allowing(workspace: Workspace, role: str) -> Policy:
 
 def test_ids_are_for_those_who_may_read_the_people(app: App) -> None:
     """Invariant 2: with an event for each; not where one of them is out of reach."""
-    app.workspace.__dict__["policy"] = allowing(app.workspace, "headquarters")
+    app.workspace.policies._policy = allowing(app.workspace, "headquarters")
     told = app.send([person(3, 9), person(900)], "headquarters").json()
     assert len(told["profiles"]) == told["people"] == 2
     read = [one for one in app.events("headquarters") if one["action"] == "profile.read"]
     assert sorted(one["profile_id"] for one in read) == told["profiles"]
     assert {tuple(one["fields"]) for one in read} == {("profile_id",)}
-    app.workspace.__dict__["policy"] = allowing(app.workspace, "clerk")
+    app.workspace.policies._policy = allowing(app.workspace, "clerk")
     hidden = app.send([person(901)], "clerk").json()
     assert (hidden["people"], hidden["profiles"]) == (1, None)
     assert [one["action"] for one in app.events("clerk")] == ["records.send"]

@@ -11,8 +11,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from cdp.access.answers import Denial, Page, Shown, View
-from cdp.access.gate import Gate
 from cdp.access.principals import subject_of
+from cdp.access.reveal_gate import RevealGate
 from cdp.ingest.sync import sync
 from cdp.profiles import reader
 from cdp.publish.run import run as publish
@@ -48,7 +48,7 @@ ON_THE_CARD_ALONE = ("anna.marked", "11010519491231002X", "1949", "4711", "C9000
 
 def shown(workspace: Workspace, who: str, work: Callable[..., Any]) -> Any:
     with workspace.engine.begin() as connection:
-        return work(Gate(workspace), connection, subject_of(workspace, who))
+        return work(RevealGate(workspace), connection, subject_of(workspace, who))
 
 
 def everything(workspace: Workspace, profile_id: str) -> str:

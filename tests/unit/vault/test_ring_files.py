@@ -140,7 +140,7 @@ def test_a_ring_is_created_under_its_provider_with_what_was_given(path, workspac
     draw = Drawn()
     ring = KeyRing.create(path, workspace, draw, OUTSIDE, NOW)
     assert ring.facts == (2, "environment", 1, NOW)
-    assert (draw.sizes.count(32), draw.sizes.count(NONCE_BYTES)) == (13, 12)
+    assert (draw.sizes.count(32), draw.sizes.count(NONCE_BYTES)) == (14, 13)
     providers = ONLY_FILE.adding(OUTSIDE)
     RingEditor(path, workspace, providers).edit(
         lambda d: ring_edits.add_version(d, "contact", {}, os.urandom, NOW)

@@ -262,7 +262,7 @@ def test_what_a_provider_says_is_said_of_the_ring(document):
 # ── keys that stay wrapped ──────────────────────────────────────────────────
 
 
-@pytest.mark.parametrize("purpose", sorted(set(PURPOSES) - {"records"}))
+@pytest.mark.parametrize("purpose", sorted(set(PURPOSES) - {"records", "audit-signing"}))
 def test_a_key_that_is_withheld_is_not_even_unwrapped(body, purpose):
     """Ring invariant 4: where it stands, there may be anything that the seal covers."""
     put(body, ("keys", purpose, "versions", "1", "wrapped"), text_of(bytes(60)))

@@ -6,7 +6,7 @@ from cdp.errors import Stop
 from cdp.vault import roles
 from cdp.vault.ring_document import PURPOSES
 
-COUNTER = {"masked", "blind-index", "api-keys"}
+COUNTER = {"masked", "blind-index", "api-keys", "sign-in"}
 
 
 @pytest.mark.parametrize(
