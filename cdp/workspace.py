@@ -149,7 +149,7 @@ class Workspace:
         return self.pin or self.policies.policy
 
     def pinned(self) -> "Workspace":
-        """Return the same workspace under one policy, for one request or run; a pinned one stays."""
+        """Return the same workspace under one policy, for one request or run."""
         return self if self.pin else self.repinned()
 
     def repinned(self) -> "Workspace":

@@ -15,11 +15,11 @@ import os
 import select
 import threading
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Any, Final
 
 import sqlalchemy as sa
 
-from cdp.errors import KithError
 from cdp.logs import get_logger
 
 LOOK: Final = 30.0  # seconds
@@ -28,6 +28,12 @@ LONGEST_WAIT: Final = 5.0  # seconds
 NAME: Final = "kith policy"  # of its connection, for who looks at pg_stat_activity
 PATIENCE: Final = 5.0  # seconds that `stop` waits for the thread
 _log = get_logger(__name__)
+
+
+def tell(event: str, failure: Exception) -> None:
+    """Log a failure; where the log itself cannot be written to, that stops nothing."""
+    with suppress(OSError, ValueError):
+        _log.error(event, exc_info=failure)
 
 
 class Follower:
@@ -72,9 +78,9 @@ class Follower:
             try:
                 self._listen()
             except self._failures as failure:
-                _log.error("policy_follower_lost", exc_info=failure)
-            except KithError as failure:  # of ours, such as a database without the tables
-                _log.error("policy_follower_refused", exc_info=failure)
+                tell("policy_follower_lost", failure)
+            except Exception as failure:  # noqa: BLE001 - a thread that ended would follow no more
+                tell("policy_follower_failed", failure)
             wait = FIRST_WAIT if self.listening else min(2 * wait, LONGEST_WAIT)
             self.listening = False
             self._stopping.wait(wait)

@@ -20,17 +20,15 @@ from typing import Final
 import sqlalchemy as sa
 
 from cdp.errors import KithError
-from cdp.logs import get_logger
 from cdp.policy import content, versions
 from cdp.policy.changing import CHANNEL
-from cdp.policy.following import LOOK, Follower
+from cdp.policy.following import LOOK, Follower, tell
 from cdp.policy.seen import Link, SeenFile
 from cdp.policy.signed import Trust
 from policies.decision import Policy
 from policies.organisation import Organisation
 
 SOON: Final = 2.0  # seconds until what was refused is looked at again
-_log = get_logger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -139,10 +137,10 @@ class LivePolicy:
             self._refusal = None
             if found is None or self._policy is before:
                 return False
-            self._changes += 1
             took = connection.scalar(sa.select(sa.func.clock_timestamp() - found.stored_at))
             seconds = took.total_seconds() if took is not None else 0.0
             self._staleness = [seconds, max([seconds, *self._staleness])]
+            self._changes += 1  # last: whoever sees that it changed sees how long it took
             return True
 
     def follow(self) -> None:
@@ -211,7 +209,7 @@ class LivePolicy:
     def _refuse(self, refusal: KithError) -> None:
         if str(refusal) != self._refusal:
             self._refusal = str(refusal)
-            _log.error("policy_refused", exc_info=refusal)
+            tell("policy_refused", refusal)
 
 
 def _of(found: versions.InForce) -> _Held:

@@ -45,6 +45,12 @@ class Site:
         )
         self._keys: dict[str, str] = {}
 
+    def restart(self) -> None:
+        """Serve what the declaration says now, as a process that is started anew does."""
+        self.retailer.workspace.__dict__.pop("declaration")
+        self.app = create_app(self.retailer.workspace)
+        self.client = TestClient(self.app, raise_server_exceptions=False)
+
     def key(self, who: str) -> dict[str, str]:
         """The header that lets ``who`` in."""
         if who not in self._keys:

@@ -16,7 +16,7 @@ def test_a_member_is_found_by_surname_and_end_of_phone(site: Site) -> None:
     pair = {"surname_phone": {"parts": ["surname", "phone_tail_4"], "bits": 12}}
     content = yaml.safe_dump(declaration() | {"indexes": pair}, allow_unicode=True)
     workspace.settings.declaration.write_text(content, encoding="utf-8")
-    workspace.__dict__.pop("declaration")
+    site.restart()
     build(workspace, lambda *_: None)
     asked = {"parts": {"surname": "欧阳", "phone_tail_4": "6789"}, "purpose": "service"}
     found = site.post("clerk.bj01", "/v1/profiles/match", asked)

@@ -4,10 +4,11 @@ import json
 import os
 import shutil
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+import structlog
 
 from cdp import cli
 from cdp.cli.policy import DIFFERS
@@ -26,7 +27,7 @@ HOSTILE = '朝阳, "north"\n[店)'
 @pytest.fixture
 def cdp(
     office: Office, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> Command:
+) -> Iterator[Command]:
     """Run a command in this process, in the office's workspace."""
 
     def run(*arguments: str, code: int = 0) -> Outcome:
@@ -47,7 +48,8 @@ def cdp(
         assert outcome.code == code, str(outcome)
         return outcome
 
-    return run
+    yield run
+    structlog.reset_defaults()  # the command's log is written to what this test captured
 
 
 @pytest.fixture
