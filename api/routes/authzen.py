@@ -32,7 +32,7 @@ _STOPS: Final = {"deny_on_first_deny": False, "permit_on_first_permit": True}
 @contextmanager
 def _asking(caller: Caller, about: Iterable[str]) -> Iterator[Questions]:
     """Answer in one transaction, after its event; 403 where the caller may not ask."""
-    workspace = caller.services.workspace
+    workspace = caller.services.workspace.repinned()
     with caller.session() as session:
         questions = Questions(workspace, session.connection, session.subject, caller.request_id)
         denial = questions.refusal(about)

@@ -137,7 +137,9 @@ class PolicyChanges:
                         return work(connection, author)
                 except KithError as error:
                     refusal = error
-            rule = refusal.rule if isinstance(refusal, Refused) else "failed"
+            # Some refusals, such as that of a key that is not here, are told in a sentence.
+            coded = isinstance(refusal, Refused) and refusal.rule.isidentifier()
+            rule = refusal.rule if coded else "failed"
             log.append(connection, attempt.denied(rule, detail=detail))
         raise refusal
 

@@ -17,16 +17,18 @@ from typing import Final
 
 import sqlalchemy as sa
 
-from cdp.access import principals
+from cdp.access import principals, rows
 from cdp.access.answers import Denial, DenialKind
 from cdp.access.principals import Standing
 from cdp.access.trail import Attempt
 from cdp.audit import log
 from cdp.errors import KithError
 from cdp.profiles import reader
+from cdp.profiles.reader import Located
+from cdp.storage import scopes
 from cdp.storage.schema import principal
 from cdp.workspace import Workspace
-from policies.decision import Decision, Policy, Reason, Subject, refused
+from policies.decision import NOBODY, Decision, Policy, Reason, Subject, refused
 from policies.vocabulary import Action, Circumstances, FieldClass, NodeKind, Purpose
 
 PRINCIPAL: Final = "principal"
@@ -141,15 +143,7 @@ class Questions:
                 return refused(Reason.UNKNOWN_NODE)
             stores = frozenset({what.id})
         elif what.type == PROFILE:
-            found = None
-            if reader.is_profile_id(what.id):
-                found = reader.locate(self._connection, what.id)
-            stores = found.stores if found else frozenset()
-            decision = self._policy.decide(
-                subject, question.action, field, question.purpose, stores
-            )
-            lost = decision.allowed and found is None
-            return refused(Reason.OUTSIDE_SCOPE) if lost or _is_far(decision) else decision
+            return self._about(subject, question)
         else:
             return refused(Reason.UNKNOWN_FIELD)
         return self._policy.decide(subject, question.action, field, question.purpose, stores)
@@ -192,6 +186,30 @@ class Questions:
 
     # ── inside ──────────────────────────────────────────────────────────────
 
+    def _about(self, subject: Subject, question: Question) -> Decision:
+        """Decide about one person; whoever is out of reach, or did not agree, is nobody."""
+        found = self._located(question.what.id)
+        stores = found.stores if found else frozenset[str]()
+        decision = self._policy.decide(
+            subject, question.action, question.what.field, question.purpose, stores
+        )
+        if decision.reason in _NOT_THEIRS:
+            return refused(Reason.OUTSIDE_SCOPE)
+        if decision.allowed and not (found and self._agreed(found, question.purpose)):
+            return refused(Reason.OUTSIDE_SCOPE)
+        return decision
+
+    def _located(self, profile_id: str) -> Located | None:
+        scopes.locate(self._connection)
+        known = reader.is_profile_id(profile_id)
+        found = reader.locate(self._connection, profile_id) if known else None
+        rows.enter(self._connection, self._workspace, NOBODY)
+        return found
+
+    def _agreed(self, found: Located, purpose: str) -> bool:
+        needed = self._policy.compiled.purposes[Purpose(purpose)].consent
+        return not needed or purpose in found.purposes
+
     def _subject(self, who: Who, words: frozenset[str]) -> Subject | None:
         if who.type != PRINCIPAL:
             return None
@@ -218,7 +236,3 @@ class Questions:
         columns = principal.c.id, principal.c.assignments, principal.c.destination
         for row in self._connection.execute(sa.select(*columns).where(which)):
             self._known[row.id] = Standing(row.id, tuple(row.assignments), row.destination)
-
-
-def _is_far(decision: Decision) -> bool:
-    return decision.reason in _NOT_THEIRS

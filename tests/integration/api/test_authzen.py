@@ -83,6 +83,25 @@ def test_a_profile_is_theirs_or_nobody(site: Site) -> None:
     assert decided(site, subject=everywhere, resource=nobody) == (False, "outside_scope")
 
 
+def test_who_did_not_agree_is_nobody(site: Site) -> None:
+    """Questions 4: for a purpose that needs consent, whoever did not give it is not there."""
+    shy = site.retailer.person(site.retailer.record("pos", {}, store="BJ01", purposes=["service"]))
+    crm = {"type": "principal", "id": "crm"}
+    context = {"purpose": "marketing"}
+    for profile_id, answer in ((site.ada, (True, "granted")), (shy, (False, "outside_scope"))):
+        what = {"type": "profile", "id": profile_id, "properties": {"field": "phone"}}
+        assert decided(site, subject=crm, resource=what, context=context) == answer
+    body = {
+        **ONE,
+        "evaluations": [
+            {"resource": {"type": "profile", "id": site.ada, "properties": {"field": "phone"}}},
+            {"subject": {"type": "principal", "id": "manager.bj01"}},
+        ],
+    }
+    told = ask(site, "evaluations", body).json()["evaluations"]
+    assert [one["decision"] for one in told] == [True, True]
+
+
 def test_several_questions_share_what_they_have_in_common(site: Site) -> None:
     """What one question leaves out is taken from the request, and the order is kept."""
     body = {

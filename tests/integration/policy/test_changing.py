@@ -234,4 +234,5 @@ def test_a_process_that_lacks_the_signing_key_changes_nothing(office: Office) ->
     counter = office.process(role=COUNTER)
     with pytest.raises(KeyWithheld):
         office.by("operator", counter).propose(wider(), WHY)
+    assert office.events() == [("operator", "policy.propose", "deny", "failed")]
     assert office.sql("SELECT id FROM kith.policy_proposal") == []
