@@ -229,18 +229,10 @@ def load_many(
 
 
 def _stored(row: Row, records: tuple[RecordFacts, ...]) -> StoredProfile:
-    profile_id, anchor_id, revision, stores, golden, attributes, purposes, updated_at = row
-    return StoredProfile(
-        id=profile_id,
-        anchor_id=anchor_id,
-        revision=revision,
-        stores=tuple(stores),
-        golden=MappingProxyType(golden),
-        attributes=MappingProxyType(attributes),
-        purposes=tuple(purposes),
-        updated_at=updated_at,
-        records=records,
-    )
+    one, anchor, revision, stores, golden, attributes, purposes, at = row
+    frozen = MappingProxyType(golden), MappingProxyType(attributes)
+    known = one, anchor, revision, tuple(stores)
+    return StoredProfile(*known, *frozen, tuple(purposes), at, records)
 
 
 def tags_of(connection: sa.Connection, profile_ids: Collection[str]) -> dict[str, dict[str, str]]:
