@@ -185,6 +185,136 @@ def test_evidence(site: Site, people: tuple[Case, Case], who: str) -> None:
             assert answer.status_code == 200
 
 
+SEARCHES = {
+    "attributes": {"name": "orders", "equals": 2},
+    "tags": {"name": "lifecycle", "equals": "new"},
+    "stores": {"equals": "BJ01"},
+    "phone": {"equals": FIELDS["phone"]},
+    "birth_date": {"equals": FIELDS["birth_date"]},
+    "city": {"equals": FIELDS["city"]},
+}
+
+
+@pytest.mark.parametrize("who", BY_ID)
+def test_searching(site: Site, people: tuple[Case, Case], who: str) -> None:
+    """Nobody filters by what a list would not show them clear; whom they find are their own."""
+    for purpose, (field, asked) in product(Purpose, SEARCHES.items()):
+        body = {"where": [{"field": field, **asked}], "purpose": purpose}
+        answer = site.post(who, "/v1/profiles/search", body)
+        lists = allowed(who, Action.LIST, "profile_id", purpose) is Treatment.CLEAR
+        clear = allowed(who, Action.LIST, field, purpose) is Treatment.CLEAR
+        if not (lists and clear):
+            assert_problem(answer, 403)
+        elif field not in {"attributes", "tags", "stores"}:  # no list filters by what is sealed
+            assert answer.status_code in {403, 422}
+        else:
+            found = {one["profile_id"] for one in answer.json()["profiles"]} - {site.ada}
+            assert found <= {case.id for case in people if is_theirs(who, case)}
+            if field == "attributes":
+                assert found == {case.id for case in people if is_theirs(who, case)}
+
+
+@pytest.mark.parametrize("who", BY_ID)
+def test_counting(site: Site, people: tuple[Case, Case], who: str) -> None:
+    """Figures need ``count`` on what they group and filter by; two people are too few to tell."""
+    assert people
+    groups = {
+        "tags": {"kind": "tag", "name": "lifecycle"},
+        "attributes": {"kind": "attribute", "name": "orders"},
+        "stores": {"kind": "store"},
+    }
+    for purpose, (field, dimension) in product(Purpose, groups.items()):
+        answer = site.post(who, "/v1/figures", {"by": [dimension], "purpose": purpose})
+        counts = allowed(who, Action.COUNT, "none", purpose) is not None
+        if not counts or allowed(who, Action.COUNT, field, purpose) is not Treatment.CLEAR:
+            assert_problem(answer, 403)
+        else:
+            assert answer.status_code == 200
+            assert answer.json()["groups"] == []
+            assert not [one for one in FIELDS.values() if one in answer.text]
+
+
+@pytest.mark.parametrize("who", BY_ID)
+def test_asking_for_a_reveal(site: Site, people: tuple[Case, Case], who: str) -> None:
+    """A request: 403 where no line allows the reveal, 404 for somebody else's, else it waits."""
+    for purpose, case, field in product(Purpose, people, ("phone", "bank_card", "remark")):
+        body = {"profile_id": case.id, "field": field, "purpose": purpose, "reason": "Case 4711"}
+        answer = site.post(who, "/v1/reveals", body)
+        if allowed(who, Action.REVEAL, field, purpose) is not Treatment.CLEAR:
+            assert_problem(answer, 403)
+        elif FieldClass(field) not in SENSITIVE:
+            assert answer.status_code in {404, 409}  # it needs no second person
+        elif not is_theirs(who, case):
+            assert_problem(answer, 404, "not_found")
+        else:
+            assert answer.status_code == 201
+        assert case.fields[field] not in answer.text
+
+
+@pytest.mark.parametrize("who", BY_ID)
+def test_sending(site: Site, who: str) -> None:
+    """Records are taken from who may ``ingest``; others learn not even which sources there are."""
+    for source in ("pos", "nowhere"):
+        answer = site.post(who, f"/v1/sources/{source}/records", [])
+        if allowed(who, Action.INGEST, "none", Purpose.SERVICE) is None:
+            assert_problem(answer, 403)
+        else:
+            assert answer.status_code == {"pos": 422, "nowhere": 404}[source]
+
+
+@pytest.mark.parametrize("who", BY_ID)
+def test_asking_after_others(site: Site, who: str) -> None:
+    """About oneself anybody asks; about others who may ``decide``."""
+    ask = {
+        "action": {"name": "read"},
+        "resource": {"type": "field", "id": "phone"},
+        "context": {"purpose": "service"},
+    }
+    for other in ("clerk.bj01", "crm"):
+        body = {**ask, "subject": {"type": "principal", "id": other}}
+        answer = site.post(who, "/access/v1/evaluation", body)
+        may = who == other or allowed(who, Action.DECIDE, "none", Purpose.SERVICE) is not None
+        assert answer.status_code == (200 if may else 403)
+
+
+ELSEWHERE = {
+    "/healthz": "asks for nobody",
+    "/readyz": "asks for nobody",
+    "/.well-known/authzen-configuration": "asks for nobody",
+    "/v1/profiles/match": "test_matching, test_index_lookups",
+    "/v1/reveals/{request_id}": "test_reveals",
+    "/v1/reveals/{request_id}/approval": "test_reveals",
+    "/v1/reveals/{request_id}/review": "test_reveals",
+    "/v1/session": "signing_in",
+    "/v1/session/acting-as": "signing_in",
+    "/v1/session/enrolment": "signing_in",
+    "/v1/session/enrolment/confirm": "signing_in",
+    "/v1/session/oidc/callback": "signing_in",
+    "/v1/session/oidc/start": "signing_in",
+    "/access/v1/evaluations": "test_authzen",
+    "/access/v1/search/action": "test_authzen",
+    "/access/v1/search/resource": "test_authzen",
+    "/access/v1/search/subject": "test_authzen",
+}
+HERE = {
+    "/v1/profiles",
+    "/v1/profiles/{profile_id}",
+    "/v1/profiles/lookup",
+    "/v1/profiles/search",
+    "/v1/profiles/{profile_id}/reveal",
+    "/v1/profiles/{profile_id}/evidence",
+    "/v1/figures",
+    "/v1/reveals",
+    "/v1/sources/{source}/records",
+    "/access/v1/evaluation",
+}
+
+
+def test_every_endpoint_has_its_place(site: Site) -> None:
+    """An endpoint that is added is put into the matrix, or it is said where it is tested."""
+    assert set(site.client.get("/openapi.json").json()["paths"]) == HERE | ELSEWHERE.keys()
+
+
 def assert_same(answer: Any, other: Any) -> None:
     """The answer about somebody else's person is the one about nobody."""
     told = [{k: v for k, v in one.json().items() if k != "request_id"} for one in (answer, other)]
