@@ -147,11 +147,11 @@ class RequestForm(_Form):
     profile_id: str | None = Field(description="Null: the person was destroyed.")
     field: str
     purpose: str
-    reason: str
+    reason: str = Field(repr=False)
     at: datetime
     ends_at: datetime = Field(description="Of what it waits for: an answer, its use, a review.")
     second: ActorForm | None = Field(description="Who approved, rejected or reviewed it.")
-    comment: str | None
+    comment: str | None = Field(repr=False)
     second_at: datetime | None
     used_at: datetime | None
 

@@ -1,7 +1,7 @@
 """What signing in looks like on the wire. What is typed stands in a body, never in an address."""
 
 from datetime import datetime
-from typing import Self
+from typing import NoReturn, Self
 
 from pydantic import BaseModel, ConfigDict, Field, SecretStr
 
@@ -18,6 +18,9 @@ _INVITATION = Field(min_length=1, max_length=128, description="What was handed o
 
 class _Form(BaseModel):
     model_config = ConfigDict(extra="forbid", hide_input_in_errors=True)
+
+    def __reduce_ex__(self, protocol: object) -> NoReturn:
+        raise TypeError("a form is sent, and never pickled")
 
 
 class SignIn(_Form):

@@ -99,17 +99,20 @@ def get_logger(name: str) -> Log:
 def configure(stream: TextIO | None = None) -> None:
     """Write lines of JSON to ``stream`` (None: standard error), and let nobody else speak."""
     out = stream or sys.stderr
-    write_to(out)
+    write_to(stream)
     crash.take_over(lambda found: print(crash.as_json(found), file=out, flush=True), out)
 
 
-def write_to(stream: TextIO) -> None:
-    """Write lines of JSON to ``stream``; crashes are told by whoever tells them now."""
+def write_to(stream: TextIO | None) -> None:
+    """Write lines of JSON to ``stream`` (None: what is standard error when a line is written).
+
+    Crashes are told by whoever tells them now.
+    """
     structlog.configure(
         processors=[
             structlog.processors.add_log_level,
             structlog.processors.TimeStamper(fmt="iso", utc=True),
             structlog.processors.JSONRenderer(),
         ],
-        logger_factory=structlog.PrintLoggerFactory(file=stream),
+        logger_factory=lambda *_: structlog.PrintLogger(stream or sys.stderr),
     )

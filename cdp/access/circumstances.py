@@ -11,10 +11,11 @@ Invariants, each named by a test in ``tests/unit/access/test_circumstances.py``:
 """
 
 import datetime as dt
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from ipaddress import IPv6Address, ip_address
 from typing import Final
 
+from connectors.record import Raw
 from policies.organisation import Organisation
 from policies.shifts import Shift, on_shift
 from policies.vocabulary import NO_CIRCUMSTANCES, Circumstances
@@ -24,7 +25,7 @@ THIS_MACHINE: Final = "this machine"
 
 
 @dataclass(frozen=True, slots=True)
-class Moment:
+class Moment(Raw):
     """When and from where somebody asks.
 
     Attributes:
@@ -34,7 +35,7 @@ class Moment:
     """
 
     now: dt.datetime
-    address: str | None
+    address: str | None = field(repr=False)
     rostered: bool = False
 
 

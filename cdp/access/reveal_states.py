@@ -11,11 +11,14 @@ Invariants, each named by a test in ``tests/unit/access/test_reveal_states.py``:
 5. A broken glass that nobody reviewed in time is overdue, and stays so until somebody does.
 """
 
+import dataclasses
 import datetime as dt
 from dataclasses import dataclass, replace
 from enum import StrEnum
 from types import MappingProxyType
 from typing import Final
+
+from connectors.record import Raw
 
 SKEW: Final = dt.timedelta(seconds=5)
 """By how much the clocks of two machines may differ."""
@@ -79,7 +82,7 @@ class Actor:
 
 
 @dataclass(frozen=True, slots=True)
-class Request:
+class Request(Raw):
     """One request: who asks for which field of whom, why, and how it stands. No value.
 
     Attributes:
@@ -93,19 +96,19 @@ class Request:
     profile_id: str | None  # None: the person was destroyed
     field: str
     purpose: str
-    reason: str
+    reason: str = dataclasses.field(repr=False)
     state: State
     at: dt.datetime
     latest_at: dt.datetime
     ends_at: dt.datetime
     second: Actor | None = None
-    comment: str | None = None
+    comment: str | None = dataclasses.field(default=None, repr=False)
     second_at: dt.datetime | None = None
     used_at: dt.datetime | None = None
 
 
 @dataclass(frozen=True, slots=True)
-class Deed:
+class Deed(Raw):
     """What somebody does to a request.
 
     Attributes:
@@ -116,7 +119,7 @@ class Deed:
 
     act: Act
     by: Actor
-    comment: str | None = None
+    comment: str | None = dataclasses.field(default=None, repr=False)
     granted: dt.timedelta = LONGEST_GRANT
 
 

@@ -9,6 +9,7 @@ Invariants, each named by a test in ``tests/integration/reveals``:
 4. What ended is written down as ended: a clock set back later brings nothing back.
 """
 
+import dataclasses
 import datetime as dt
 import re
 from collections.abc import Collection, Sequence
@@ -35,6 +36,7 @@ from cdp.access.reveal_states import (
 from cdp.storage.schema import reveal, reveal_request
 from cdp.vault import primitives
 from cdp.vault.primitives import Randomness
+from connectors.record import Raw
 from policies.reveal_limits import HOUR, Shown
 from policies.vocabulary import SENSITIVE
 
@@ -49,14 +51,14 @@ _COLUMNS: Final = tuple(reveal_request.c.keys())
 
 
 @dataclass(frozen=True, slots=True)
-class Wish:
+class Wish(Raw):
     """Which field of whom is asked for, by whom, what for and why."""
 
     requester: Actor
     profile_id: str
     field: str
     purpose: str
-    reason: str
+    reason: str = dataclasses.field(repr=False)
 
 
 def lock(connection: sa.Connection, principal: str) -> None:

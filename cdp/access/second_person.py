@@ -13,7 +13,7 @@ Invariants, each named by a test in ``tests/integration/reveals``:
 
 import datetime as dt
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Final
 
 import sqlalchemy as sa
@@ -27,6 +27,7 @@ from cdp.audit import event, log
 from cdp.audit.errors import DetailRefused
 from cdp.storage.schema import principal, session
 from cdp.workspace import Workspace
+from connectors.record import Raw
 from policies.decision import Reason, Subject
 from policies.reveal_limits import RevealLimits
 from policies.vocabulary import (
@@ -52,7 +53,7 @@ _TOO_LONG: Final = Denial(
 
 
 @dataclass(frozen=True, slots=True)
-class Judgement:
+class Judgement(Raw):
     """What a second person says.
 
     Attributes:
@@ -62,7 +63,7 @@ class Judgement:
     """
 
     act: Act
-    comment: str | None = None
+    comment: str | None = field(default=None, repr=False)
     minutes: int | None = None
 
 

@@ -19,7 +19,7 @@ import re
 import threading
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any, Final, NamedTuple
+from typing import Any, Final
 
 import sqlalchemy as sa
 from sqlalchemy.dialects.postgresql import insert
@@ -72,11 +72,12 @@ _SPENT: Final = (
 )
 
 
-class Client(NamedTuple):
+@dataclass(frozen=True, slots=True)
+class Client(Raw):
     """Where an attempt comes from."""
 
-    address: str
-    device: str | None  # what the device's cookie says
+    address: str = field(repr=False)
+    device: str | None = field(repr=False)  # what the device's cookie says
     request_id: str | None = None
 
 
@@ -97,13 +98,14 @@ class SignedIn(Raw):
     device: str = field(repr=False)
 
 
-class _Known(NamedTuple):
+@dataclass(frozen=True, slots=True)
+class _Known(Raw):
     """What the first transaction found."""
 
-    row: sa.Row[Any] | None
+    row: sa.Row[Any] | None = field(repr=False)
     is_locked: bool
-    buckets: tuple[bytes, ...]  # in which the attempt was counted
-    device: bytes
+    buckets: tuple[bytes, ...] = field(repr=False)  # in which the attempt was counted
+    device: bytes = field(repr=False)
 
 
 class SigningIn:

@@ -17,7 +17,7 @@ from policies.errors import PoliciesError
 def main() -> None:
     """Run the command line and turn what goes wrong into one sentence."""
     crash.take_over(_died)
-    logs.write_to(sys.stderr)  # results alone go to standard output
+    logs.write_to(None)  # results alone go to standard output
     try:
         app(prog_name="cdp")
     except (KithError, ConnectorError, IdentityError, PoliciesError) as error:

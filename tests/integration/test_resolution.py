@@ -271,13 +271,16 @@ def test_killed_at_any_moment_it_ends_as_if_it_had_run_through(town: Town, tmp_p
     shell = Shell(settings.declaration.parent, town.unresolved, settings.home)
     engine = sa.create_engine(town.unresolved)
     for moment in (learning(0.2), learning(1.5), storing):
-        process = shell.start("identity", "resolve")
-        with engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
-            while not moment(connection):
-                assert process.poll() is None, "it ended before it could be killed"
-                time.sleep(0.003)
-        process.send_signal(signal.SIGKILL)
-        process.communicate()
+        with engine.connect() as holding:
+            if moment is storing:  # it waits there, so that it cannot be done before the kill
+                holding.execute(sa.text("LOCK TABLE kith.profile_event IN SHARE MODE"))
+            process = shell.start("identity", "resolve")
+            with engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
+                while not moment(connection):
+                    assert process.poll() is None, "it ended before it could be killed"
+                    time.sleep(0.003)
+            process.send_signal(signal.SIGKILL)
+            process.communicate()
         assert process.returncode == -signal.SIGKILL
         assert nothing_stored(engine)
     report = shell.run("identity", "resolve", "--json").json
@@ -311,7 +314,7 @@ def storing(connection: sa.Connection) -> bool:
     return bool(
         connection.scalar(
             sa.text(
-                "SELECT count(*) FROM pg_locks WHERE mode = 'RowExclusiveLock' "
+                "SELECT count(*) FROM pg_locks WHERE mode = 'RowExclusiveLock' AND NOT granted "
                 "AND relation = 'kith.profile_event'::regclass"
             )
         )

@@ -300,7 +300,8 @@ def test_two_inits_at_once_make_one_workspace(tmp_path: Path, databases: Databas
     assert [outcome.code for outcome in done] == [0, 0], "\n".join(map(str, done))
     assert done[0].json == done[1].json
     assert (shell.home / "keyring.json").stat().st_mode & 0o777 == 0o600
-    assert sorted(path.name for path in shell.home.iterdir()) == ["exports", "keyring.json"]
+    left = ["exports", "keyring.json", "policy-seen.json"]
+    assert sorted(path.name for path in shell.home.iterdir()) == left
 
 
 def test_an_init_that_loses_the_race_for_the_ring_opens_the_winner_s(
