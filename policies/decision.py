@@ -18,6 +18,7 @@ Guarantees:
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
+from itertools import product
 from types import MappingProxyType
 from typing import Final, NamedTuple
 
@@ -26,7 +27,6 @@ from policies.declarations import PurposeRule
 from policies.masks import mask
 from policies.organisation import Organisation
 from policies.vocabulary import (
-    ALL_CIRCUMSTANCES,
     DATA_FIELDS,
     NO_CIRCUMSTANCES,
     ON_ONE_PERSON,
@@ -195,15 +195,15 @@ class Policy:
     compiled: CompiledPolicy
     organisation: Organisation
     # Worked out once, for every decision looks them up. Of each role and node where the role may
-    # be held, whose people it meets; and the entries of the table that ever allow something.
+    # be held, whose people it meets; and the table, with what else each key has to be asked.
     _reach: Mapping[tuple[str, str], Scope] = field(init=False, repr=False, compare=False)
-    _open: Mapping[tuple[str, ...], "_Entry"] = field(init=False, repr=False, compare=False)
+    _entries: Mapping[tuple[str, ...], "_Entry"] = field(init=False, repr=False, compare=False)
     # Of each role with conditions, what its lines depend on.
     needed: Mapping[str, Circumstances] = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "_reach", _reaches(self.organisation))
-        object.__setattr__(self, "_open", _entries(self.compiled.table))
+        object.__setattr__(self, "_entries", _entries(self.compiled.table))
         object.__setattr__(self, "needed", needed(self.compiled.table))
 
     @property
@@ -235,10 +235,9 @@ class Policy:
             approver: the second person, where the action needs one.
             emergency: do without the second person, if the role may break the glass.
         """
-        key = (subject.role, action, field_class, purpose)
-        entry = self._open.get(key)
+        entry = self._entries.get((subject.role, action, field_class, purpose))
         if entry is None:
-            return self._closed(key, subject.circumstances)
+            return _REFUSALS[_unknown((subject.role, action, field_class, purpose))]
         verdict = entry.verdicts[subject.circumstances]
         if not verdict.allowed:
             return verdict
@@ -314,11 +313,6 @@ class Policy:
             return _NEEDS_PERSON if entry.needs_person else verdict
         return _OUTSIDE_SCOPE if stores else _NO_STORE
 
-    def _closed(self, key: tuple[str, str, str, str], held: Circumstances) -> Decision:
-        """Return the refusal of what no circumstances allow."""
-        verdicts = self.compiled.table.get(key)
-        return _REFUSALS[_unknown(key)] if verdicts is None else verdicts[held]
-
     def _misplaced(self, subject: Subject) -> Reason:
         known = subject.node in self.organisation.nodes
         return Reason.WRONG_NODE if known else Reason.UNKNOWN_NODE
@@ -343,17 +337,21 @@ class Policy:
 
 
 def _entries(table: Mapping[tuple[str, ...], Verdicts]) -> dict[tuple[str, ...], _Entry]:
-    """Of the keys that are allowed where everything holds, for elsewhere they are not either."""
-    return {
-        key: _Entry(
-            verdicts,
-            has_terms=key[0] == Role.SERVICE or needs_approval(key[1], key[2]),
-            needs_approval=needs_approval(key[1], key[2]),
-            needs_person=key[1] in ON_ONE_PERSON,
-        )
-        for key, verdicts in table.items()
-        if verdicts[ALL_CIRCUMSTANCES].allowed
+    """Return each key's verdicts and what else has to be asked; most keys share one entry."""
+    about = {
+        (action, field): (needs_approval(action, field), action in ON_ONE_PERSON)
+        for action, field in product(Action, FieldClass)
     }
+    service = Role.SERVICE.value
+    made: dict[tuple[int, bool, tuple[bool, bool]], _Entry] = {}
+    found = {}
+    for key, verdicts in table.items():
+        told = about[key[1], key[2]]  # type: ignore[index]  # a word is equal to its member
+        alike = id(verdicts), key[0] == service, told
+        if alike not in made:
+            made[alike] = _Entry(verdicts, alike[1] or told[0], *told)
+        found[key] = made[alike]
+    return found
 
 
 def _reaches(organisation: Organisation) -> dict[tuple[str, str], Scope]:

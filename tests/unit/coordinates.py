@@ -184,7 +184,7 @@ _HERE_ONLY = (
     "policies.claims.ClaimRule.equals "
     "policies.claims.ClaimRule.node_claim "
     "policies.claims.Unmatched.reason "
-    "policies.decision.Policy._open "
+    "policies.decision.Policy._entries "
     "policies.decision.Policy._reach "
     "policies.decision.Policy.needed "
     "policies.enforcer.PolicySource.model "
