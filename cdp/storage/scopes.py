@@ -161,7 +161,8 @@ _NARROW: Final = Statement(
     "narrow_people",
     ("text", "text", "text"),
     f"""{_TAKE} set_config('{SETTING}', $2, true),
-           set_config('enable_bitmapscan', $3, true), set_config('enable_sort', $3, true)""",
+           set_config('enable_bitmapscan', $3, true), set_config('enable_sort', $3, true),
+           set_config('jit', 'off', true)""",  # it compiles for seconds what runs for moments
 )
 
 
