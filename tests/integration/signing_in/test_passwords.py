@@ -75,7 +75,7 @@ def test_every_refusal_is_the_same_work_and_the_same_answer(
 
 
 def replace_address(address: str):
-    return TILL._replace(address=address)
+    return replace(TILL, address=address)
 
 
 def test_a_code_works_once(house: House) -> None:
@@ -200,7 +200,7 @@ def test_failures_elsewhere_keep_nobody_from_their_till(house: House) -> None:
     who = house.enrolled("clerk.bj01")
     done = house.attempt(who)
     assert done is not None
-    till = TILL._replace(device=done.device)
+    till = replace(TILL, device=done.device)
     far = replace_address("198.51.100.9")
     house.later(minutes=1)
     for _ in range(20):
@@ -210,7 +210,7 @@ def test_failures_elsewhere_keep_nobody_from_their_till(house: House) -> None:
     house.later(seconds=30)
     for _ in range(20):
         house.attempt(who, "wrong", client=far)
-    assert house.attempt(who, client=TILL._replace(device="f" * 64)) is None
+    assert house.attempt(who, client=replace(TILL, device="f" * 64)) is None
 
 
 def test_a_device_that_is_known_has_a_limit_of_its_own(house: House) -> None:
@@ -218,7 +218,7 @@ def test_a_device_that_is_known_has_a_limit_of_its_own(house: House) -> None:
     who = house.enrolled("clerk.bj01")
     done = house.attempt(who)
     assert done is not None
-    till = TILL._replace(device=done.device)
+    till = replace(TILL, device=done.device)
     for _ in range(6):
         house.attempt(who, "wrong", client=till)
     assert house.reasons()[-1] == "too_many_failures"
