@@ -8,14 +8,14 @@ import typer
 from cdp.access.answers import View
 from cdp.access.gate import Gate
 from cdp.access.principals import subject_of
-from cdp.access.reveal_gate import RevealGate
 from cdp.cli import output, session
 from cdp.cli.figures import figures
-from cdp.cli.reveal import allowed, show_revealed
+from cdp.cli.reveal import field
 from cdp.errors import Refused
 
 app = typer.Typer(help="See one person, or count many, as policy allows.", no_args_is_help=True)
 app.command("figures")(figures)
+app.command("reveal")(field)
 ProfileId = Annotated[str, typer.Argument(help="A profile id, also an old one.")]
 
 
@@ -39,24 +39,6 @@ def show(
         output.as_json(view_to_dict(view))
     else:
         output.table(f"{view.profile_id} for {principal}", ("field", "value"), view_rows(view))
-
-
-@app.command()
-def reveal(
-    profile_id: ProfileId,
-    field: Annotated[str, typer.Argument(help="One identity field, such as phone.")],
-    principal: session.As,
-    reason: Annotated[str, typer.Option(help="Why; kept in the audit log. No personal data.")],
-    purpose: session.Purpose = "service",
-    as_json: session.Json = False,
-) -> None:
-    """Show one field in the clear, for a reason. Leaves an audit event."""
-    workspace = session.workspace()
-    gate = RevealGate(workspace)
-    with workspace.engine.begin() as connection:
-        subject = subject_of(workspace, principal)
-        answer = gate.reveal(connection, subject, profile_id, field, purpose, reason)
-    show_revealed(field, allowed(answer, field=field), as_json=as_json)
 
 
 def view_to_dict(view: View) -> dict[str, object]:

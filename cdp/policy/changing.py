@@ -9,6 +9,7 @@ Invariants, each named by a test in ``tests/integration/policy/test_changing.py`
 4. Whoever follows is told by the commit itself (NOTIFY), not before and not without.
 """
 
+import dataclasses
 import datetime as dt
 from typing import Final
 
@@ -73,18 +74,7 @@ class Author:
             versions.version(connection, self.trust, name)
             return name
         one = Version(name, content.FORMAT, text, by, self._now)
-        signed = sign(self.trust.workspace, one, self._signer)
-        connection.execute(
-            policy_version.insert().values(
-                id=one.id,
-                format=one.format,
-                content=one.content,
-                stored_by=one.stored_by,
-                at=one.at,
-                key_version=signed.key_version,
-                signature=signed.value,
-            )
-        )
+        self._keep(connection, policy_version, one)
         return name
 
     def propose(self, connection: sa.Connection, version: str, by: str, reason: str) -> Proposal:
@@ -92,19 +82,7 @@ class Author:
         base = _serial(connection)
         number = int(connection.scalar(_NUMBER) or 0)
         one = Proposal(number, version, base, by, reason, self._now)
-        signed = sign(self.trust.workspace, one, self._signer)
-        connection.execute(
-            policy_proposal.insert().values(
-                id=one.id,
-                version=one.version,
-                base=one.base,
-                proposed_by=one.proposed_by,
-                reason=one.reason,
-                at=one.at,
-                key_version=signed.key_version,
-                signature=signed.value,
-            )
-        )
+        self._keep(connection, policy_proposal, one)
         return one
 
     def approve(self, connection: sa.Connection, proposal: Proposal, by: str) -> Link:
@@ -149,22 +127,18 @@ class Author:
     ) -> Link:
         serial, previous = (before.serial + 1, before.mark) if before else (1, b"")
         one = Activation(serial, version, *who, reason, self._now, previous)
-        signed = sign(self.trust.workspace, one, self._signer)
-        connection.execute(
-            policy_activation.insert().values(
-                serial=one.serial,
-                version=one.version,
-                proposed_by=one.proposed_by,
-                approved_by=one.approved_by,
-                reason=one.reason,
-                at=one.at,
-                previous=one.previous,
-                key_version=signed.key_version,
-                signature=signed.value,
-            )
-        )
+        self._keep(connection, policy_activation, one)
         connection.execute(_TELL, {"channel": CHANNEL, "serial": str(serial)})
         return Link(serial, mark(self.trust.workspace, one))
+
+    def _keep(
+        self, connection: sa.Connection, table: sa.Table, one: Version | Proposal | Activation
+    ) -> None:
+        """Sign it and store it: the columns of its table are its parts and the signature."""
+        signed = sign(self.trust.workspace, one, self._signer)
+        parts = {each.name: getattr(one, each.name) for each in dataclasses.fields(one)}
+        signature = {"key_version": signed.key_version, "signature": signed.value}
+        connection.execute(table.insert().values(**parts, **signature))
 
 
 def require_open(found: versions.Proposed | None) -> Proposal:

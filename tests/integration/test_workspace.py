@@ -1,7 +1,6 @@
 """A workspace that is not as it should be: what is said, and what is to be done."""
 
 import shutil
-import sys
 import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -11,10 +10,10 @@ from uuid import uuid4
 import pytest
 import sqlalchemy as sa
 
-from cdp import cli
 from cdp.cli import setup
 from cdp.storage import schema
 from cdp.vault.keyring import KeyRing
+from tests.integration import in_process
 from tests.journeys import tills
 from tests.journeys.commands import Outcome, Shell
 from tests.journeys.databases import Databases
@@ -53,19 +52,7 @@ def cdp(
             "CDP_CONFIG": str(folder / "cdp.yaml"),
             "CDP_DATABASE_URL": database_url,
         }
-        for name, value in (usual | environment).items():
-            monkeypatch.setenv(name, value)
-        monkeypatch.setattr(sys, "argv", ["cdp", *arguments])
-        capsys.readouterr()
-        try:
-            cli.main()
-            ended: Any = 0
-        except SystemExit as left:
-            ended = left.code or 0
-        captured = capsys.readouterr()
-        outcome = Outcome(arguments, ended, captured.out, captured.err)
-        assert outcome.code == code, str(outcome)
-        return outcome
+        return in_process.run(monkeypatch, capsys, arguments, usual | environment, code)
 
     return run
 

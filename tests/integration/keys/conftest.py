@@ -1,21 +1,19 @@
 """A shop with an operator, a few members, and its commands."""
 
-import os
 import shutil
-import sys
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
-from cdp import cli
 from cdp.demo.world import write_world
 from cdp.ingest.sync import sync
 from cdp.resolution.run import resolve
 from cdp.storage.engine import open_engine
 from cdp.vault.keyring import KeyRing
 from cdp.workspace import Workspace
+from tests.integration import in_process
 from tests.journeys import tills
 from tests.journeys.commands import Outcome
 from tests.journeys.databases import Databases
@@ -77,26 +75,12 @@ def cdp(
     """Run a command in this process, in the workspace of ``folder``."""
 
     def run(*arguments: str, code: int = 0, **environment: str) -> Outcome:
-        for name in [name for name in os.environ if name.startswith("CDP_")]:
-            monkeypatch.delenv(name)
         usual = {
             "CDP_HOME": str(folder / "home"),
             "CDP_CONFIG": str(folder / "cdp.yaml"),
             "CDP_DATABASE_URL": database_url,
             "CDP_THREADS": "1",  # in this process
         }
-        for name, value in (usual | environment).items():
-            monkeypatch.setenv(name, value)
-        monkeypatch.setattr(sys, "argv", ["cdp", *arguments])
-        capsys.readouterr()
-        ended = 0
-        try:
-            cli.main()
-        except SystemExit as left:
-            ended = int(left.code or 0)
-        captured = capsys.readouterr()
-        outcome = Outcome(arguments, ended, captured.out, captured.err)
-        assert outcome.code == code, str(outcome)
-        return outcome
+        return in_process.run(monkeypatch, capsys, arguments, usual | environment, code)
 
     return run

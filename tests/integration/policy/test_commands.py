@@ -1,20 +1,19 @@
 """``cdp policy``: seeing, explaining and changing it, as people type it."""
 
 import json
-import os
 import shutil
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-import structlog
 
 from cdp import cli
 from cdp.cli.policy import DIFFERS
 from cdp.errors import Stop
 from cdp.policy import content
 from cdp.policy.matrix import markdown
+from tests.integration import in_process
 from tests.integration.policy.office import PEOPLE, WHY, Office, narrower, sees, wider
 from tests.journeys import tills
 from tests.journeys.commands import ROOT, Outcome
@@ -27,29 +26,18 @@ HOSTILE = '朝阳, "north"\n[店)'
 @pytest.fixture
 def cdp(
     office: Office, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> Iterator[Command]:
+) -> Command:
     """Run a command in this process, in the office's workspace."""
+    environment = {
+        "CDP_HOME": str(office.settings.home),
+        "CDP_CONFIG": str(office.settings.declaration),
+        "CDP_DATABASE_URL": str(office.settings.database_url),
+    }
 
     def run(*arguments: str, code: int = 0) -> Outcome:
-        for name in [name for name in os.environ if name.startswith("CDP_")]:
-            monkeypatch.delenv(name)
-        monkeypatch.setenv("CDP_HOME", str(office.settings.home))
-        monkeypatch.setenv("CDP_CONFIG", str(office.settings.declaration))
-        monkeypatch.setenv("CDP_DATABASE_URL", str(office.settings.database_url))
-        monkeypatch.setattr(sys, "argv", ["cdp", "policy", *arguments])
-        capsys.readouterr()
-        ended = 0
-        try:
-            cli.main()
-        except SystemExit as left:
-            ended = int(left.code or 0)
-        captured = capsys.readouterr()
-        outcome = Outcome(arguments, ended, captured.out, captured.err)
-        assert outcome.code == code, str(outcome)
-        return outcome
+        return in_process.run(monkeypatch, capsys, ("policy", *arguments), environment, code)
 
-    yield run
-    structlog.reset_defaults()  # the command's log is written to what this test captured
+    return run
 
 
 @pytest.fixture
