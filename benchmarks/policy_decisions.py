@@ -58,8 +58,8 @@ def run(arguments: argparse.Namespace) -> dict[str, Any]:
 
     def by_table() -> None:
         decide = policy.decide
-        for question in questions:
-            decide(*question)
+        for subject, action, field, purpose, stores in questions:
+            decide(subject, action, field, purpose, stores)
 
     def by_casbin() -> None:
         for each in words:

@@ -18,7 +18,6 @@ Guarantees:
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
-from itertools import product
 from types import MappingProxyType
 from typing import Final, NamedTuple
 
@@ -172,6 +171,10 @@ class _Entry(NamedTuple):
     needs_person: bool
 
 
+_ByAction = Mapping[str, Mapping[str, Mapping[str, _Entry]]]
+"""Of one role: entries by action, field and purpose."""
+
+
 @dataclass(frozen=True, slots=True)
 class CompiledPolicy:
     """One policy version, immutable: a decision for every combination of words.
@@ -195,9 +198,10 @@ class Policy:
     compiled: CompiledPolicy
     organisation: Organisation
     # Worked out once, for every decision looks them up. Of each role and node where the role may
-    # be held, whose people it meets; and the table, with what else each key has to be asked.
-    _reach: Mapping[tuple[str, str], Scope] = field(init=False, repr=False, compare=False)
-    _entries: Mapping[tuple[str, ...], "_Entry"] = field(init=False, repr=False, compare=False)
+    # be held, whose people it meets; and the table with what else is to be asked, a mapping for
+    # each word of a question: short look-ups of known words, which stay in the cache.
+    _reach: Mapping[str, Mapping[str, Scope]] = field(init=False, repr=False, compare=False)
+    _entries: Mapping[str, _ByAction] = field(init=False, repr=False, compare=False)
     # Of each role with conditions, what its lines depend on.
     needed: Mapping[str, Circumstances] = field(init=False, repr=False, compare=False)
 
@@ -235,25 +239,28 @@ class Policy:
             approver: the second person, where the action needs one.
             emergency: do without the second person, if the role may break the glass.
         """
-        entry = self._entries.get((subject.role, action, field_class, purpose))
-        if entry is None:
-            return _REFUSALS[_unknown((subject.role, action, field_class, purpose))]
-        verdict = entry.verdicts[subject.circumstances]
+        role = subject.role
+        try:
+            entry = self._entries[role][action][field_class][purpose]
+        except KeyError:
+            return _REFUSALS[_unknown((role, action, field_class, purpose))]
+        verdicts, has_terms, needs_second, needs_person = entry
+        verdict = verdicts[subject.circumstances]
         if not verdict.allowed:
             return verdict
-        if entry.has_terms or subject.actions is not None:
+        if has_terms or subject.actions is not None:
             against = _outside_terms(subject, action, field_class, purpose)
-            if against is None and entry.needs_approval:
+            if against is None and needs_second:
                 in_need = emergency and action == Action.REVEAL
                 backed = self._backed(subject, purpose, approver, emergency=in_need)
                 against = None if backed else Reason.NEEDS_APPROVAL
             if against is not None:
                 return _REFUSALS[against]
         if stores is not None:
-            reach = self._reach.get((subject.role, subject.node))
+            reach = self._reach[role].get(subject.node)
             if reach is not None and (reach.all or not reach.stores.isdisjoint(stores)):
                 return verdict
-        return self._outside_rows(subject, stores, entry, verdict)
+        return self._outside_rows(subject, stores, verdict, needs_person=needs_person)
 
     def scope(
         self, subject: Subject, action: str, purpose: str, approver: Subject | None = None
@@ -263,7 +270,7 @@ class Policy:
         Nobody, when the role may not do this action for this purpose at all.
         """
         allowed = self._is_open(subject, action, purpose, approver)
-        return self._reach[subject.role, subject.node] if allowed else NOBODY
+        return self._reach[subject.role][subject.node] if allowed else NOBODY
 
     def treatments(
         self, subject: Subject, action: str, purpose: str, approver: Subject | None = None
@@ -295,7 +302,7 @@ class Policy:
         granted = (subject.role, action, purpose, subject.circumstances) in self.compiled.granted
         return (
             granted
-            and (subject.role, subject.node) in self._reach
+            and subject.node in self._reach[subject.role]
             and _outside_terms(subject, action, FieldClass.NONE, purpose) is None
             and (
                 not needs_approval(action, FieldClass.NONE)
@@ -304,18 +311,20 @@ class Policy:
         )
 
     def _outside_rows(
-        self, subject: Subject, stores: frozenset[str] | None, entry: _Entry, verdict: Decision
+        self,
+        subject: Subject,
+        stores: frozenset[str] | None,
+        verdict: Decision,
+        *,
+        needs_person: bool,
     ) -> Decision:
         """Return the answer about nobody in particular, or about somebody out of reach."""
-        if (subject.role, subject.node) not in self._reach:
-            return _REFUSALS[self._misplaced(subject)]
+        if subject.node not in self._reach[subject.role]:
+            known = subject.node in self.organisation.nodes
+            return _REFUSALS[Reason.WRONG_NODE if known else Reason.UNKNOWN_NODE]
         if stores is None:
-            return _NEEDS_PERSON if entry.needs_person else verdict
+            return _NEEDS_PERSON if needs_person else verdict
         return _OUTSIDE_SCOPE if stores else _NO_STORE
-
-    def _misplaced(self, subject: Subject) -> Reason:
-        known = subject.node in self.organisation.nodes
-        return Reason.WRONG_NODE if known else Reason.UNKNOWN_NODE
 
     def _backed(
         self,
@@ -336,34 +345,42 @@ class Policy:
         )
 
 
-def _entries(table: Mapping[tuple[str, ...], Verdicts]) -> dict[tuple[str, ...], _Entry]:
-    """Return each key's verdicts and what else has to be asked; most keys share one entry."""
-    about = {
-        (action, field): (needs_approval(action, field), action in ON_ONE_PERSON)
-        for action, field in product(Action, FieldClass)
+def _entries(table: Mapping[tuple[str, ...], Verdicts]) -> dict[str, _ByAction]:
+    """Return what each role, action, field and purpose is answered, and what else is to be asked.
+
+    Few fields differ in their answers, so most share one mapping of purposes.
+    """
+    made: dict[tuple[int, bool, bool, bool], _Entry] = {}
+    shared: dict[tuple[int, ...], dict[str, _Entry]] = {}
+
+    def entry(role: Role, action: Action, field: FieldClass, purpose: Purpose) -> _Entry:
+        verdicts, second = table[role, action, field, purpose], needs_approval(action, field)
+        told = role is Role.SERVICE or second, second, action in ON_ONE_PERSON
+        return made.setdefault((id(verdicts), *told), _Entry(verdicts, *told))
+
+    def by_purpose(role: Role, action: Action, field: FieldClass) -> dict[str, _Entry]:
+        found = {purpose.value: entry(role, action, field, purpose) for purpose in Purpose}
+        return shared.setdefault(tuple(map(id, found.values())), found)
+
+    return {
+        str(role): {
+            action.value: {field.value: by_purpose(role, action, field) for field in FieldClass}
+            for action in Action
+        }
+        for role in Role
     }
-    service = Role.SERVICE.value
-    made: dict[tuple[int, bool, tuple[bool, bool]], _Entry] = {}
-    found = {}
-    for key, verdicts in table.items():
-        told = about[key[1], key[2]]  # type: ignore[index]  # a word is equal to its member
-        alike = id(verdicts), key[0] == service, told
-        if alike not in made:
-            made[alike] = _Entry(verdicts, alike[1] or told[0], *told)
-        found[key] = made[alike]
-    return found
 
 
-def _reaches(organisation: Organisation) -> dict[tuple[str, str], Scope]:
+def _reaches(organisation: Organisation) -> dict[str, dict[str, Scope]]:
     scopes = {
         node: Scope(all=organisation.sole_brand == node, stores=organisation.stores_under(node))
         for node in organisation.nodes
     }
     return {
-        (str(role), node.id): scopes[node.id]
+        str(role): {
+            node.id: scopes[node.id] for node in organisation.nodes.values() if node.kind in kinds
+        }
         for role, kinds in ROLE_NODES.items()
-        for node in organisation.nodes.values()
-        if node.kind in kinds
     }
 
 
