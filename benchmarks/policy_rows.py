@@ -96,7 +96,7 @@ def _paged(
     """Decide on a page as the gate does, on each person by itself too, and show the fields."""
     policy.decide(subject, "list", FieldClass.PROFILE_ID, purpose, None)
     policy.scope(subject, "list", purpose)
-    terms = showing.Terms(purpose, policy.treatments(subject, "read", purpose), policy.mask)
+    terms = showing.Terms(purpose, policy.treatments(subject, "read", purpose), policy.masker)
     return [
         showing.fields(held, terms)
         for stores, held in people

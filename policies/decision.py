@@ -15,7 +15,7 @@ Guarantees:
 7. A key with scopes, or whatever else narrows a subject's actions, never widens them.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 from types import MappingProxyType
@@ -23,7 +23,7 @@ from typing import Final, NamedTuple
 
 from policies.conditions import needed
 from policies.declarations import PurposeRule
-from policies.masks import mask
+from policies.masks import masker
 from policies.organisation import Organisation
 from policies.vocabulary import (
     DATA_FIELDS,
@@ -293,7 +293,11 @@ class Policy:
 
     def mask(self, field_class: str, text: str) -> str:
         """Return ``text`` as its field class is masked; an unknown class shows nothing."""
-        return mask(self.compiled.masking.get(field_class, ""), text)
+        return self.masker(field_class)(text)
+
+    def masker(self, field_class: str) -> Callable[[str], str]:
+        """Return how values of a field class are masked; an unknown class shows nothing."""
+        return masker(self.compiled.masking.get(field_class, ""))
 
     def _is_open(
         self, subject: Subject, action: str, purpose: str, approver: Subject | None

@@ -59,21 +59,29 @@ def mask(kind: str, text: str, *, width: int | None = None) -> str:
     Raises:
         ValueError: ``width`` has no room for ``***``.
     """
+    shown = masker(kind)(text)
     if width is None:
-        return _shown(kind, text)
+        return shown
     if width < len(HIDDEN):
         raise ValueError("a width has room for at least the three stars")
-    shown = _shown(kind, text)
     return (shown if len(shown) <= width else HIDDEN).ljust(width)
 
 
-def _shown(kind: str, text: str) -> str:
-    found = MASKS.get(kind)
-    if found is None or len(text) > _LONGEST:
-        return HIDDEN
-    composed = (text if text.isascii() else unicodedata.normalize("NFKC", text)).strip()
-    shown = found.apply(composed) if len(composed) <= _LONGEST else None
-    return HIDDEN if shown is None else shown
+def masker(kind: str) -> Callable[[str], str]:
+    """Return the mask named ``kind`` as a function of the value, for many values; see `mask`."""
+    return _MASKERS.get(kind, _NOTHING)
+
+
+def _closed(apply: Callable[[str], str | None]) -> Callable[[str], str]:
+    """Return ``apply`` behind what every mask asks of a value first (invariant 1)."""
+
+    def shown(text: str) -> str:
+        if len(text) > _LONGEST:
+            return HIDDEN
+        text = (text if text.isascii() else unicodedata.normalize("NFKC", text)).strip()
+        return (apply(text) or HIDDEN) if len(text) <= _LONGEST else HIDDEN
+
+    return shown
 
 
 def _whole(_text: str) -> None:
@@ -370,3 +378,5 @@ MASKS: Final[Mapping[str, Mask]] = MappingProxyType(
         "ip": Mask(_ip, 65_536),
     }
 )
+_MASKERS: Final = {kind: _closed(one.apply) for kind, one in MASKS.items()}
+_NOTHING: Final = _closed(_whole)

@@ -344,7 +344,7 @@ class Gate:
         )
         opened = opening.opened(connection, self._workspace, people, treatments, attempt.purpose)
         tags = reader.tags_of(connection, [one.id for one in people])
-        terms = showing.Terms(attempt.purpose, treatments, self._policy.mask)
+        terms = showing.Terms(attempt.purpose, treatments, self._policy.masker)
         return [showing.view(one, opened[one.id], tags.get(one.id, {}), terms) for one in people]
 
     def _forbid(

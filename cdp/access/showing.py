@@ -11,7 +11,6 @@ Invariants, each named by a test in ``tests/unit/access/test_showing.py``:
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from functools import cached_property
-from types import MappingProxyType
 from typing import Final
 
 from cdp.access.answers import Consent, Shown, View
@@ -25,17 +24,17 @@ Treatments = Mapping[FieldClass, Treatment]
 _PARTS: Final = frozenset(
     {FieldClass.PROFILE_ID, FieldClass.ATTRIBUTES, FieldClass.TAGS, FieldClass.STORES}
 )
-_MASKED, _CLEAR = Treatment.MASK.word, Treatment.CLEAR.word
+_MASKED: Final = Treatment.MASK.word
 REASON: Final = "shown by the gate after an audit event"
 
 
 @dataclass(frozen=True)
 class Terms:
-    """How values may be seen: for what, how much, and under which masks."""
+    """How values may be seen: for what, how much, and under which mask of each field."""
 
     purpose: str
     treatments: Treatments
-    mask: Callable[[str, str], str]
+    masker: Callable[[str], Callable[[str], str]]
 
     @cached_property
     def clear(self) -> frozenset[FieldClass]:
@@ -43,10 +42,16 @@ class Terms:
         return frozenset(f for f in DATA_FIELDS if self.treatments.get(f) is Treatment.CLEAR)
 
     @cached_property
-    def words(self) -> Mapping[str, str]:
-        """How each field is shown that is, by name: mask or clear; the same for every person."""
-        shown = {f.value: t.word for f, t in self.treatments.items() if t is not Treatment.OMIT}
-        return MappingProxyType(shown)
+    def shown(self) -> tuple[tuple[str, str, Callable[[str], str] | None], ...]:
+        """Each field that is shown, in alphabetical order: its name, how, and under which mask.
+
+        The same for every person. None: as it is.
+        """
+        return tuple(
+            (field, treatment.word, None if treatment is Treatment.CLEAR else self.masker(field))
+            for field, treatment in sorted((f.value, t) for f, t in self.treatments.items())
+            if treatment is not Treatment.OMIT
+        )
 
     @cached_property
     def omitted(self) -> tuple[str, ...]:
@@ -121,17 +126,15 @@ def view(
 
 def fields(opened: Mapping[str, Sensitive | None], terms: Terms) -> dict[str, Shown]:
     """Return the identity fields of a person as these terms show them, in alphabetical order."""
-    words, mask = terms.words, terms.mask
     shown: dict[str, Shown] = {}
-    for field in sorted(opened):
-        word, value = words.get(field), opened[field]
-        if word is None:
-            continue
-        if value is None:
-            shown[field] = Shown(HIDDEN, _MASKED)
-            continue
-        text = value.reveal(reason=REASON)
-        shown[field] = Shown(text if word == _CLEAR else mask(field, text), word)
+    for field, word, masked in terms.shown:
+        if field in opened:
+            value = opened[field]
+            if value is None:
+                shown[field] = Shown(HIDDEN, _MASKED)
+                continue
+            text = value.reveal(reason=REASON)
+            shown[field] = Shown(text if masked is None else masked(text), word)
     return shown
 
 

@@ -67,8 +67,8 @@ class Renderer:
         vault = self._workspace.vault
         opened = reader.open_many(connection, vault, people, self._open, contract.purpose)
         tags = reader.tags_of(connection, [one.id for one in people])
-        mask = self._workspace.policy.mask
-        terms = showing.Terms(contract.purpose, contract.treatments, mask)
+        masker = self._workspace.policy.masker
+        terms = showing.Terms(contract.purpose, contract.treatments, masker)
         rendered = {}
         for one in people:
             seen = showing.view(one, opened.get(one.id, {}), tags.get(one.id, {}), terms)

@@ -1,6 +1,7 @@
 """From opened values to what may be seen of them."""
 
 import datetime as dt
+from collections.abc import Callable
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -36,8 +37,8 @@ def _stored() -> StoredProfile:
     return StoredProfile("p1", 1, 1, ("BJ01",), {}, {"orders": 1}, ("service",), NOW, (record,))
 
 
-def _mask(field: str, text: str) -> str:
-    return f"<{field} of {len(text)}>"
+def _masker(field: str) -> Callable[[str], str]:
+    return lambda text: f"<{field} of {len(text)}>"
 
 
 @settings(max_examples=200)
@@ -45,7 +46,7 @@ def _mask(field: str, text: str) -> str:
 def test_a_treatment_decides_what_is_shown(given_treatments) -> None:
     """Invariants 1 and 2: omitted is gone, masked went through its mask, only clear is clear."""
     seen = showing.view(
-        _stored(), OPENED, {"lifecycle": "new"}, Terms("service", given_treatments, _mask)
+        _stored(), OPENED, {"lifecycle": "new"}, Terms("service", given_treatments, _masker)
     )
     for field in (FieldClass.NAME, FieldClass.PHONE):
         treatment = given_treatments.get(field, Treatment.OMIT)
@@ -65,7 +66,7 @@ def test_a_treatment_decides_what_is_shown(given_treatments) -> None:
 @given(treatments)
 def test_the_list_of_omissions_says_nothing_about_the_person(given_treatments) -> None:
     """Invariant 3: with values or without, the same field classes are listed as omitted."""
-    terms = Terms("service", given_treatments, _mask)
+    terms = Terms("service", given_treatments, _masker)
     with_values = showing.view(_stored(), OPENED, {"a": "b"}, terms)
     without = showing.view(_stored(), {}, {}, terms)
     assert with_values.omitted == without.omitted == showing.omitted(given_treatments)
@@ -88,7 +89,7 @@ def test_what_is_omitted_is_not_asked_of_the_vault(given_treatments) -> None:
 def test_what_may_not_be_opened_shows_stars(given_treatments) -> None:
     """Invariant 4: without the key every field that is shown at all is three stars, as masked."""
     closed = dict.fromkeys(OPENED)
-    seen = showing.view(_stored(), closed, {}, Terms("service", given_treatments, _mask))
+    seen = showing.view(_stored(), closed, {}, Terms("service", given_treatments, _masker))
     assert {(one.value, one.treatment) for one in seen.fields.values()} <= {("***", "mask")}
     assert seen.fields.keys() == {
         name for name in OPENED if given_treatments.get(FieldClass(name), Treatment.OMIT)
