@@ -15,7 +15,7 @@ Invariants, each named by a test in ``tests/unit/connectors/test_record.py``:
 ``tests/unit/test_models_show_nothing.py`` fills every model of the product and looks for more.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import Final, NoReturn, final
@@ -78,6 +78,21 @@ class Sensitive:
 
 # What object.__setattr__ does for this one slot, without looking it up: half the time.
 _KEEP = Sensitive.__dict__["_value"].__set__
+_NEW = object.__new__
+
+
+def decoded(encoded: Iterable[bytes]) -> list[Sensitive]:
+    """Wrap many UTF-8 values, in less time than one by one takes.
+
+    Raises:
+        UnicodeDecodeError: one is no UTF-8. The error holds it: never let it go further.
+    """
+    wrapped = []
+    for one in encoded:
+        sensitive = _NEW(Sensitive)
+        _KEEP(sensitive, one.decode())
+        wrapped.append(sensitive)
+    return wrapped
 
 
 class Raw:

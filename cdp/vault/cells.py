@@ -9,7 +9,7 @@ field, record, revision, key version, format.
 """
 
 import struct
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from functools import lru_cache
 from typing import NamedTuple
 from uuid import UUID
@@ -47,6 +47,20 @@ class Place(NamedTuple):
 def column(workspace: UUID, tier: str, table: str, field: str) -> bytes:
     """Return the associated data that all cells of one column share."""
     return frame(workspace.bytes, tier.encode(), table.encode(), field.encode())
+
+
+class Columns(dict[str, bytes]):
+    """`column` of each field of one table, made when it is first asked for."""
+
+    def __init__(self, workspace: UUID, tier: str) -> None:
+        super().__init__()
+        self._workspace = workspace
+        self._tier = tier
+
+    def __missing__(self, field: str) -> bytes:
+        """Make what is not there yet: a handful of fields is asked for again and again."""
+        made = self[field] = column(self._workspace, self._tier, self._tier, field)
+        return made
 
 
 def row(record: int, revision: int, key_version: int) -> bytes:
@@ -93,25 +107,25 @@ def seal_row(
 
 
 def open_row(
-    key: DataKey, columns: Iterable[bytes], tail: bytes, sealed: Iterable[bytes]
+    key: DataKey, columns: Mapping[str, bytes], tail: bytes, sealed: Mapping[str, bytes]
 ) -> list[bytes] | None:
     """Open one row at once: what `open_cell` does, with the shared parts made once.
 
     Args:
         key: the record's data key.
-        columns: `column` of each cell.
+        columns: `column` of each field.
         tail: `row` of the record.
-        sealed: the cell of each column.
+        sealed: the cell of each field.
 
     Returns:
         The plaintexts; None where one does not open, and `open_cell` of it says why.
     """
     start, decrypt, opened = head(key), key.cipher.decrypt, []
     try:
-        for shared, cell in zip(columns, sealed, strict=True):
+        for field, cell in sealed.items():
             if cell[:3] != start:  # _HEAD
                 return None
-            opened.append(decrypt(cell[3:15], cell[15:], shared + tail))  # _NONCE, _BODY
+            opened.append(decrypt(cell[3:15], cell[15:], columns[field] + tail))  # _NONCE, _BODY
     except (InvalidTag, ValueError):  # the latter where it ends within the nonce
         return None
     return opened

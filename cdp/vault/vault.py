@@ -29,7 +29,7 @@ from uuid import UUID
 
 from cdp.errors import KithError
 from cdp.vault import cells, primitives, rejects
-from cdp.vault.cells import Place
+from cdp.vault.cells import Columns, Place
 from cdp.vault.envelope import DataKey, WrappedKey, Wrapping
 from cdp.vault.errors import CellGarbled, NotSealable
 from cdp.vault.keyed import FeatureLayers
@@ -37,7 +37,7 @@ from cdp.vault.keyring import KeyRing
 from cdp.vault.primitives import KEY_BYTES, NONCE_BYTES, KeyCipher, Randomness
 from cdp.vault.rejects import RejectPlace
 from cdp.vault.secret import Secret
-from connectors.record import Sensitive
+from connectors.record import Sensitive, decoded
 
 CONTACT, SENSITIVE = "contact", "sensitive"
 MASKED = "masked"  # what may be shown without opening the value: `cdp.vault.forms`
@@ -74,9 +74,9 @@ class Vault:
     """Seal and open the records of one workspace with the keys of its ring."""
 
     __slots__ = (
+        "_columns",
         "_feature_column",
         "_keyring",
-        "_known",
         "_randomness",
         "_rejecting",
         "_wrappings",
@@ -98,8 +98,7 @@ class Vault:
         self.layers = FeatureLayers(keyring)
         self._wrappings: dict[tuple[str, int], Wrapping] = {}
         self._rejecting: dict[int, KeyCipher] = {}
-        # What all cells of a column share: made once for each of a handful of fields.
-        self._known: dict[str, dict[str, bytes]] = {tier: {} for tier in TIERS}
+        self._columns = {tier: Columns(workspace, tier) for tier in TIERS}
         self._feature_column = cells.column(workspace, CONTACT, FEATURES_TABLE, FEATURES_FIELD)
 
     def holds(self, tier: str) -> bool:
@@ -133,12 +132,12 @@ class Vault:
         if problem is not None:
             del contact, sensitive, features  # a traceback with locals must not show them
             raise problem
-        columns = (*self._columns(CONTACT, contact), self._feature_column)
+        columns = (*self._shared(CONTACT, contact), self._feature_column)
         contact_key, contact_cells = self._seal(
             CONTACT, row, columns, (*contact.values(), features)
         )
         sensitive_key, sensitive_cells = (
-            self._seal(SENSITIVE, row, self._columns(SENSITIVE, sensitive), sensitive.values())
+            self._seal(SENSITIVE, row, self._shared(SENSITIVE, sensitive), sensitive.values())
             if sensitive
             else (None, ())
         )
@@ -166,7 +165,7 @@ class Vault:
             raise problem
         if not forms:
             return NO_FORMS
-        key, sealed = self._seal(MASKED, row, self._columns(MASKED, forms), values)
+        key, sealed = self._seal(MASKED, row, self._shared(MASKED, forms), values)
         return SealedForms(tuple(forms), sealed, key)
 
     def open_cell(
@@ -201,10 +200,10 @@ class Vault:
         """
         key = self._unwrap(tier, record_id, wrapped)
         tail = cells.row(record_id, revision, key.version)
-        opened = cells.open_row(key, self._columns(tier, sealed), tail, sealed.values())
+        opened = cells.open_row(key, self._columns[tier], tail, sealed)
         if opened is not None:
             try:
-                return dict(zip(sealed, [Sensitive(one.decode()) for one in opened], strict=True))
+                return dict(zip(sealed, decoded(opened), strict=True))
             except UnicodeDecodeError:
                 opened = None  # a traceback with locals must not show it
         # One of them does not open, or holds no text: find it, and say which.
@@ -315,13 +314,8 @@ class Vault:
             self._rejecting[version] = found
         return found
 
-    def _columns(self, tier: str, fields: Iterable[str]) -> tuple[bytes, ...]:
-        known = self._known[tier]
-        try:
-            return tuple([known[name] for name in fields])
-        except KeyError:
-            known.update({f: cells.column(self.workspace, tier, tier, f) for f in fields})
-        return tuple([known[name] for name in fields])
+    def _shared(self, tier: str, fields: Iterable[str]) -> tuple[bytes, ...]:
+        return tuple(map(self._columns[tier].__getitem__, fields))
 
     def _features_place(self, record_id: int, revision: int) -> Place:
         return Place(self.workspace, CONTACT, FEATURES_TABLE, FEATURES_FIELD, record_id, revision)

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import pytest
 
 from connectors.errors import ConnectorError, Retry, Skip, Stop
-from connectors.record import FieldProblem, FieldValue, Raw, Record, Rejection, Sensitive
+from connectors.record import FieldProblem, FieldValue, Raw, Record, Rejection, Sensitive, decoded
 
 CANARY = "ada@example.com"
 
@@ -105,6 +105,17 @@ def test_invariant_4_equality_tells_nothing():
     assert one != CANARY
     assert len({one, other}) == 2
     assert hash(one) != hash(CANARY)
+
+
+def test_many_wrapped_at_once_are_as_if_wrapped_one_by_one():
+    """Invariants 1 to 5 hold of them: they are of the same class, each with its own value."""
+    values = [CANARY, "", "欧阳小明"]
+    wrapped = decoded(value.encode() for value in values)
+    assert [type(one) for one in wrapped] == [Sensitive] * 3
+    assert [one.reveal(reason="compare") for one in wrapped] == values
+    assert CANARY not in repr(wrapped)
+    with pytest.raises(UnicodeDecodeError):
+        decoded([b"fine", b"\xff"])
 
 
 def test_invariant_5_cannot_be_changed():
