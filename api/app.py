@@ -9,11 +9,13 @@ from fastapi import FastAPI
 from api import errors
 from api.auth import Services
 from api.edge import Edge
-from api.routes import authzen, figures, health, profiles, records, reveals, session
+from api.routes import authzen, figures, health, inbound, profiles, records, reveals, session
 from cdp.access.by_parts import PartsGate
 from cdp.access.oidc import IdentityProvider, terms_of
 from cdp.access.signing_in import SigningIn
 from cdp.access.single_sign_on import SingleSignOn
+from cdp.credentials import lookup_of
+from cdp.resolution.inbound import Inbound
 from cdp.resolution.sending import Sending
 from cdp.vault.keyed import ApiKeyDigests
 from cdp.vault.sign_in import SignInKeys
@@ -48,12 +50,13 @@ def create_app(workspace: Workspace) -> FastAPI:
         redoc_url=None,
         redirect_slashes=False,
     )
-    sign_in_keys = SignInKeys(workspace.keyring)
+    sign_in_keys, sending = SignInKeys(workspace.keyring), Sending(workspace)
     app.state.services = Services(
         workspace,
         PartsGate(workspace),
         ApiKeyDigests(workspace.keyring),
-        Sending(workspace),
+        sending,
+        Inbound(workspace, sending.sources, lookup_of(workspace)),
         sign_in_keys,
         SigningIn(workspace, sign_in_keys),
         _single_sign_on(workspace, sign_in_keys),
@@ -67,6 +70,7 @@ def create_app(workspace: Workspace) -> FastAPI:
     app.include_router(figures.router)
     app.include_router(records.router)
     app.include_router(reveals.router)
+    app.include_router(inbound.router)
     return app
 
 

@@ -31,6 +31,7 @@ from cdp.access.roster import present
 from cdp.access.signing_in import SigningIn, event, role_of
 from cdp.access.single_sign_on import SingleSignOn
 from cdp.audit import log
+from cdp.resolution.inbound import Inbound
 from cdp.resolution.sending import Sending
 from cdp.vault.keyed import ApiKeyDigests
 from cdp.vault.sign_in import SignInKeys
@@ -57,6 +58,7 @@ class Services:
     gate: PartsGate
     api_keys: ApiKeyDigests
     sending: Sending
+    inbound: Inbound
     sign_in_keys: SignInKeys
     signing_in: SigningIn
     single_sign_on: SingleSignOn | None

@@ -15,7 +15,8 @@ from urllib.parse import urlsplit
 from fastapi import Request, Response
 
 from api.errors import from_elsewhere
-from cdp.access.signing_in import KNOWN_FOR, Client
+from cdp.access.devices import KNOWN_FOR
+from cdp.access.signing_in import Client
 from cdp.access.single_sign_on import STATE_LIFE
 from cdp.vault import primitives
 from cdp.vault.sign_in import SignInKeys

@@ -5,13 +5,15 @@ Invariants, each named by a test in ``tests/integration/api``:
 1. Every answer carries the security headers and a request id that we made. Where a standard
    lets the caller name the request (AuthZEN), that name stands in ``X-Request-ID`` and ours in
    ``Kith-Request-ID``.
-2. A body beyond the limit is refused before it is read further; nothing parses it.
+2. A body beyond the limit, or one that does not come in time, is refused before it is read
+   further; nothing parses it.
 3. The access log holds method, route template, status, time, request id and principal:
    no path, no query string, no header, no body.
 4. An error that nobody expected is logged by its type, place and number, without its
    message, for a message may quote a value; the caller gets a problem with that number.
 """
 
+import asyncio
 import json
 import re
 import time
@@ -21,7 +23,9 @@ from uuid import uuid4
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from api.errors import MEDIA_TYPE, content, crashed
+from api.routes import inbound
 from cdp import logs
+from connectors.events.body import BATCH_LIMIT
 
 BODY_LIMIT: Final = 16 * 1024
 """Bytes. The largest honest body, a reveal with its reason, has less than one thousand."""
@@ -29,6 +33,9 @@ BODY_LIMIT: Final = 16 * 1024
 RECORDS_LIMIT: Final = 512 * 1024
 """Bytes of records sent at once: the most of them, with five thousand bytes each."""
 _RECORDS: Final = re.compile(r"/v1/sources/[^/]+/records")
+_INBOUND: Final = frozenset(inbound.PATHS)
+BODY_SECONDS: Final = 30.0
+"""For a whole body: a batch of an SDK in this time needs 17 KB a second."""
 _NAMED_BY_CALLERS: Final = "/access/v1/"  # paths of requests that their callers may name
 _NAME: Final = re.compile(rb"[!-~]{1,128}")
 
@@ -54,14 +61,16 @@ class Edge:
             return
         exchange = _Exchange(scope, send)
         try:
-            limit = RECORDS_LIMIT if _RECORDS.fullmatch(scope["path"]) else BODY_LIMIT
-            body = await _whole_body(scope, receive, limit)
+            limit = _limit(scope["path"])
+            body = await _timely_body(scope, receive, limit)
             if body is None:
                 await exchange.refuse(413, "body_too_large", f"Send at most {limit} bytes.")
             else:
                 await self._app(scope, _replay(body, receive), exchange.send)
         except _Gone:
             exchange.status = 499
+        except _TooSlow:
+            await exchange.refuse(408, "body_too_slow", f"Send it within {BODY_SECONDS:g} seconds.")
         except Exception as error:  # noqa: BLE001 - the last place that can keep it from the log
             exchange.failed(error)
             if not exchange.started:
@@ -72,6 +81,10 @@ class Edge:
 
 class _Gone(Exception):  # noqa: N818 - not an error: the caller hung up
     """The caller went away before the body was complete."""
+
+
+class _TooSlow(Exception):  # noqa: N818 - not an error of ours
+    """The body did not come in time."""
 
 
 class _Exchange:
@@ -133,6 +146,22 @@ def _named(scope: Scope, ours: bytes) -> list[tuple[bytes, bytes]]:
         if _NAME.fullmatch(theirs):
             return [(b"x-request-id", theirs), (b"kith-request-id", ours)]
     return [(b"x-request-id", ours)]
+
+
+def _limit(path: str) -> int:
+    """How many bytes a body may have."""
+    if path in _INBOUND:
+        return BATCH_LIMIT
+    return RECORDS_LIMIT if _RECORDS.fullmatch(path) else BODY_LIMIT
+
+
+async def _timely_body(scope: Scope, receive: Receive, limit: int) -> bytes | None:
+    """Read the body as `_whole_body` does, and give up on who sends it drop by drop."""
+    try:
+        async with asyncio.timeout(BODY_SECONDS):
+            return await _whole_body(scope, receive, limit)
+    except TimeoutError:
+        raise _TooSlow from None
 
 
 async def _whole_body(scope: Scope, receive: Receive, limit: int) -> bytes | None:

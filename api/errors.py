@@ -38,6 +38,7 @@ _TITLES: Final[Mapping[int, str]] = {
     403: "Not allowed",
     404: "Not found",
     405: "Method not allowed",
+    408: "The request took too long to come",
     409: "In the way of others",
     413: "The request is too large",
     415: "Unsupported media type",
@@ -165,6 +166,32 @@ def busy(error: Refused) -> Problem:
 def none_taken_in(errors: list[dict[str, str]]) -> Problem:
     """Return the problem of rows of which each one was refused."""
     return Problem(422, "no_record", "Correct what errors lists, and send it again.", None, errors)
+
+
+def write_key_refused() -> Problem:
+    """Return the one answer to every write key that is not good (invariant 3)."""
+    return Problem(
+        401,
+        "unauthorised",
+        "Send the write key of a source as user name, or as writeKey in the body.",
+        {"WWW-Authenticate": 'Basic realm="kith"'},
+    )
+
+
+def origin_refused() -> Problem:
+    """Return the problem of a page that sends from an origin that no source declares."""
+    return Problem(403, "origin_not_allowed", "Declare the page's origin under the source.")
+
+
+def body_refused(rule: str, next_step: str, *, too_large: bool) -> Problem:
+    """Return the problem of a body that cannot be read."""
+    return Problem(413 if too_large else 400, rule, next_step)
+
+
+def wait_and_retry(seconds: int) -> Problem:
+    """Return the problem of too much at once: the same request works later."""
+    detail = "Send the same again later."
+    return Problem(429, "too_much_at_once", detail, {"Retry-After": str(seconds)})
 
 
 def install(app: FastAPI) -> None:

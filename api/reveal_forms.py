@@ -176,6 +176,7 @@ class RequestForm(_Form):
 
 
 class RequestsForm(_Form):
-    """The caller's own requests and those that they may judge, the newest first."""
+    """The caller's own requests and those that they may judge: 200 at most."""
 
     requests: list[RequestForm]
+    after: str | None = Field(description="Ask with it for the next ones; null: these are all.")

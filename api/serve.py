@@ -5,6 +5,7 @@ from typing import Final
 import uvicorn
 
 from api.app import create_app
+from api.patience import PatientProtocol
 from cdp import logs
 from cdp.workspace import Workspace
 
@@ -19,6 +20,7 @@ def server(workspace: Workspace, host: str = LOOPBACK, port: int = DEFAULT_PORT)
             create_app(workspace),
             host=host,
             port=port,
+            http=PatientProtocol,
             access_log=False,  # it would write paths and query strings; api.edge writes ours
             server_header=False,
             proxy_headers=False,

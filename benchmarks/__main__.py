@@ -16,6 +16,7 @@ from benchmarks import (
     identity_spark,
     ingest_records,
     policy_decisions,
+    sources_kills,
     vault_fields,
     vault_rotation,
 )
@@ -31,6 +32,7 @@ BENCHMARKS: dict[str, ModuleType] = {
     "identity.spark": identity_spark,
     "ingest.records": ingest_records,
     "policy.decisions": policy_decisions,
+    "sources.kills": sources_kills,
     "vault.fields": vault_fields,
     "vault.rotation": vault_rotation,
 }

@@ -49,7 +49,7 @@ def run(arguments: argparse.Namespace) -> dict[str, Any]:
     source = read_source()
     organisation = _organisation()
     policy = Policy(load_policy(), organisation)
-    enforcer = build_enforcer(source.model, source.rules)
+    enforcer = build_enforcer(source.rules)
     questions = _questions(organisation, arguments.questions)
     words = [
         (one.role, action, field, Treatment.MASK.word, purpose, holding(ALL_CIRCUMSTANCES))

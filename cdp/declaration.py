@@ -21,7 +21,7 @@ from connectors.index_parts import FULL_BITS, IndexDefinition
 from connectors.vocabulary import IDENTITY_FIELDS, PROFILE_FIELDS
 from identity.catalogue import Catalogue, shipped
 from identity.errors import CatalogueError
-from policies.claims import Assignment, ClaimMapping, is_principal_id, read_claims
+from policies.claims import RESERVED, Assignment, ClaimMapping, is_principal_id, read_claims
 from policies.decision import Subject
 from policies.duties import duty_conflicts
 from policies.errors import PoliciesError
@@ -254,7 +254,10 @@ def _principal(
         raise Stop("principal_incomplete", "give every principal an id, a role and a node")
     name = str(entry["id"])
     if not is_principal_id(name):
-        step = "use up to 128 of A-Z a-z 0-9 . _ : -, and no phone or ID number"
+        step = (
+            "use up to 128 of A-Z a-z 0-9 . _ : -, no phone or ID number, and none of: "
+            f"{', '.join(sorted(RESERVED))}"
+        )
         raise Stop("principal_id_unusable", step, key="principals")
     assignments = _assignments(name, entry, organisation)
     contract = entry.get("destination")

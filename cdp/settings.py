@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from cdp.errors import Stop
+from connectors.credentials import ENVIRONMENT_PREFIX
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,6 +36,8 @@ class Settings:
     oidc_client_secret: str | None = field(default=None, repr=False)
     oidc_client_secret_file: Path | None = None
     public_url: str | None = None  # of this service, as browsers see it
+    # Secrets of sources: variable -> what it holds. Nothing else can be named by a declaration.
+    source_secrets: Mapping[str, str] = field(default_factory=dict, repr=False)
 
     @property
     def key_ring(self) -> Path:
@@ -50,6 +53,11 @@ class Settings:
     def policy_seen(self) -> Path:
         """The file that says which policy this machine saw last, mode 0600."""
         return self.home / "policy-seen.json"
+
+    @property
+    def credentials(self) -> Path:
+        """The file of sealed credentials of sources, mode 0600."""
+        return self.home / "credentials.json"
 
     @property
     def database_folder(self) -> Path:
@@ -85,6 +93,11 @@ class Settings:
             oidc_client_secret=environment.get("CDP_OIDC_CLIENT_SECRET") or None,
             oidc_client_secret_file=_path(environment.get("CDP_OIDC_CLIENT_SECRET_FILE")),
             public_url=environment.get("CDP_PUBLIC_URL") or None,
+            source_secrets={
+                name: value
+                for name, value in environment.items()
+                if name.startswith(ENVIRONMENT_PREFIX)
+            },
         )
 
 

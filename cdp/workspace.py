@@ -25,7 +25,7 @@ from cdp.settings import Settings
 from cdp.storage import migrate
 from cdp.storage.engine import open_engine
 from cdp.storage.locks import until_commit
-from cdp.storage.schema import shred
+from cdp.storage.schema import metadata, shred
 from cdp.storage.schema import workspace as workspace_table
 from cdp.vault.errors import (
     KeyRingExists,
@@ -197,6 +197,7 @@ def create(
     now: Clock = utc_now,
     *,
     demo: bool = False,
+    anew: bool = False,
     providers: RootProviders | None = None,
 ) -> Workspace:
     """Make a new workspace: folder, key ring, database, schema.
@@ -204,8 +205,11 @@ def create(
     What exists already and belongs together is kept, so that a broken-off ``init`` can
     be run again.
 
+    Where the database lost a policy that this machine saw, it begins with the shipped one only
+    ``anew``: if somebody said so.
+
     Raises:
-        Stop: the database belongs to another key ring, or the ring to another database.
+        Stop: database and key ring are not of each other, or the database lost what it had.
     """
     settings.home.mkdir(parents=True, exist_ok=True, mode=0o700)
     settings.exports.mkdir(exist_ok=True, mode=0o700)
@@ -218,11 +222,12 @@ def create(
         stored = connection.execute(sa.select(workspace_table)).one_or_none()
         if stored is not None:
             made = _on(settings, engine, now, stored, providers)
-            _begin_policy(connection, made.keyring, now())
+            _begin_policy(connection, settings, made.keyring, now(), anew=anew)
             return made
+        _require_empty(connection)
         asked = Passphrase(settings.passphrase, settings.passphrase_file)
         known = providers or standard(settings, asked)
-        keyring = _new_ring(settings, known, now)
+        keyring, drawn = _new_ring(settings, known, now)
         connection.execute(
             workspace_table.insert().values(
                 id=keyring.workspace,
@@ -232,15 +237,35 @@ def create(
                 at=now(),
             )
         )
-        SeenFile(settings.policy_seen, keyring.workspace).forget()  # of a database that is gone
-        _begin_policy(connection, keyring, now())
+        # A ring drawn now has seen nothing. One that is kept has, and says so.
+        _begin_policy(connection, settings, keyring, now(), anew=anew or drawn)
     return Workspace(_with(settings, asked), engine, keyring, now, known)
 
 
-def _begin_policy(connection: sa.Connection, keyring: KeyRing, now: dt.datetime) -> None:
-    """Put the shipped policy in force where none ever was."""
+def _require_empty(connection: sa.Connection) -> None:
+    """Refuse a database whose workspace was taken out of it while other rows stayed.
+
+    Raises:
+        Stop: some table holds rows.
+    """
+    for table in metadata.sorted_tables:
+        if connection.scalar(sa.select(sa.exists(sa.select(sa.literal(1)).select_from(table)))):
+            raise Stop(
+                "workspace_row_missing",
+                "restore the newest backup of the database, or name an empty one",
+                table=table.name,
+            )
+
+
+def _begin_policy(
+    connection: sa.Connection, settings: Settings, keyring: KeyRing, now: dt.datetime, *, anew: bool
+) -> None:
+    """Put the shipped policy in force where none ever was, or where somebody says so."""
+    seen = SeenFile(settings.policy_seen, keyring.workspace)
     author = Author(trust_of(keyring), keyring.signer(), now)
-    author.begin(connection, content.shipped())
+    begun = author.begin(connection, content.shipped(), None if anew else seen.newest())
+    if begun is not None and anew:
+        seen.forget()  # of a database that is gone
 
 
 def open_workspace(
@@ -270,7 +295,8 @@ def open_workspace(
     if gone:
         raise Stop(
             "database_missing",
-            "restore the database folder from a backup, or run cdp init and sync again",
+            "restore the database folder from a backup, or begin again with cdp init --begin-anew "
+            "and sync every source",
             path=settings.database_folder,
         )
     engine = open_engine(settings.database_url, settings.database_folder, role.database)
@@ -287,13 +313,13 @@ def open_workspace(
     return workspace
 
 
-def _new_ring(settings: Settings, providers: RootProviders, now: Clock) -> KeyRing:
-    """Draw a ring, or take the one that a broken-off or simultaneous ``init`` drew."""
+def _new_ring(settings: Settings, providers: RootProviders, now: Clock) -> tuple[KeyRing, bool]:
+    """Draw a ring, or take the one that an earlier ``init`` drew; say whether it was drawn."""
     path, provider = settings.key_ring, providers.named(settings.root_provider)
     try:
-        return KeyRing.create(path, uuid4(), provider=provider, now=now())
+        return KeyRing.create(path, uuid4(), provider=provider, now=now()), True
     except KeyRingExists:
-        return KeyRing.open(path, providers=providers)
+        return KeyRing.open(path, providers=providers), False
 
 
 def _on(

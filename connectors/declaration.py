@@ -14,14 +14,28 @@ from types import MappingProxyType
 from typing import Any, Final, Literal
 from urllib.parse import SplitResult, urlsplit
 
+from connectors.columns import DerivedColumn, file_columns, parse_columns, require_use, users_of
+from connectors.contract_terms import Contract, parse_contract
+from connectors.credentials import Reference, parse_credentials
+from connectors.date_formats import names_a_day
 from connectors.declaration_schema import is_identifier, require, require_plain
 from connectors.digests import sha256_hex
 from connectors.errors import DeclarationError
+from connectors.events.declaration import RECORD_ID, InboundSpec, parse_inbound
+from connectors.feed_declaration import NO_FEED, FeedSpec, parse_feed
+from connectors.remote import HERE, Remote, parse_remote
+from connectors.schedule import Schedule, parse_schedule
 from connectors.vocabulary import IDENTITY_FIELDS, PROFILE_FIELDS
 
 DIGEST_VERSION: Final = 1
 AttributeType = Literal["integer", "decimal", "date", "boolean", "category"]
-_FULL_DATE: Final = (("%Y", "%y"), ("%m", "%b", "%B", "%j"), ("%d", "%j"))
+NOTHING: Final[Mapping[str, Any]] = MappingProxyType({})
+# Where rows lie and how they are reached says nothing of what they mean.
+_NO_MEANING: Final = frozenset(
+    {"location", "feed", "credentials", "remote", "contract", "schedule"}
+)
+# Parts that came after digest version 1: absent from the digest while they hold their default.
+_ADDED: Final[frozenset[str]] = frozenset({"derived", "inbound"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,9 +90,27 @@ class SourceDeclaration:
     sheet: str | None = None
     store: str | None = None
     consent: ConsentSpec | None = None
+    # name -> where the secret lies
+    credentials: Mapping[str, Reference] = dataclasses.field(default_factory=lambda: NOTHING)
+    remote: Remote = HERE  # the way to a file elsewhere
+    derived: tuple[DerivedColumn, ...] = ()
+    contract: Contract | None = None
+    schedule: Schedule | None = None
+    inbound: InboundSpec | None = None  # what holds where rows are sent instead of read
+    feed: FeedSpec = NO_FEED  # how it is followed; a file is read from end to end
 
     def columns(self) -> tuple[str, ...]:
-        """Every column the mapping names, each once, in the order of the declaration."""
+        """Every column the file must have, each once, those of the mapping first."""
+        return file_columns(self.derived, self.used_columns())
+
+    def called(self, column: str) -> str:
+        """A column of the file, with the derived columns that it is for."""
+        users = users_of(self.derived, column)
+        kind = "columns" if len(users) > 1 else "column"
+        return f"{column} (for the derived {kind} {', '.join(users)})" if users else column
+
+    def used_columns(self) -> tuple[str, ...]:
+        """Every column the mapping names, derived or not, in the order of the declaration."""
         names = [*self.record_id, *([self.store] if self.store else [])]
         for specs in self.fields.values():
             for spec in specs:
@@ -86,6 +118,8 @@ class SourceDeclaration:
         names += [spec.column for spec in self.attributes.values()]
         if self.consent:
             names += [rule.column for rule in self.consent.opt_out]
+        if self.contract:
+            names += self.contract.columns()
         return tuple(dict.fromkeys(names))
 
     def digest(self) -> str:
@@ -93,7 +127,7 @@ class SourceDeclaration:
 
         How it is spelled, the order of its keys and where the file lies do not count.
         """
-        return _digest(self, leave_out="location")
+        return _digest(self, leave_out=_NO_MEANING | _unused(self))
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,19 +169,34 @@ def parse_source(name: str, entry: object, identifiers: Collection[str] = ()) ->
         attribute: _attribute(name, attribute, spec, known | PROFILE_FIELDS)
         for attribute, spec in raw.get("attributes", {}).items()
     }
-    return SourceDeclaration(
+    consent = _consent(name, raw["consent"]) if "consent" in raw else None
+    declaration = SourceDeclaration(
         name=name,
         connector=raw["connector"],
-        location=raw["location"],
-        record_id=_names(raw["record_id"]),
-        fields=MappingProxyType({f: _field_specs(spec) for f, spec in raw["fields"].items()}),
+        location=raw.get("location", ""),
+        record_id=_names(raw["record_id"]) if "record_id" in raw else RECORD_ID,
+        fields=MappingProxyType(
+            {f: _field_specs(spec) for f, spec in raw.get("fields", {}).items()}
+        ),
         attributes=MappingProxyType(attributes),
         encoding=raw.get("encoding", "utf-8"),
-        delimiter=raw.get("delimiter", ","),
+        delimiter=raw.get("delimiter", "\t" if raw["connector"] == "tsv" else ","),
         sheet=raw.get("sheet"),
         store=raw.get("store"),
-        consent=_consent(name, raw["consent"]) if "consent" in raw else None,
+        consent=consent,
+        credentials=parse_credentials(name, raw.get("credentials", NOTHING)),
+        remote=parse_remote(name, raw),
+        derived=parse_columns(name, raw.get("columns", NOTHING)),
+        contract=parse_contract(name, raw, {*raw.get("fields", ()), *attributes}),
+        schedule=parse_schedule(name, raw.get("schedule")),
+        inbound=parse_inbound(
+            name, raw, consent, lambda one, spec: _attribute(name, one, spec, frozenset())
+        ),
+        feed=parse_feed(name, raw),
     )
+    _require_scopes_filled(name, declaration.fields)
+    require_use(name, declaration.derived, declaration.used_columns(), declaration.record_id)
+    return declaration
 
 
 def parse_destination(name: str, entry: object) -> DestinationDeclaration:
@@ -224,6 +273,14 @@ def _require_known_fields(name: str, entry: object, known: frozenset[str]) -> No
             )
 
 
+def _require_scopes_filled(name: str, fields: Mapping[str, tuple[FieldSpec, ...]]) -> None:
+    """Refuse what a draft left to a person: equal scopes would join what lies in different ones."""
+    for field, specs in fields.items():
+        if any(spec.scope and spec.scope[0] == "<" and spec.scope[-1] == ">" for spec in specs):
+            step = "Write where the identifier is unique, without < and >."
+            raise DeclarationError(name, "scope_to_fill_in", step, field=f"fields.{field}")
+
+
 def _names(value: str | list[str]) -> tuple[str, ...]:
     return (value,) if isinstance(value, str) else tuple(value)
 
@@ -256,7 +313,7 @@ def _attribute(source: str, name: str, raw: dict[str, Any], taken: frozenset[str
             source, "formats_without_date", "Only a date has formats: remove them.", field=path
         )
     for one in formats:
-        if not all(any(part in one for part in parts) for parts in _FULL_DATE):
+        if not names_a_day(one):
             raise DeclarationError(
                 source, "date_incomplete", "Name year, month and day in each format.", field=path
             )
@@ -280,12 +337,20 @@ def _consent(source: str, raw: dict[str, Any]) -> ConsentSpec:
     return ConsentSpec(raw["basis"], purposes, tuple(rules))
 
 
+def _unused(declaration: SourceDeclaration) -> frozenset[str]:
+    """The later parts that hold their default: older declarations keep their digest."""
+    return frozenset(
+        part.name
+        for part in dataclasses.fields(declaration)
+        if part.name in _ADDED and getattr(declaration, part.name) == part.default
+    )
+
+
 def _digest(
-    declaration: SourceDeclaration | DestinationDeclaration, leave_out: str | None = None
+    declaration: SourceDeclaration | DestinationDeclaration,
+    leave_out: frozenset[str] = frozenset(),
 ) -> str:
-    plain = _plain(declaration)
-    if leave_out:
-        del plain[leave_out]
+    plain = {part: said for part, said in _plain(declaration).items() if part not in leave_out}
     plain["digest_version"] = DIGEST_VERSION
     text = json.dumps(plain, ensure_ascii=True, sort_keys=True, separators=(",", ":"))
     return sha256_hex([text.encode("ascii")])

@@ -133,7 +133,11 @@ _PATTERN_ADVICE: Final = {
     "identifier": "Use lower-case letters, digits and _, beginning with a letter, at most 63.",
     "split": "List the separators in square brackets, without [ ] \\ ^ -, like [,;/].",
     "formats": "Use strptime directives, such as %Y-%m-%d.",
+    "clock": "Write hours and minutes, such as 03:00.",
     "location": "Remove the spaces around it.",
+    "origin": "Write scheme and host, such as https://shop.example.com.",
+    "reference": "Write where the secret lies, never the secret: env:SOURCE_NAME, file:PATH or "
+    "ring:NAME.",
     "text": "Write at least one character that is not a space.",
 }
 

@@ -11,15 +11,19 @@ Invariants, each named by a test in ``tests/unit/connectors/test_mapping.py``:
 
 import re
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Final
 
 from connectors.attributes import AttributeRefused, typed
+from connectors.cells import BadCell, Cell, trim
+from connectors.columns import Columns
+from connectors.contract import RowContract
 from connectors.declaration import AttributeSpec, FieldSpec, OptOut, SourceDeclaration
 from connectors.formula import OPENERS, is_formula
 from connectors.record import (
     RAW_LIMIT,
     AttributeValue,
+    Breach,
     FieldProblem,
     FieldValue,
     Record,
@@ -28,25 +32,12 @@ from connectors.record import (
 )
 from connectors.vocabulary import FREE_TEXT_FIELDS
 
+# Cells have a module of their own; whoever maps rows takes them from here too.
+__all__ = ["BadCell", "Cell", "RowMapper", "join_record_id", "trim"]
+
 MAX_VALUES: Final = 100  # values of one field in one row
 MAX_RECORD_ID: Final = 512  # characters
 MAX_STORE: Final = 128  # characters
-# str.strip() knows every Unicode space but none of these, which exports leave around values.
-_INVISIBLE: Final = "\0\ufeff\u200b\u200e\u200f"
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class BadCell:
-    """A cell the reader could not turn into text."""
-
-    rule: str
-    next_step: str
-    raw: Sensitive
-    rejects_row: bool = True  # False: only its field is set aside
-
-
-Cell = str | tuple[str, ...] | BadCell | None
-"""Text, several texts (a JSON list), a cell that could not be read, or nothing."""
 
 
 class _Wanted:
@@ -65,19 +56,11 @@ class _Wanted:
 
 
 class _RowRefused(Exception):  # noqa: N818 - caught in map, never seen outside
-    def __init__(self, rule: str, next_step: str) -> None:
+    def __init__(self, rule: str, next_step: str, breaches: tuple[Breach, ...] = ()) -> None:
         super().__init__(rule, next_step)
         self.rule = rule
         self.next_step = next_step
-
-
-def trim(text: str) -> str:
-    """``text`` without white space, NUL and invisible marks around it."""
-    text = text.strip()
-    if text and (text[0] in _INVISIBLE or text[-1] in _INVISIBLE):
-        shorter = text.strip(_INVISIBLE)
-        return trim(shorter)
-    return text
+        self.breaches = breaches
 
 
 def join_record_id(parts: list[str]) -> str:
@@ -98,6 +81,8 @@ class RowMapper:
             for spec in specs
             for column in spec.columns
         ]
+        self._columns = Columns(declaration.derived) if declaration.derived else None
+        self._contract = RowContract(declaration.contract) if declaration.contract else None
         consent = declaration.consent
         self._opt_out = [
             (rule, frozenset(trim(value).casefold() for value in rule.values))
@@ -111,9 +96,11 @@ class RowMapper:
 
         Args:
             position: 1-based row in the source.
-            cells: column -> cell; a column that is not there counts as empty.
+            cells: column of the file -> cell; a column that is not there counts as empty.
             text: gives the row as text; called only for a rejection.
         """
+        if self._columns is not None:
+            cells = self._columns.of(cells)
         problems: list[FieldProblem] = []
         record_id = None
         try:
@@ -122,9 +109,14 @@ class RowMapper:
             store = self._store(cells, problems)
             fields = self._read_fields(cells, problems)
             attributes = self._read_attributes(cells, problems)
+            breaches = self._breaches(cells, fields, attributes)
         except _RowRefused as refused:
             rejected = self.reject(position, refused.rule, refused.next_step, text())
-            return replace(rejected, record_id=Sensitive(record_id) if record_id else None)
+            return replace(
+                rejected,
+                record_id=Sensitive(record_id) if record_id else None,
+                breaches=refused.breaches,
+            )
         return Record(
             source=self._declaration.name,
             record_id=Sensitive(record_id),
@@ -134,7 +126,23 @@ class RowMapper:
             store=store,
             opted_out=opted_out,
             problems=tuple(problems),
+            breaches=breaches,
+            day=self._contract.day(cells) if self._contract else None,
         )
+
+    def _breaches(
+        self,
+        cells: Mapping[str, Cell],
+        fields: Mapping[str, tuple[FieldValue, ...]],
+        attributes: Mapping[str, AttributeValue],
+    ) -> tuple[Breach, ...]:
+        if self._contract is None:
+            return ()
+        found = self._contract.breaches(cells, fields, attributes)
+        for one in found:
+            if one.action == "reject":
+                raise _RowRefused(one.rule, one.next_step, found)
+        return found
 
     def reject(self, position: int, rule: str, next_step: str, text: str) -> Rejection:
         """The rejection of a whole row; ``text`` is cut after ``RAW_LIMIT`` characters."""

@@ -18,7 +18,7 @@ Invariants, each named by a test in ``tests/unit/connectors/test_record.py``:
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from types import MappingProxyType
-from typing import Final, NoReturn, final
+from typing import Final, Literal, NoReturn, final
 
 _REFUSAL: Final = "a sensitive value cannot be pickled, copied or serialised"
 
@@ -131,6 +131,17 @@ class FieldProblem:
 
 
 _NO_ATTRIBUTES: Final[Mapping[str, AttributeValue]] = MappingProxyType({})
+_NO_CELLS: Final[Mapping[str, Sensitive]] = MappingProxyType({})
+
+
+@dataclass(frozen=True, slots=True)
+class Breach:
+    """A demand of the source's contract that a row breaks."""
+
+    rule: str
+    subject: str  # a column or field
+    next_step: str
+    action: Literal["reject", "pause", "warn"]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -147,6 +158,15 @@ class Record:
     store: str | None = None  # node id of the organisation tree
     opted_out: frozenset[str] = frozenset()  # purposes the person refused
     problems: tuple[FieldProblem, ...] = ()
+    breaches: tuple[Breach, ...] = ()  # of the contract; no part of what the record says
+    day: str | None = None  # YYYY-MM-DD, where the contract asks how fresh the rows are
+    # Of a feed that has an order: a greater one is newer. Microseconds since 1970, or a count.
+    order: int | None = None
+    load: int | None = None  # of a feed that loads a whole table anew: which time it does so
+    # Purposes on which the row says nothing: not granted.
+    unstated: frozenset[str] = field(default=frozenset(), repr=False)
+    # Cells of the source's own, sealed beside the fields and never shown, by name.
+    kept: Mapping[str, Sensitive] = field(default_factory=lambda: _NO_CELLS, repr=False)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -160,6 +180,7 @@ class Rejection:
     next_step: str
     raw: Sensitive  # the row as text, cut after RAW_LIMIT characters
     record_id: Sensitive | None = None  # whose row it is, where that could be read
+    breaches: tuple[Breach, ...] = ()  # of the contract, where they are why
 
 
 RAW_LIMIT: Final = 64 * 1024

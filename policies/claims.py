@@ -6,7 +6,8 @@ Guarantees:
    no expressions, no prefixes, no other spelling, and nothing is read out of the text.
 2. Whoever matches no line holds no role: there is no default.
 3. A node comes from the line, or from a claim that is the id of a declared node.
-4. An id that the audit log could not hold names nobody: an address of mail, a phone number.
+4. An id that the audit log could not hold names nobody: an address of mail, a phone number. Nor
+   does one under which Kith itself stands in the log, in any spelling.
 """
 
 import re
@@ -22,6 +23,8 @@ _SOURCE: Final = "sign_in.oidc"
 _KEYS: Final = frozenset({"principal", "roles"})
 _LINE_KEYS: Final = frozenset({"claim", "equals", "role", "node", "node_claim"})
 MOST_ASSIGNMENTS: Final = 32
+RESERVED: Final = frozenset({"cli", "command-line", "init", "kith", "unknown"})
+"""Whom the audit log names where no principal acts."""
 _ID: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._:-]{0,127}")
 # As the audit log judges them: a whole id that is a phone, card or ID number.
 _PERSONAL_NUMBER: Final = re.compile(r"[._:-]*(?:\d[._:-]*){5,20}[Xx]?")
@@ -80,6 +83,7 @@ def is_principal_id(name: object) -> bool:
         isinstance(name, str)
         and _ID.fullmatch(name) is not None
         and _PERSONAL_NUMBER.fullmatch(name) is None
+        and name.casefold() not in RESERVED
     )
 
 

@@ -18,6 +18,7 @@ HIDDEN_WHOLE: Final = "whole"
 """The mask that shows nothing."""
 _VERSION: Final = 1
 _HERE: Final = Path(__file__).parent
+_LONGEST_SAYING: Final = 200
 _PURPOSE_KEYS: Final = frozenset({"legal_basis", "consent", "sensitive", "says"})
 
 
@@ -76,6 +77,14 @@ def _read_purpose(purpose: Purpose, entry: object) -> PurposeRule:
     if not isinstance(says, str) or not says.strip():
         raise PolicyRefusedError(
             PURPOSES_FILE, f"the purpose {purpose} says nothing", "describe it in a sentence"
+        )
+    # It is shown to whoever approves: what moves a cursor or turns the reading round could hide
+    # what else changes.
+    if not says.isprintable() or len(says) > _LONGEST_SAYING:
+        raise PolicyRefusedError(
+            PURPOSES_FILE,
+            f"the purpose {purpose} says what is not a line of printable characters",
+            f"describe it in a sentence of at most {_LONGEST_SAYING} characters",
         )
     return PurposeRule(_read_basis(purpose, entry["legal_basis"]), consent, sensitive, says)
 
@@ -154,7 +163,17 @@ def _section(
 
 
 class _UniqueKeyLoader(yaml.SafeLoader):
-    """A safe loader that refuses a key given twice instead of keeping the last."""
+    """A safe loader that refuses a key given twice instead of keeping the last, and anchors.
+
+    With anchors a short file can stand for one of any size.
+    """
+
+    def compose_node(self, parent: yaml.Node | None, index: int) -> yaml.Node | None:
+        """Return the next node."""
+        event = self.peek_event()  # type: ignore[no-untyped-call]
+        if isinstance(event, yaml.AliasEvent) or getattr(event, "anchor", None) is not None:
+            raise yaml.composer.ComposerError(None, None, "an anchor", event.start_mark)
+        return super().compose_node(parent, index)
 
 
 def _unique_mapping(loader: _UniqueKeyLoader, node: yaml.MappingNode) -> dict[object, object]:
@@ -180,7 +199,7 @@ def _parse(source: str, text: str) -> object:
         raise PolicyRefusedError(
             source, "it is not valid YAML, or gives a key twice", "correct that line", line
         ) from None
-    except (yaml.YAMLError, TypeError, ValueError):
+    except (yaml.YAMLError, TypeError, ValueError, RecursionError):
         raise PolicyRefusedError(
             source, "it is not valid YAML", "restore the file or correct it"
         ) from None

@@ -1,12 +1,12 @@
 """Separation of duties: who sees the log does not wire the sources, and neither sees people."""
 
-import unicodedata
 from collections import defaultdict
 from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Final
 
 from policies.decision import Subject
+from policies.persons import person_of
 from policies.vocabulary import Role
 
 STANDS_ALONE: Final = frozenset({Role.OPERATOR, Role.COMPLIANCE})
@@ -34,8 +34,7 @@ def duty_conflicts(principals: Iterable[Subject]) -> tuple[DutyConflict, ...]:
     """
     roles: defaultdict[str, set[str]] = defaultdict(set)
     for principal in principals:
-        person = unicodedata.normalize("NFKC", principal.id).strip().casefold()
-        roles[person].add(str(principal.role))
+        roles[person_of(principal.id)].add(str(principal.role))
     return tuple(
         DutyConflict(person, tuple(sorted(held)))
         for person, held in sorted(roles.items())

@@ -10,7 +10,10 @@ The only module that imports casbin. Guarantees:
 4. Casbin writes no log, whatever logging is configured before or after.
 5. An enforcer that allows what no line grants (a switched-off or misread one) is not believed.
 6. No line allows a sensitive field for a purpose that purposes.yaml keeps it out of.
-7. Equal content has an equal version; other content has another one.
+7. Equal content has an equal version; other content has another one. Casbin reads one model,
+   and model.conf says that one or the load stops: no spelling of it decides otherwise.
+8. No line shows a sensitive field clear where no second person has to approve
+   (`policies.vocabulary.grantable`).
 """
 
 import json
@@ -28,7 +31,7 @@ import casbin
 from casbin.util.log import disabled_logging
 from cryptography.hazmat.primitives import hashes
 
-from policies.decision import CompiledPolicy, Decision, Reason, Verdicts, refused
+from policies.decision import CompiledPolicy, Decision, Verdicts, refused
 from policies.declarations import (
     MASKING_FILE,
     PURPOSES_FILE,
@@ -38,6 +41,7 @@ from policies.declarations import (
 )
 from policies.errors import PolicyRefusedError, quoted
 from policies.policyfile import POLICY_FILE, Rule, Rules, check_rules, read_rules
+from policies.reasons import Reason
 from policies.vocabulary import (
     ALL_CIRCUMSTANCES,
     EVERY_CIRCUMSTANCES,
@@ -55,22 +59,26 @@ MODEL_FILE: Final = "model.conf"
 _HERE: Final = Path(__file__).parent
 _FORMAT: Final = 2  # of the content that the version is computed over
 _STRANGER: Final = "nobody"  # a role that no policy can name
-_FIXED: Final = MappingProxyType(
-    {
-        "r": "role,action,field,treatment,purpose,circumstances",
-        "p": "role,action,field,treatment,purpose,eft,condition",
-        "g": "_,_",
-        "g2": "_,_",
-        "g3": "_,_",
-        "e": "some(where(p.eft==allow))&&!some(where(p.eft==deny))",
-    }
-)
-_TERMS: Final = (
-    "r.role==p.role",
-    "r.action==p.action",
-    "r.purpose==p.purpose",
-    "g3(r.circumstances,p.condition)",
-)
+# What Casbin reads, and what model.conf has to say. The table assumes every part of it.
+_MODEL: Final = """
+[request_definition]
+r = role, action, field, treatment, purpose, circumstances
+[policy_definition]
+p = role, action, field, treatment, purpose, eft, condition
+[role_definition]
+g = _, _
+g2 = _, _
+g3 = _, _
+[policy_effect]
+e = some(where (p.eft == allow)) && !some(where (p.eft == deny))
+[matchers]
+m = r.role == p.role && r.action == p.action && r.purpose == p.purpose && \
+g3(r.circumstances, p.condition) && g(r.field, p.field) && \
+((p.eft == "allow" && g2(r.treatment, p.treatment)) || \
+(p.eft == "deny" && g2(p.treatment, r.treatment)))
+""".replace("\\\n", "")
+# A quoted text is one token: the blanks in it count.
+_QUOTED_OR_BLANK: Final = re.compile(r"""("[^"]*"|'[^']*')|\s+""")
 _VOCABULARY: Final = tuple(
     tuple(member.value for member in kind) for kind in (Role, Action, FieldClass, Purpose)
 )
@@ -138,7 +146,7 @@ def compile_policy(source: PolicySource) -> CompiledPolicy:
     granted: set[tuple[str, str, str, Circumstances]] = set()
     for (role, action, purpose), rules in slices.items():
         part = Rules(tuple(rules), source.rules.groups)
-        for field, verdicts in _decide_slice(source.model, part).items():
+        for field, verdicts in _decided(part).items():
             table[role.value, action.value, field.value, purpose.value] = verdicts
             granted |= {
                 (role.value, action.value, purpose.value, held)
@@ -154,10 +162,10 @@ def compile_policy(source: PolicySource) -> CompiledPolicy:
     )
 
 
-def build_enforcer(model: str, rules: Rules) -> casbin.Enforcer:
+def build_enforcer(rules: Rules) -> casbin.Enforcer:
     """Return Casbin itself with these lines, silent, for ``ask``."""
     disabled_logging()
-    definition = casbin.Enforcer.new_model(text=model)
+    definition = casbin.Enforcer.new_model(text=_MODEL)
     for rule in rules.rules:
         definition.add_policy("p", "p", list(rule.words))
     for group, fields in rules.groups.items():
@@ -187,15 +195,30 @@ def ask(enforcer: casbin.Enforcer, words: _Words) -> bool:
     return answer is True
 
 
-def _decide_slice(model: str, part: Rules) -> dict[FieldClass, Verdicts]:
+def _decided(part: Rules) -> dict[FieldClass, Verdicts]:
+    """As `_decide_slice`; what goes wrong in Casbin refuses the policy."""
+    try:
+        return _decide_slice(part)
+    except PolicyRefusedError:
+        raise
+    except Exception as failure:
+        raise PolicyRefusedError(
+            POLICY_FILE,
+            f"it cannot be evaluated ({type(failure).__name__})",
+            "report this as a mistake of the program, with the line",
+            part.rules[0].line,
+        ) from failure
+
+
+def _decide_slice(part: Rules) -> dict[FieldClass, Verdicts]:
     """Return the decisions for every field that the lines of one role, action, purpose name."""
-    enforcer = build_enforcer(model, part)
+    enforcer = build_enforcer(part)
     first = part.rules[0]
     role, action, purpose = first.role.value, first.action.value, first.purpose.value
     held = holding(ALL_CIRCUMSTANCES)
     if ask(enforcer, (_STRANGER, action, first.target, Treatment.OMIT.word, purpose, held)):
         raise PolicyRefusedError(
-            MODEL_FILE, "the enforcer allows a role that no line names", "restore the file"
+            POLICY_FILE, "the enforcer allows a role that no line names", "restore the file"
         )
     named: defaultdict[FieldClass, list[Rule]] = defaultdict(list)
     for rule in part.rules:
@@ -268,7 +291,12 @@ def _check_sensitive(source: PolicySource) -> None:
 
 
 def _definitions(model: str) -> dict[str, str]:
-    """Return the definitions of a model without blanks; Casbin would let a later one win."""
+    """Return the definitions of a model without blanks between words and signs.
+
+    Raises:
+        PolicyRefusedError: a line is none, or the second one of its name: Casbin would let that
+            one win.
+    """
     found: dict[str, str] = {}
     for number, line in enumerate(model.splitlines(), start=1):
         text = line.strip()
@@ -282,15 +310,14 @@ def _definitions(model: str) -> dict[str, str]:
                 "keep one line `name = value` per definition",
                 number,
             )
-        found[key.strip()] = re.sub(r"\s+", "", value)
+        found[key.strip()] = _QUOTED_OR_BLANK.sub(r"\1", value)
     return found
 
 
 def _check_model(model: str) -> None:
-    """Refuse a model that could mean something else than the table assumes (invariant 2)."""
+    """Refuse a model that says something else than what Casbin reads (invariant 2)."""
     found = _definitions(model)
-    matcher = found.pop("m", "")
-    for name, expected in _FIXED.items():
+    for name, expected in _definitions(_MODEL).items():
         if found.pop(name, None) != expected:
             raise PolicyRefusedError(
                 MODEL_FILE, f"the definition {name} is missing or changed", "restore the file"
@@ -299,34 +326,6 @@ def _check_model(model: str) -> None:
         raise PolicyRefusedError(
             MODEL_FILE, f"the definition {quoted(next(iter(found)))} is unknown", "remove it"
         )
-    terms = _top_level_terms(matcher)
-    if not set(_TERMS) <= set(terms):
-        raise PolicyRefusedError(
-            MODEL_FILE,
-            "the matcher does not require an equal role, action and purpose and the condition",
-            f"start it with {' && '.join(_TERMS)}",
-        )
-    called = set(re.findall(r"(\w+)\(", matcher)) - {"g", "g2", "g3"}
-    if called:
-        raise PolicyRefusedError(
-            MODEL_FILE,
-            f"the matcher calls {quoted(min(called))}",
-            "use g, g2 and g3 only: no pattern and no expression is evaluated",
-        )
-
-
-def _top_level_terms(matcher: str) -> list[str]:
-    """Split a matcher at each && outside brackets; a || outside brackets leaves no terms."""
-    terms, depth, start = [], 0, 0
-    for index, char in enumerate(matcher):
-        depth += {"(": 1, ")": -1}.get(char, 0)
-        pair = matcher[index : index + 2]
-        if depth == 0 and pair == "||":
-            return []
-        if depth == 0 and pair == "&&":
-            terms.append(matcher[start:index])
-            start = index + 2
-    return [*terms, matcher[start:]]
 
 
 def _version(source: PolicySource) -> str:

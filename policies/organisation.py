@@ -7,14 +7,14 @@ Guarantees:
    node covers nothing, and nothing covers an unknown store.
 3. Ids are path segments of ``[A-Za-z0-9_-]``; names are free text and decide nothing.
 4. A node's time zone and networks are its own, or those of the nearest node above that names
-   any. A zone that is not known, a network with bits beside its prefix and one that holds every
-   address are refused.
+   any. A zone that is not known, a network with bits beside its prefix, and networks that hold
+   every address of a kind, alone or together, are refused.
 """
 
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from ipaddress import IPv4Network, IPv6Network, ip_network
+from ipaddress import IPv4Address, IPv4Network, IPv6Network, collapse_addresses, ip_network
 from types import MappingProxyType
 from typing import Final
 from zoneinfo import ZoneInfo
@@ -27,6 +27,8 @@ _ID: Final = re.compile(r"[A-Za-z0-9_-]{1,64}")
 _KEYS: Final = frozenset({"id", "kind", "name", "parent", "time_zone", "networks"})
 _ZONE: Final = re.compile(r"[A-Za-z][A-Za-z0-9_+-]*(/[A-Za-z0-9_+-]+){0,2}", re.ASCII)
 _MOST_NETWORKS: Final = 64
+_MAPPED: Final = IPv6Network("::ffff:0:0/96")
+_LAST_32_BITS: Final = 2**32 - 1
 Network = IPv4Network | IPv6Network
 _PARENTS: Final = MappingProxyType(
     {
@@ -160,7 +162,34 @@ def _read_networks(node_id: str, words: object) -> tuple[Network, ...]:
             f"node {node_id} has networks that are no list of 1 to {_MOST_NETWORKS}",
             "write them as [10.1.0.0/16], or leave the key out",
         )
-    return tuple(_read_network(node_id, word) for word in words)
+    found = tuple(_read_network(node_id, word) for word in words)
+    if _holds_all(found):
+        raise _refuse(
+            f"node {node_id} has networks that hold every address between them",
+            "name the networks of the node, and no others",
+        )
+    return found
+
+
+def _holds_all(networks: Iterable[Network]) -> bool:
+    """Say whether every IPv4 or every IPv6 address is in one of them.
+
+    IPv4 addresses may be written in IPv6 (RFC 4291, section 2.5.5.2): whoever holds all those
+    holds every IPv4 address.
+    """
+    fourth, sixth = list[IPv4Network](), list[IPv6Network]()
+    for one in networks:
+        if isinstance(one, IPv4Network):
+            fourth.append(one)
+        elif one.subnet_of(_MAPPED):
+            plain = IPv4Address(int(one.network_address) & _LAST_32_BITS)
+            fourth.append(IPv4Network((plain, one.prefixlen - _MAPPED.prefixlen)))
+        elif one.supernet_of(_MAPPED):
+            return True
+        else:
+            sixth.append(one)
+    joined: tuple[Network, ...] = (*collapse_addresses(fourth), *collapse_addresses(sixth))
+    return any(not one.prefixlen for one in joined)
 
 
 def _read_network(node_id: str, word: object) -> Network:

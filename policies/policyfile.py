@@ -25,6 +25,7 @@ from policies.vocabulary import (
     Purpose,
     Role,
     Treatment,
+    deniable,
     grantable,
 )
 
@@ -113,7 +114,7 @@ def read_rules(text: str) -> Rules:
 
 
 def check_rules(parsed: Rules) -> None:
-    """Refuse lines that repeat or contradict each other, and allow lines that cannot be.
+    """Refuse lines that repeat or contradict each other, and lines that cannot be meant.
 
     Raises:
         PolicyRefusedError: naming the later of two lines, or the line itself.
@@ -124,14 +125,13 @@ def check_rules(parsed: Rules) -> None:
         for earlier in alike:
             _check_beside(rule, earlier)
         alike.append(rule)
-        if rule.effect is Effect.ALLOW:
-            _check_grant(rule, parsed.fields_of(rule.target))
-        elif rule.condition:
+        if rule.effect is Effect.DENY and rule.condition:
             raise _refuse(
                 rule.line,
                 "it denies under a condition",
                 "let a deny hold always, and give the condition to the allow line",
             )
+        _check_treatment(rule, parsed.fields_of(rule.target))
 
 
 def _check_beside(rule: Rule, earlier: Rule) -> None:
@@ -146,15 +146,17 @@ def _check_beside(rule: Rule, earlier: Rule) -> None:
     raise _refuse(rule.line, f"it {how} line {earlier.line}", "keep one of the two lines")
 
 
-def _check_grant(rule: Rule, fields: frozenset[FieldClass]) -> None:
+def _check_treatment(rule: Rule, fields: frozenset[FieldClass]) -> None:
+    """Refuse a line that grants what cannot be granted, or takes away what nobody can have."""
+    fitting, done = (grantable, "granted") if rule.effect is Effect.ALLOW else (deniable, "denied")
     for field in sorted(fields):
-        fitting = grantable(rule.action, field)
-        if rule.treatment not in fitting:
-            words = " or ".join(treatment.word for treatment in fitting)
+        fit = fitting(rule.action, field)
+        if rule.treatment not in fit:
+            words = " or ".join(treatment.word for treatment in fit)
             raise _refuse(
                 rule.line,
-                f"{rule.action} on {field} cannot be granted with {rule.treatment.word}",
-                f"write {words}",
+                f"{rule.action} on {field} cannot be {done} with {rule.treatment.word}",
+                f"write {words}" if fit else "remove the line",
             )
 
 

@@ -199,10 +199,21 @@ def grantable(action: Action, field: FieldClass) -> tuple[Treatment, ...]:
     """Return the treatments that an allow line may name for this action on this field.
 
     An action that shows nothing is granted with ``omit``; a reveal is clear or it
-    is no reveal, and nobody is counted by what a mask leaves of a value.
+    is no reveal, and nobody is counted by what a mask leaves of a value. A sensitive field is
+    clear only where a second person stands behind it (`needs_approval`).
     """
     if field is FieldClass.NONE or action not in SHOWING:
         return (Treatment.OMIT,)
+    alone = field in SENSITIVE and not needs_approval(action, field)
     if action in {Action.REVEAL, Action.COUNT}:
-        return (Treatment.CLEAR,)
-    return (Treatment.MASK, Treatment.CLEAR)
+        return () if alone else (Treatment.CLEAR,)
+    return (Treatment.MASK,) if alone else (Treatment.MASK, Treatment.CLEAR)
+
+
+def deniable(action: Action, field: FieldClass) -> tuple[Treatment, ...]:
+    """Return the treatments that a deny line may name for this action on this field.
+
+    ``omit`` takes everything away. Another one has to leave something that can be granted, or
+    the action would be allowed and show nothing; and one that nobody is granted takes nothing.
+    """
+    return (Treatment.OMIT, *grantable(action, field)[1:])

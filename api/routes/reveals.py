@@ -74,13 +74,20 @@ def ask(caller: Authenticated, form: forms.Ask) -> forms.RequestForm:
 def list_requests(
     caller: Authenticated,
     state: Annotated[list[State] | None, Query(description="Only these states.")] = None,
+    after: Annotated[
+        str | None, Query(max_length=64, description="What the last list ended with.")
+    ] = None,
 ) -> forms.RequestsForm:
-    """List one's own requests and those of others that one may judge, the newest first."""
+    """List one's own requests and those of others that one may judge, 200 at a time.
+
+    Broken glasses that wait for a review come first, the oldest before all; then the newest.
+    """
     with caller.session() as session:
-        found = _desk(caller).listed(session.connection, session.subject, tuple(state or ()))
+        found = _desk(caller).listed(session.connection, session.subject, state or (), after)
     if isinstance(found, Denial):
         raise denied(found)
-    return forms.RequestsForm(requests=[forms.RequestForm.of(one) for one in found])
+    requests = [forms.RequestForm.of(one) for one in found.requests]
+    return forms.RequestsForm(requests=requests, after=found.after)
 
 
 @router.post("/reveals/{request_id}/approval")

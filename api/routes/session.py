@@ -16,7 +16,7 @@ from api.errors import (
     not_your_assignment,
     password_refused,
 )
-from cdp.access import accounts, one_time, sessions
+from cdp.access import accounts, devices, one_time, sessions
 from cdp.access.signing_in import NO_ROLE, NOBODY, event, role_of
 from cdp.access.single_sign_on import Returned, SingleSignOn
 from cdp.audit import log
@@ -115,7 +115,7 @@ def sign_out(caller: Authenticated, response: Response) -> None:
 
 @router.post("/enrolment")
 def begin_to_enrol(request: Request, form: forms.Invited) -> forms.SeedForm:
-    """Show the seed for the authenticator app to who holds the invitation."""
+    """Show a seed for the authenticator app to who holds the invitation; the newest counts."""
     services = _enrolling(request)
     workspace = services.workspace
     with workspace.engine.begin() as connection:
@@ -140,19 +140,22 @@ def begin_to_enrol(request: Request, form: forms.Invited) -> forms.SeedForm:
 
 
 @router.post("/enrolment/confirm")
-def enrol(request: Request, form: forms.Enrol) -> forms.RecoveryForm:
-    """Set the password and prove the app. Then sign in."""
+def enrol(request: Request, response: Response, form: forms.Enrol) -> forms.RecoveryForm:
+    """Set the password and prove the app. Then sign in: this browser is known for it."""
     services = _enrolling(request)
+    keys, said = services.sign_in_keys, request.cookies.get(browser.DEVICE)
     workspace, request_id = services.workspace, str(request.state.request_id)
     try:
         with workspace.engine.begin() as connection:
-            codes = accounts.enrol(
-                connection, services.sign_in_keys, form.enrolment(), workspace.now()
-            )
+            codes = accounts.enrol(connection, keys, form.enrolment(), workspace.now())
             who, reason = (form.principal, None) if codes else (NOBODY, "no_invitation")
             log.append(
                 connection, event(workspace, "account.enrol", who, NO_ROLE, request_id, reason)
             )
+            if codes is not None:
+                device = devices.own(said)
+                devices.know(connection, keys, who, device, workspace.now())
+                browser.give_device(response, device)
     except Refused as error:
         raise password_refused(error) from None
     if codes is None:
@@ -190,7 +193,8 @@ def come_back(
     """Begin the session of whom the provider sends back, and go to the front page."""
     kept = request.cookies.get(browser.STATE)
     returned = Returned(state, kept, code, iss)
-    begun = _single_sign_on(request).finish(returned, str(request.state.request_id))
+    presented = request.cookies.get(browser.SESSION)
+    begun = _single_sign_on(request).finish(returned, str(request.state.request_id), presented)
     if begun is None:
         raise not_signed_in()
     home = f"{(_services(request).workspace.settings.public_url or '').rstrip('/')}/"

@@ -6,9 +6,11 @@ with a code. Nobody else ever knows the password, and none is typed on a command
 
 Invariants, each named by a test in ``tests/integration/signing_in/test_accounts.py``:
 
-1. An invitation is good once, for one principal, for a day; a newer one ends it.
+1. An invitation is good once, for one principal, for a day; a newer one ends it. Each showing
+   draws another seed, so of two who hold it one fails, and it is noticed.
 2. Without password and proved second factor nobody signs in to an account.
-3. An account that is reset or locked has no session any more.
+3. Who is reset or locked has no session any more. A lock holds for everything that lets in:
+   password, identity provider and keys.
 4. Password, seed, recovery codes and invitations are stored as Argon2id, sealed, and as keyed
    digests; what is shown is shown once.
 5. A service has no account: it has keys.
@@ -52,7 +54,7 @@ class ListedAccount:
     principal_id: str
     state: str  # invited | invitation over | active | locked
     recovery_codes: int  # that are left
-    at: dt.datetime  # of the last change by an administrator
+    at: dt.datetime  # of the last change by somebody in charge
 
 
 def add(
@@ -113,42 +115,56 @@ def release(connection: sa.Connection, principal_id: str, now: dt.datetime) -> b
 
 
 def lock(connection: sa.Connection, principal_id: str, now: dt.datetime) -> None:
-    """Keep somebody out until `unlock`, and end their sessions.
+    """Keep somebody out until `unlock`, whatever lets them in, and end their sessions.
 
     Raises:
-        Stop: there is no such account.
+        Stop: nobody of that id is known.
     """
-    _change(connection, principal_id, {"locked_at": now, "at": now})
+    _set_lock(connection, principal_id, now)
     sessions.end_all(connection, principal_id, now)
 
 
-def unlock(
-    connection: sa.Connection, keys: SignInKeys, principal_id: str, now: dt.datetime
-) -> None:
+def unlock(connection: sa.Connection, keys: SignInKeys, principal_id: str) -> None:
     """Let somebody in again, and forget the failures of their account.
 
     Raises:
-        Stop: there is no such account.
+        Stop: nobody of that id is known.
     """
-    _change(connection, principal_id, {"locked_at": None, "at": now})
+    _set_lock(connection, principal_id, None)
     bucket = keys.bucket("account", principal_id)
     connection.execute(sa.delete(throttle).where(throttle.c.digest == bucket))
 
 
 def list_accounts(connection: sa.Connection, now: dt.datetime) -> list[ListedAccount]:
-    """Return every account, in the order of ids."""
-    rows = connection.execute(sa.select(account).order_by(account.c.principal_id))
+    """Return every account, and whoever is locked without one, in the order of ids."""
+    columns = principal.c.id, principal.c.locked_at, principal.c.at.label("known_at"), account
+    theirs = sa.select(*columns).join_from(principal, account, isouter=True)
+    shown = sa.or_(account.c.principal_id.is_not(None), principal.c.locked_at.is_not(None))
+    rows = connection.execute(theirs.where(shown).order_by(principal.c.id))
     return [
-        ListedAccount(row.principal_id, _state(row, now), len(row.recovery), row.at) for row in rows
+        ListedAccount(row.id, _state(row, now), len(row.recovery or ()), row.locked_at or row.at)
+        for row in rows
     ]
 
 
 def invited_seed(
-    connection: sa.Connection, keys: SignInKeys, principal_id: str, code: str, now: dt.datetime
+    connection: sa.Connection,
+    keys: SignInKeys,
+    principal_id: str,
+    code: str,
+    now: dt.datetime,
+    randomness: Randomness = primitives.system_randomness,
 ) -> Secret | None:
-    """Return the seed for the authenticator app of whoever holds the invitation; else None."""
-    row = _invited(connection, keys, principal_id, code, now)
-    return None if row is None else keys.open(principal_id, bytes(row.totp))
+    """Draw a seed for the authenticator app of whoever holds the invitation; else None.
+
+    Each showing draws another one, and the newest counts: whoever saw an earlier one, with an
+    invitation that was read on its way, has nothing of it.
+    """
+    if _invited(connection, keys, principal_id, code, now) is None:
+        return None
+    seed, sealed = _drawn(keys, principal_id, randomness)
+    _change(connection, principal_id, {"totp": sealed})
+    return seed
 
 
 @dataclass(frozen=True, slots=True)
@@ -207,15 +223,21 @@ def _fresh(
     keys: SignInKeys, principal_id: str, now: dt.datetime, randomness: Randomness
 ) -> tuple[dict[str, object], Invitation]:
     text, ends = randomness(_CODE_BYTES).hex(), now + INVITATION_LIFE
-    seed = Secret(randomness(SEED_BYTES))
+    _, sealed = _drawn(keys, principal_id, randomness)
     values: dict[str, object] = {
-        "totp": keys.seal(principal_id, seed, randomness(NONCE_BYTES)),
+        "totp": sealed,
         "recovery": [],
         "enrolment": keys.code("enrolment", principal_id, text),
         "enrolment_ends_at": ends,
         "at": now,
     }
     return values, Invitation(principal_id, ends, text)
+
+
+def _drawn(keys: SignInKeys, principal_id: str, randomness: Randomness) -> tuple[Secret, bytes]:
+    """A fresh seed, and the same sealed."""
+    seed = Secret(randomness(SEED_BYTES))
+    return seed, keys.seal(principal_id, seed, randomness(NONCE_BYTES))
 
 
 def _invited(
@@ -235,6 +257,16 @@ def _change(connection: sa.Connection, principal_id: str, values: dict[str, obje
     mine = account.c.principal_id == principal_id
     if not connection.execute(sa.update(account).where(mine).values(**values)).rowcount:
         raise Stop("no_such_account", _LIST, principal=principal_id)
+
+
+def _set_lock(connection: sa.Connection, principal_id: str, at: dt.datetime | None) -> None:
+    locked = sa.update(principal).where(principal.c.id == principal_id).values(locked_at=at)
+    if not connection.execute(locked).rowcount:
+        raise Stop(
+            "no_such_principal",
+            "name one of cdp.yaml, or one who came through the identity provider",
+            principal=principal_id,
+        )
 
 
 def _state(row: sa.Row[Any], now: dt.datetime) -> str:

@@ -32,7 +32,8 @@ from cdp.profiles import matching, reader
 from cdp.profiles.matching import Candidate
 from connectors.index_parts import PARTS, IndexDefinition
 from connectors.record import Sensitive
-from policies.decision import Reason, Subject
+from policies.decision import Subject
+from policies.reasons import Reason
 from policies.vocabulary import Action, FieldClass, Treatment
 
 MOST_COMPARED: Final = 200  # records opened for one look-up

@@ -36,7 +36,7 @@ class Cursors:
     def made(self, question: bytes, place: Place) -> str:
         """Return the cursor of a place in the answer to a question."""
         nonce = self._randomness(NONCE_BYTES)
-        text = json.dumps(place, ensure_ascii=True).encode()
+        text = json.dumps(place, ensure_ascii=False).encode()
         sealed = nonce + self._cipher.encrypt(nonce, text, question)
         return base64.urlsafe_b64encode(sealed).rstrip(b"=").decode()
 

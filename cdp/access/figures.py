@@ -12,10 +12,11 @@ Invariants, each named by a test in ``tests/integration/access/test_figures.py``
 What many questions together can still tell is in docs/THREATS.md.
 """
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 import sqlalchemy as sa
 from sqlalchemy.dialects.postgresql import ARRAY
@@ -36,6 +37,8 @@ from cdp.storage.schema import membership, record, tag
 from connectors.record import Raw
 from policies.organisation import Organisation
 from policies.vocabulary import FieldClass, NodeKind, Purpose
+
+Values = tuple[str | None, ...]
 
 MOST_DIMENSIONS: Final = 3
 MOST_GROUPS: Final = 5000  # counted for one question
@@ -68,6 +71,7 @@ _FIELDS: Final[Mapping[Kind, FieldClass | None]] = {
     Kind.ATTRIBUTE: FieldClass.ATTRIBUTES,
     Kind.CONSENT: None,  # shown with every person
 }
+_PLACES: Final = frozenset({Kind.STORE, Kind.NODE})
 _LEVELS: Final = frozenset({NodeKind.BRAND.value, NodeKind.REGION.value})
 
 
@@ -97,9 +101,14 @@ class Question(Raw):
         """The fields that the answer depends on."""
         return tuple(sorted({*self.grouped, *self.where.fields}))
 
+    @property
+    def place(self) -> int | None:
+        """Which of the dimensions is a place: somebody may be of several; None: none is."""
+        return next((at for at, one in enumerate(self.by) if one.kind in _PLACES), None)
+
     def refusal(self) -> Denial | None:
         """Say why it is no question."""
-        places = sum(one.kind in {Kind.STORE, Kind.NODE} for one in self.by)
+        places = sum(one.kind in _PLACES for one in self.by)
         different = len(set(self.by)) == len(self.by) <= MOST_DIMENSIONS and places <= 1
         return None if different and all(map(_is_usable, self.by)) else UNUSABLE
 
@@ -108,7 +117,7 @@ class Question(Raw):
 class Group:
     """People who have the same in each dimension; None: nothing there."""
 
-    values: tuple[str | None, ...]
+    values: Values
     people: int
 
 
@@ -152,16 +161,44 @@ def answered(
         organisation: says which stores are under which node.
     """
     met = list(conditions(question.where, purpose))
-    total = people.scalar(sa.select(sa.func.count()).select_from(Person).where(*met)) or 0
-    counts = _counts(people, question, purpose, organisation, met) if question.by else {}
-    if len(counts) > MOST_GROUPS:
+    if not question.by:
+        asked = sa.select(sa.func.count()).select_from(Person).where(*met)
+        total = suppression.total_shown(people.scalar(asked) or 0)
+        return NOTHING if total is None else Figures(total, (), hidden=False)
+    counted = _counts(people, question, purpose, organisation, met)
+    if len(counted) > MOST_GROUPS:
         return TOO_MANY
+    total = sum(one.once for one in counted.values())
     if suppression.total_shown(total) is None:
         return NOTHING
-    order = sorted(counts, key=lambda values: [(one is None, one or "") for one in values])
-    shown = suppression.shown(counts, order)
-    groups = tuple(Group(values, size) for values, size in shown.items())
-    return Figures(total, groups, hidden=len(shown) < len(counts))
+    seen = _shown(counted, question.place)
+    groups = tuple(Group(values, counted[values].people) for values in sorted(seen, key=_in_order))
+    return Figures(total, groups, hidden=len(seen) < len(counted))
+
+
+class _Counted(NamedTuple):
+    """The people of a group; ``once``: those who are not in another one of another place too."""
+
+    people: int
+    once: int
+
+
+def _in_order(values: Values) -> list[tuple[bool, str]]:
+    return [(one is None, one or "") for one in values]
+
+
+def _shown(counted: Mapping[Values, _Counted], at: int | None) -> set[Values]:
+    """Return the groups that may be shown; ``at``: which of their values is a place, if one is."""
+    order = sorted(counted, key=_in_order)
+    if at is None:
+        return set(suppression.shown({one: counted[one].people for one in order}, order))
+    apart = {one: (one[at], (*one[:at], *one[at + 1 :])) for one in order}
+    once: Counter[Values] = Counter()
+    for one, (_, value) in apart.items():
+        once[value] += counted[one].once
+    counts = {apart[one]: counted[one].people for one in order}
+    seen = suppression.shown_by_place(counts, once, [apart[one] for one in order])
+    return {one for one in order if apart[one] in seen}
 
 
 def _counts(
@@ -170,25 +207,28 @@ def _counts(
     purpose: str,
     organisation: Organisation,
     met: Sequence[sa.ColumnElement[bool]],
-) -> dict[tuple[str | None, ...], int]:
+) -> dict[Values, _Counted]:
     """Count the people of each group that has any; one more than ``MOST_GROUPS`` at most."""
     source: Any = Person
+    first: sa.ColumnElement[bool] = sa.true()
     columns: list[sa.ColumnElement[Any]] = []
     for place, one in enumerate(question.by):
-        if one.kind in {Kind.STORE, Kind.NODE}:
+        if one.kind in _PLACES:
             places = _places(one, purpose, organisation)
             source = sa.outerjoin(Person, places, sa.true())
+            first = sa.func.coalesce(places.c.nth, 1) == 1
             columns.append(places.c.place.label(f"d{place}"))
         else:
             columns.append(_value(one, purpose).label(f"d{place}"))
+    counted = sa.func.count(Person.id)
     statement = (
-        sa.select(*columns, sa.func.count(Person.id))
+        sa.select(*columns, counted, counted.filter(first))
         .select_from(source)
         .where(*met)
         .group_by(*(sa.text(str(place + 1)) for place in range(len(columns))))
         .limit(MOST_GROUPS + 1)
     )
-    return {tuple(row[:-1]): row[-1] for row in people.execute(statement)}
+    return {tuple(row[:-2]): _Counted(*row[-2:]) for row in people.execute(statement)}
 
 
 def _value(one: Dimension, purpose: str) -> sa.ColumnElement[Any]:
@@ -232,4 +272,6 @@ def _places(one: Dimension, purpose: str, organisation: Organisation) -> Any:
         statement = statement.join(tree, tree.c.store == record.c.store).with_only_columns(
             tree.c.node.label("place"), maintain_column_froms=True
         )
-    return statement.distinct().correlate(Person).lateral("places")
+    place = statement.selected_columns.place
+    nth = sa.func.row_number().over(order_by=place).label("nth")  # of each person, one is the first
+    return statement.add_columns(nth).group_by(place).correlate(Person).lateral("places")

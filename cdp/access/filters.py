@@ -27,6 +27,7 @@ from connectors.record import Raw
 from policies.vocabulary import FieldClass, Treatment
 
 MOST: Final = 8  # conditions of one question
+MOST_DIGITS: Final = 1000  # of a number to compare with, before or behind the point
 LONGEST: Final = 200  # characters of an attribute that order and groups look at
 
 HIDDEN: Final = Denial(
@@ -92,15 +93,20 @@ def _is_usable(one: Criterion) -> bool:
     if (one.name is not None) != (one.field in _NAMED) or (one.equals is None) != bool(bounds):
         return False
     if one.field == FieldClass.ATTRIBUTES:
-        return all(bound.is_finite() for bound in bounds)
+        return all(map(_is_comparable, bounds))
     return one.field in {FieldClass.TAGS, FieldClass.STORES} and isinstance(one.equals, str)
+
+
+def _is_comparable(bound: Decimal) -> bool:
+    """Say whether a number is one of a size that the database compares."""
+    return bound.is_finite() and abs(bound.adjusted()) < MOST_DIGITS > len(bound.as_tuple().digits)
 
 
 def conditions(asked: Filter, purpose: str) -> Iterable[sa.ColumnElement[bool]]:
     """Yield what a person has to meet, for a filter that nothing speaks against."""
     yield from (Person.purposes.contains(_text_array(one)) for one in asked.consents)
     for one in asked.criteria:
-        if not all(map(_is_storable, (one.name, one.equals))):
+        if not all(map(is_storable, (one.name, one.equals))):
             yield sa.false()  # the database could not hold it, so nobody has it
         elif one.field == FieldClass.TAGS:
             yield _has_tag(one)
@@ -110,7 +116,8 @@ def conditions(asked: Filter, purpose: str) -> Iterable[sa.ColumnElement[bool]]:
             yield _has_attribute(one, purpose)
 
 
-def _is_storable(value: object) -> bool:
+def is_storable(value: object) -> bool:
+    """Say whether the database could hold it at all."""
     if not isinstance(value, str):
         return True
     try:

@@ -48,7 +48,8 @@ from cdp.vault import roles
 from cdp.vault.blind import INDEXED_FIELDS, BlindIndexes
 from cdp.workspace import Workspace
 from connectors.record import Sensitive
-from policies.decision import NOBODY, Reason, Subject
+from policies.decision import NOBODY, Subject
+from policies.reasons import Reason
 from policies.vocabulary import Action, FieldClass, Purpose, Treatment
 
 MOST_FOUND: Final = 20  # people under one identifier; a phone with more names nobody
@@ -182,7 +183,7 @@ class Gate:
         if decision.treatment is not Treatment.CLEAR:
             return self._forbid(connection, attempt, decision.reason, listing.fields)
         treatments = self._policy.treatments(subject, Action.LIST, purpose)
-        denial = filters.refusal(listing.where, listing.fields, treatments)
+        denial = filters.refusal(listing.where, listing.fields, treatments) or listing.refusal()
         if denial is not None:
             return _denied(connection, attempt, denial, listing.fields)
         question, cursors = listing_question(attempt, listing), Cursors(self._workspace.keyring)
@@ -225,7 +226,7 @@ class Gate:
         profile_id: str,
         purpose: str,
     ) -> Evidence | Denial:
-        """Say why the records of one person were joined.
+        """Say why the records of one person were joined; of those that the purpose may use.
 
         Raises:
             Stop: an edge was scored by another release.
@@ -239,7 +240,7 @@ class Gate:
             log.append(connection, attempt.denied(why, profile_id, fields))
             return NOT_FOUND if why in _ABOUT_THE_PERSON else _forbidden(why)
         log.append(connection, attempt.allowed(found.id, fields))
-        return reader.evidence(connection, found.id)
+        return reader.evidence(connection, found.id, purpose)
 
     def refusal(self, subject: Subject, action: str, purpose: str) -> Denial | None:
         """Say why the subject may do this for nobody at all; None when it depends on whom.

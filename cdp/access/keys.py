@@ -11,9 +11,9 @@ Invariants, each named by a test in ``tests/integration/access``:
 3. A key ends: one without an end cannot be issued.
 4. A key with scopes is good for those actions and no other; it never adds to a role.
 5. A rotated key goes on for the overlap that was asked for, and no longer than before; its
-   successor has its principal, its scopes and a life as long.
-6. A key that is revoked, and one whose principal left or was moved, is judged anew in every
-   request, by one statement.
+   successor has its principal, its scopes and a life as long. It has one.
+6. A key that is revoked, and one whose principal left, was moved or is locked, is judged anew in
+   every request, by one statement.
 7. When a key was last used is kept to the hour: of many requests, one writes.
 """
 
@@ -44,7 +44,7 @@ _KEY: Final = re.compile(r"kith_([0-9a-f]{16})_([0-9a-f]{64})", re.ASCII)
 _NO_ID: Final = "none"
 _NO_DIGEST: Final = bytes(32)
 _FOUND: Final = (
-    sa.select(api_key, principal.c.assignments, principal.c.destination)
+    sa.select(api_key, principal.c.assignments, principal.c.destination, principal.c.locked_at)
     .join(principal)
     .where(api_key.c.id == sa.bindparam("id"))
 )
@@ -152,7 +152,7 @@ def rotate(
 
     Raises:
         Stop: there is no such key, or it has ended.
-        Refused: the overlap is negative or longer than 30 days.
+        Refused: the overlap is negative or longer than 30 days, or it has a successor.
     """
     if not dt.timedelta(0) <= overlap <= LONGEST_OVERLAP:
         raise Refused("overlap_out_of_range", f"choose 0 to {LONGEST_OVERLAP.days} days")
@@ -161,10 +161,14 @@ def rotate(
     ).one_or_none()
     if row is None or _state(row, now) != "active":
         raise Stop("no_such_key", "list them with: cdp access list-keys", key=key_id)
+    if row.rotated_at is not None:
+        step = "rotate its successor, or issue another key: cdp access issue-key"
+        raise Refused("key_has_a_successor", step, key=key_id)
     life = row.expires_at - row.created_at
     issued = issue(connection, keys, row.principal_id, now, life, scopes=row.scopes)
     ends = min(row.expires_at, now + overlap)
-    connection.execute(sa.update(api_key).where(api_key.c.id == key_id).values(expires_at=ends))
+    rotated = {"expires_at": ends, "rotated_at": now}
+    connection.execute(sa.update(api_key).where(api_key.c.id == key_id).values(rotated))
     return issued
 
 
@@ -177,7 +181,7 @@ def authenticate(
     row = connection.execute(_FOUND, {"id": key_id}).one_or_none()
     stored = bytes(row.digest) if row else _NO_DIGEST
     known = primitives.same(keys.api_key_digest(secret), stored)
-    if row is None or not known or _state(row, now) != "active" or not row.assignments:
+    if row is None or not known or not _lets_in(row, now):
         return None
     hour = now.replace(minute=0, second=0, microsecond=0)
     if row.last_used_at is None or row.last_used_at < hour:
@@ -216,6 +220,10 @@ def list_keys(connection: sa.Connection, now: dt.datetime) -> list[ListedKey]:
         )
         for row in rows
     ]
+
+
+def _lets_in(row: sa.Row[Any], now: dt.datetime) -> bool:
+    return _state(row, now) == "active" and bool(row.assignments) and row.locked_at is None
 
 
 def _state(row: sa.Row[Any], now: dt.datetime) -> str:

@@ -12,6 +12,7 @@ from typing import Any, Final, NamedTuple
 
 import sqlalchemy as sa
 
+from cdp.access.answers import Denial, DenialKind
 from cdp.access.cursors import Place
 from cdp.access.filters import (
     EVERYBODY,
@@ -19,6 +20,7 @@ from cdp.access.filters import (
     Filter,
     attribute,
     conditions,
+    is_storable,
     is_whole,
     number_of,
     text_of,
@@ -29,6 +31,9 @@ from cdp.vault.context import frame
 from connectors.record import Raw
 from policies.vocabulary import FieldClass
 
+UNUSABLE: Final = Denial(
+    DenialKind.UNUSABLE, "order_unusable", "Order by the name of an attribute, or by nothing."
+)
 # Numbers come first, then texts, then those without a value, whichever way it is ordered.
 _NUMBERS, _TEXTS, _NOTHING = 0, 1, 2
 
@@ -52,6 +57,10 @@ class Listing(Raw):
         """The fields that the answer depends on."""
         ordered = (FieldClass.ATTRIBUTES.value,) if self.by is not None else ()
         return tuple(sorted({*self.where.fields, *ordered}))
+
+    def refusal(self) -> Denial | None:
+        """Say why there is no such order."""
+        return None if self.by is None or is_storable(self.by) else UNUSABLE
 
     @property
     def is_plain(self) -> bool:

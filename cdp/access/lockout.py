@@ -10,9 +10,12 @@ Invariants, each named by a test in ``tests/unit/access/test_lockout.py``:
    for good.
 2. What is tried during a wait is not counted, so it lengthens nothing.
 3. After a day (an address: an hour) without a failure all is forgotten.
+4. A last failure that lies in the future, by a clock that was set forward, counts as now.
+5. Addresses of IPv6 are counted by the network of one customer, for each has 2^64 of them.
 """
 
 import datetime as dt
+import ipaddress
 from typing import Final, NamedTuple
 
 
@@ -34,6 +37,22 @@ class Failures(NamedTuple):
 
     failures: int
     last: dt.datetime
+
+
+def counted_as(address: str) -> str:
+    """Return what an address is counted as: of IPv6 its /64 (RFC 6177), of IPv4 itself."""
+    try:
+        found = ipaddress.ip_address(address.partition("%")[0])
+    except ValueError:
+        return address
+    if isinstance(found, ipaddress.IPv4Address):
+        return str(found)
+    return str(found.ipv4_mapped or ipaddress.IPv6Network((int(found), 64), strict=False))
+
+
+def as_of(bucket: Failures, now: dt.datetime) -> Failures:
+    """Return the bucket as it can be at ``now``: nothing failed later than that."""
+    return Failures(bucket.failures, min(bucket.last, now))
 
 
 def remembered(bucket: Failures, terms: Terms, now: dt.datetime) -> int:

@@ -10,18 +10,23 @@ Invariants, each named by a test in ``tests/integration/signing_in/test_tokens.p
    publishes; ``none`` and shared secrets are no signature.
 2. Issuer, audience, authorised party, end and nonce are those of this sign-in; clocks may
    differ by a minute.
-3. A redirect is never followed, and what the provider answers is bounded in size and time.
+3. A redirect is never followed, and what the provider answers is bounded in size and in the
+   time of its whole body. A provider that is away is asked again after some seconds, and takes
+   only a few threads of a process.
 4. Nothing goes in the clear to another machine.
 5. Discovery is asked once an hour; a key that is not known is looked for at once, and no more
    than once a minute.
 6. No error shows a token, a code, a claim or the secret.
+7. A published key that cannot be read is as if it were not there.
 """
 
 import datetime as dt
 import ipaddress
 import json
 import threading
-from collections.abc import Callable, Mapping
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any, Final
 from urllib.parse import urlsplit
@@ -33,9 +38,10 @@ from authlib.oauth2.rfc7636 import create_s256_code_challenge
 from authlib.oidc.core import CodeIDToken
 from joserfc import jwt
 from joserfc.errors import InvalidKeyIdError, JoseError
-from joserfc.jwk import KeySet
+from joserfc.jwk import ECKey, KeySet, RSAKey
 from joserfc.jws import JWSRegistry
 
+from cdp.access.remembered import Remembered
 from cdp.errors import Refused, Retry, Stop
 from cdp.settings import Settings
 from cdp.vault.secret import Secret
@@ -49,9 +55,15 @@ CALLBACK: Final = "/v1/session/oidc/callback"
 _DISCOVERY: Final = "/.well-known/openid-configuration"
 _SCOPE: Final = "openid profile email"
 _MOST_BYTES: Final = 512 * 1024
-_TIMEOUT: Final = httpx.Timeout(5.0)
+_TIMEOUT: Final = httpx.Timeout(5.0)  # of each wait
+DEADLINE: Final = 10.0  # seconds for a whole answer, however it comes
+AT_ONCE: Final = 8  # who have to do with the provider; the other threads are for other requests
 _ENDPOINTS: Final = ("authorization_endpoint", "token_endpoint", "jwks_uri")
+_KINDS: Final[Mapping[str, type[RSAKey | ECKey]]] = {"RSA": RSAKey, "EC": ECKey}
 _FORM: Final = "application/x-www-form-urlencoded"
+
+
+Key = RSAKey | ECKey
 
 
 class ProviderUnreachable(Retry):
@@ -70,14 +82,6 @@ class Terms(Raw):
     client_id: str
     client_secret: Secret | None = field(repr=False)
     redirect_uri: str
-
-
-@dataclass(frozen=True, slots=True)
-class _Discovered:
-    """What the provider says of itself, and when it was asked."""
-
-    said: Mapping[str, Any]
-    at: dt.datetime
 
 
 def terms_of(settings: Settings) -> Terms | None:
@@ -122,15 +126,17 @@ class IdentityProvider:
         terms: Terms,
         now: Callable[[], dt.datetime],
         transport: httpx.BaseTransport | None = None,
+        ticks: Callable[[], float] = time.monotonic,
     ) -> None:
         self._terms = terms
         self._now = now
+        self._ticks = ticks
         self._client = httpx.Client(
             follow_redirects=False, timeout=_TIMEOUT, trust_env=False, transport=transport
         )
-        self._turn = threading.Lock()
-        self._metadata: _Discovered | None = None
-        self._keys: _Discovered | None = None
+        self._places = threading.BoundedSemaphore(AT_ONCE)
+        self._metadata = Remembered(self._discover, now)
+        self._keys = Remembered(self._ask_keys, now)
 
     @property
     def issuer(self) -> str:
@@ -141,10 +147,12 @@ class IdentityProvider:
         """Return where to send the browser.
 
         Raises:
-            ProviderUnreachable: discovery does not work.
+            Retry: discovery does not work, or too many come at the same time.
         """
+        with self._place():
+            endpoint = self._discovered()["authorization_endpoint"]
         found: str = prepare_grant_uri(
-            self._discovered()["authorization_endpoint"],
+            endpoint,
             self._terms.client_id,
             "code",
             redirect_uri=self._terms.redirect_uri,
@@ -158,7 +166,8 @@ class IdentityProvider:
 
     def names_itself(self, said: str | None) -> bool:
         """Say whether a callback comes from this provider (RFC 9207)."""
-        promised = self._discovered().get("authorization_response_iss_parameter_supported")
+        with self._place():
+            promised = self._discovered().get("authorization_response_iss_parameter_supported")
         return said == self.issuer if said is not None or promised is True else True
 
     def claims(self, code: str, verifier: str, nonce: str) -> Mapping[str, Any]:
@@ -166,13 +175,14 @@ class IdentityProvider:
 
         Raises:
             TokenRefused: the provider refuses the code, or its token does not count.
-            ProviderUnreachable: it does not answer.
+            Retry: it does not answer, or too many come at the same time.
         """
-        answer = self._exchanged(code, verifier)
-        token = answer.get("id_token")
-        if not isinstance(token, str):
-            raise TokenRefused("no_token", "sign in again")
-        found = self._verified(token)
+        with self._place():
+            answer = self._exchanged(code, verifier)
+            token = answer.get("id_token")
+            if not isinstance(token, str):
+                raise TokenRefused("no_token", "sign in again")
+            found = self._verified(token)
         claims = CodeIDToken(
             dict(found.claims),
             dict(found.header),
@@ -202,6 +212,16 @@ class IdentityProvider:
 
     # ── requests ────────────────────────────────────────────────────────────
 
+    @contextmanager
+    def _place(self) -> Iterator[None]:
+        """Hold one of the few places, so that a slow provider stops nothing else."""
+        if not self._places.acquire(blocking=False):
+            raise Retry("too many come from the provider at the same time", "try again in a moment")
+        try:
+            yield
+        finally:
+            self._places.release()
+
     def _exchanged(self, code: str, verifier: str) -> Mapping[str, Any]:
         said, terms = self._discovered(), self._terms
         body = prepare_token_request(
@@ -227,12 +247,12 @@ class IdentityProvider:
         self, method: str, address: str, headers: Mapping[str, str], body: str | None = None
     ) -> tuple[int, dict[str, Any] | None]:
         """Ask, and read at most as much as an honest answer has; None: no JSON object."""
-        content = bytearray()
+        content, ends = bytearray(), self._ticks() + DEADLINE
         try:
             with self._client.stream(method, address, headers=headers, content=body) as response:
                 for part in response.iter_bytes():
                     content += part
-                    if len(content) > _MOST_BYTES:
+                    if len(content) > _MOST_BYTES or self._ticks() > ends:
                         raise _unreachable()
                 status = response.status_code
         except (httpx.HTTPError, httpx.InvalidURL):
@@ -246,11 +266,7 @@ class IdentityProvider:
         return status, found if isinstance(found, dict) else None
 
     def _discovered(self) -> Mapping[str, Any]:
-        with self._turn:
-            known, now = self._metadata, self._now()
-            if known is None or now - known.at >= KEPT:
-                known = self._metadata = _Discovered(self._discover(), now)
-            return known.said
+        return self._metadata.get(KEPT)
 
     def _discover(self) -> Mapping[str, Any]:
         address = self._terms.issuer.rstrip("/") + _DISCOVERY
@@ -286,16 +302,14 @@ class IdentityProvider:
         return jwt.decode(token, keys, registry=registry)
 
     def _published(self, *, anew: bool) -> KeySet:
+        return KeySet(list(self._keys.get(KEYS_EVERY if anew else KEPT)))
+
+    def _ask_keys(self) -> Sequence[Key]:
         address = self._discovered()["jwks_uri"]
-        with self._turn:
-            known, now = self._keys, self._now()
-            age = KEYS_EVERY if anew else KEPT
-            if known is None or now - known.at >= age:
-                status, said = self._ask("GET", address, {"Accept": "application/json"})
-                if status != 200 or said is None:
-                    raise _unreachable()
-                known = self._keys = _Discovered(said, now)
-        return KeySet.import_key_set({"keys": _signing(known.said.get("keys"))})
+        status, said = self._ask("GET", address, {"Accept": "application/json"})
+        if status != 200 or said is None:
+            raise _unreachable()
+        return _signing(said.get("keys"))
 
 
 def _reason(error: Exception) -> str:
@@ -303,10 +317,23 @@ def _reason(error: Exception) -> str:
     return f"claim_{claim}" if claim in {"iss", "aud", "azp", "exp", "nonce"} else "claim_refused"
 
 
-def _signing(keys: object) -> list[Any]:
+def _signing(keys: object) -> list[Key]:
     """The published keys of the two kinds that sign; a provider may publish others too."""
     found = keys if isinstance(keys, list) else []
-    return [one for one in found if isinstance(one, dict) and one.get("kty") in {"RSA", "EC"}]
+    named = (one for one in found if isinstance(one, dict) and isinstance(one.get("kty"), str))
+    signing = (one for one in named if one["kty"] in _KINDS)
+    return [key for one in signing if (key := _read(one)) is not None]
+
+
+def _read(entry: dict[str, Any]) -> Key | None:
+    """A published key; None: it is of a curve or a form that is not known here."""
+    kid = entry.get("kid")
+    try:
+        key = _KINDS[entry["kty"]].import_key(entry)
+        key.public_key  # noqa: B018 - the numbers are looked at here, not when a token comes
+    except (JoseError, ValueError, TypeError, LookupError, AttributeError):
+        return None
+    return key if kid is None or isinstance(kid, str) else None
 
 
 def _is_for_us_alone(claims: Mapping[str, Any], client_id: str) -> bool:

@@ -12,7 +12,8 @@ Every invariant of ``cdp/access/gate.py`` holds here too. In addition, each name
    but nothing that policy does not grant them. It waits for review from that moment on, also
    when there was no value behind the glass, and who has an overdue or unjustified one cannot.
 5. "No such person" and "not yours" give one answer, one event and the same statements, and no
-   request is stored for either.
+   request is stored for either. So do, to who holds an approval, somebody who is no more, who
+   is elsewhere now and who became somebody else.
 6. An answer says until when it may be looked at.
 """
 
@@ -35,7 +36,8 @@ from cdp.audit.errors import DetailRefused
 from cdp.profiles import reader
 from cdp.profiles.reader import Located
 from connectors.vocabulary import IDENTITY_FIELDS
-from policies.decision import Reason, Subject
+from policies.decision import Subject
+from policies.reasons import Reason
 from policies.reveal_limits import Shown, next_possible
 from policies.vocabulary import (
     SENSITIVE,
@@ -162,7 +164,12 @@ class RevealGate(Gate):
         at = attempt.subject, Action.REVEAL, wish.purpose
         found = self._locate(connection, *at, wish.profile_id)
         current = replace(wish, profile_id=found.id) if found else wish
-        grant = next((one for one in known.grants if _covers(one, current)), None)
+        # Of somebody out of reach no grant is known: whether they went, or went elsewhere, or
+        # became somebody else, is not to be told by whether it still holds.
+        reach = self._policy.scope(subject, Action.REVEAL, wish.purpose)
+        met = found is not None and reach.includes(found.stores)
+        met = met and self._agreed(found, wish.purpose)
+        grant = next((one for one in known.grants if met and _covers(one, current)), None)
         approver = known.approvers.get(grant.id) if grant else None
         stores = found.stores if found else frozenset[str]()
         decision = self._policy.decide(
@@ -196,13 +203,14 @@ class RevealGate(Gate):
         if stored is None or wish.field not in stored.golden_for(wish.purpose):
             return _refuse(connection, attempt, wish, _NO_VALUE)
         log.append(connection, attempt.allowed(stored.id, (wish.field,), wish.reason))
+        # Whatever the log says was shown has used its grant and counts, also if nothing opens.
+        if grant is not None:
+            reveals.carry_out(connection, grant, Deed(Act.USE, wish.requester), attempt.at)
+        reveals.count(connection, wish, request.id if request else None, attempt.at)
         vault = self._workspace.vault
         opened = reader.open_fields(connection, vault, stored, [wish.field], wish.purpose)
         if wish.field not in opened:
             return _NO_VALUE
-        if grant is not None:
-            reveals.carry_out(connection, grant, Deed(Act.USE, wish.requester), attempt.at)
-        reveals.count(connection, wish, request.id if request else None, attempt.at)
         seconds = self._workspace.declaration.reveals.shown_seconds
         return Revealed(
             value=opened[wish.field].reveal(reason=wish.reason),

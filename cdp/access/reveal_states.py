@@ -4,7 +4,8 @@ Invariants, each named by a test in ``tests/unit/access/test_reveal_states.py``:
 
 1. From each state only the listed acts lead on; what is settled stays settled. Only a reveal
    that was judged not justified may still be judged justified.
-2. Nobody acts on their own request but to withdraw or to use it, and nobody else does those.
+2. Nobody acts on their own request but to withdraw or to use it, and nobody else does those. Two
+   spellings of one id are one person, and the other spelling does neither.
 3. A grant is used once, and never from its end on.
 4. Time never runs backwards for one request. Where a clock was set back by more than
    ``SKEW``, what was waiting or granted has ended.
@@ -19,6 +20,7 @@ from types import MappingProxyType
 from typing import Final
 
 from connectors.record import Raw
+from policies.persons import same_person
 
 SKEW: Final = dt.timedelta(seconds=5)
 """By how much the clocks of two machines may differ."""
@@ -57,6 +59,7 @@ class Act(StrEnum):
 UNREVIEWED: Final = (State.TO_REVIEW, State.OVERDUE)
 BARRED_BY: Final = (State.OVERDUE, State.NOT_JUSTIFIED)
 """Who has one of these cannot break the glass again."""
+GLASSES: Final = (*UNREVIEWED, State.JUSTIFIED, State.NOT_JUSTIFIED)
 REVIEWS: Final = frozenset({Act.JUSTIFY, Act.FAULT})
 _OWN: Final = frozenset({Act.WITHDRAW, Act.USE})
 _NEXT: Final = MappingProxyType(
@@ -145,9 +148,9 @@ def at_time(request: Request, now: dt.datetime) -> Request:
 
 def after(request: Request, deed: Deed, now: dt.datetime) -> Request | Wrong:
     """Return the request after a deed at ``now``, or why the deed does not apply."""
-    own = request.requester.id == deed.by.id
-    if own != (deed.act in _OWN):
-        return Wrong("own_request" if own else "not_yours")
+    against = _not_theirs(request.requester.id, deed)
+    if against is not None:
+        return against
     current = at_time(request, now)
     state = _NEXT.get((current.state, deed.act))
     if state is None:
@@ -161,3 +164,9 @@ def after(request: Request, deed: Deed, now: dt.datetime) -> Request | Wrong:
     return replace(
         current, state=state, ends_at=ends, second=deed.by, comment=deed.comment, second_at=time
     )
+
+
+def _not_theirs(requester: str, deed: Deed) -> Wrong | None:
+    if deed.act in _OWN:
+        return None if deed.by.id == requester else Wrong("not_yours")
+    return Wrong("own_request") if same_person(deed.by.id, requester) else None

@@ -7,20 +7,23 @@ Invariants, each named by a test in ``tests/integration/reveals``:
 2. A request changes only under its row lock, so of two acts at once one applies.
 3. One person's request for the same field of the same person and purpose is there once.
 4. What ended is written down as ended: a clock set back later brings nothing back.
+5. However often somebody breaks the glass, each one counts against them and each can be found:
+   glasses that nobody has reviewed come first in a list, the oldest before all.
 """
 
 import dataclasses
 import datetime as dt
 import re
-from collections.abc import Collection, Sequence
+from collections.abc import Collection
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 import sqlalchemy as sa
 from sqlalchemy.dialects.postgresql import insert
 
 from cdp.access.reveal_states import (
     BARRED_BY,
+    GLASSES,
     REVIEW_WITHIN,
     SKEW,
     UNREVIEWED,
@@ -47,6 +50,10 @@ _ID_LENGTH: Final = 16
 _ID: Final = re.compile(r"[a-z]{1,32}", re.ASCII)
 _R, _S = reveal_request.c, reveal.c
 _WAITING: Final = (State.OPEN, State.APPROVED)
+_UNREVIEWED: Final = _R.state.in_(UNREVIEWED)
+_BEGINNING: Final = dt.datetime(1970, 1, 1, tzinfo=dt.UTC)
+_TICK: Final = dt.timedelta(microseconds=1)
+_PLACE: Final = re.compile(r"([01])-([0-9]{1,16})-([a-z]{1,32})", re.ASCII)
 _COLUMNS: Final = tuple(reveal_request.c.keys())
 
 
@@ -59,6 +66,14 @@ class Wish(Raw):
     field: str
     purpose: str
     reason: str = dataclasses.field(repr=False)
+
+
+class Place(NamedTuple):
+    """Where a list ended: at a glass to review or not, of which time and id."""
+
+    unreviewed: bool
+    at: dt.datetime
+    id: str
 
 
 def lock(connection: sa.Connection, principal: str) -> None:
@@ -138,13 +153,14 @@ def waiting(
 
 def barred(connection: sa.Connection, principal: str, now: dt.datetime) -> bool:
     """Say whether a broken glass of the subject keeps them from breaking another one."""
-    states = {*UNREVIEWED, *BARRED_BY}
-    found = _read(connection, _R.requester == principal, _R.state.in_(states))
-    return any(at_time(one, now).state in BARRED_BY for one in found)
+    late = sa.and_(_R.state == State.TO_REVIEW, _R.ends_at <= sa.func.greatest(_R.latest_at, now))
+    against = sa.or_(_R.state.in_(BARRED_BY), late)
+    found = sa.select(_R.id).where(_R.requester == principal, against)
+    return bool(connection.scalar(sa.select(found.exists())))
 
 
 def unreviewed(connection: sa.Connection, principal: str) -> list[Request]:
-    """Return the broken glasses of a subject that nobody has reviewed yet, the newest first."""
+    """Return the broken glasses of a subject that nobody has reviewed yet, the oldest first."""
     return _read(connection, _R.requester == principal, _R.state.in_(UNREVIEWED))
 
 
@@ -155,27 +171,61 @@ def held(connection: sa.Connection, request_id: str) -> Request | None:
     return next(iter(_read(connection, _R.id == request_id, held=True)), None)
 
 
+@dataclass(frozen=True, slots=True)
+class Reach:
+    """Whose requests somebody sees: their own, and those of others that they may judge.
+
+    Attributes:
+        principal: whose own are meant.
+        purposes: what those of others are for.
+        nodes: where those who made them work.
+        gone: all nodes that there are, for who reviews glasses broken at none of them; else None.
+    """
+
+    principal: str
+    purposes: Collection[str]
+    nodes: Collection[str]
+    gone: Collection[str] | None = None
+
+
 def visible(
     connection: sa.Connection,
-    principal: str,
-    purposes: Collection[str],
-    nodes: Collection[str],
-    states: Sequence[State],
+    reach: Reach,
+    states: Collection[State],
+    after: Place | None = None,
 ) -> list[Request]:
-    """Return the newest requests of a subject, and those of others that they may judge.
+    """Return up to `MOST_LISTED` requests: glasses to review, the oldest first; then the newest.
 
     Args:
         connection: any.
-        principal: whose own are listed.
-        purposes: what those of others are for.
-        nodes: where those who made them work.
+        reach: whose.
         states: the ones wanted; empty: all.
+        after: where the list before this one ended.
     """
-    judged = sa.and_(_R.purpose.in_(purposes), _R.node.in_(nodes))
-    conditions = [sa.or_(_R.requester == principal, judged)]
+    at: sa.ColumnElement[bool] = _R.node.in_(reach.nodes)
+    if reach.gone is not None:
+        at = sa.or_(at, sa.and_(_R.state.in_(GLASSES), _R.node.not_in(reach.gone)))
+    conditions = [
+        sa.or_(_R.requester == reach.principal, sa.and_(_R.purpose.in_(reach.purposes), at))
+    ]
     if states:
         conditions.append(_R.state.in_(states))
+    if after is not None:
+        conditions.append(_behind(after))
     return _read(connection, *conditions)
+
+
+def place(request: Request) -> str:
+    """Return where a request stands in a list, as text that `placed` reads."""
+    return f"{int(request.state in UNREVIEWED)}-{(request.at - _BEGINNING) // _TICK}-{request.id}"
+
+
+def placed(text: str) -> Place | None:
+    """Read what `place` wrote; None: it did not write this."""
+    parts = _PLACE.fullmatch(text)
+    if parts is None:
+        return None
+    return Place(parts[1] == "1", _BEGINNING + int(parts[2]) * _TICK, parts[3])
 
 
 def carry_out(
@@ -192,13 +242,22 @@ def carry_out(
 # ── inside ──────────────────────────────────────────────────────────────────
 
 
+def _behind(after: Place) -> sa.ColumnElement[bool]:
+    later = sa.and_(_R.at == after.at, _R.id > after.id)
+    if after.unreviewed:
+        left = sa.and_(_UNREVIEWED, sa.or_(_R.at > after.at, later))
+        return sa.or_(left, ~_UNREVIEWED)
+    return sa.and_(~_UNREVIEWED, sa.or_(_R.at < after.at, later))
+
+
 def _read(
     connection: sa.Connection, *conditions: sa.ColumnElement[bool], held: bool = False
 ) -> list[Request]:
+    oldest = sa.case((_UNREVIEWED, _R.at))  # nothing for the others, which come last
     statement = (
         sa.select(reveal_request)
         .where(*conditions)
-        .order_by(_R.at.desc(), _R.id)
+        .order_by(oldest.nulls_last(), _R.at.desc(), _R.id)
         .limit(MOST_LISTED)
     )
     if held:

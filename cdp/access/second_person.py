@@ -3,7 +3,8 @@
 Invariants, each named by a test in ``tests/integration/reveals``:
 
 1. Only somebody else may, whom policy lets approve for that purpose, and whose node is the
-   requester's or above it.
+   requester's or above it. A glass that was broken at a node that is no more is reviewed by
+   whoever may at a brand.
 2. A request that there is not, and one that is not theirs to judge, give one answer and one
    event.
 3. The second person sees who asks, the field, the purpose, the reason and the profile id.
@@ -12,7 +13,7 @@ Invariants, each named by a test in ``tests/integration/reveals``:
 """
 
 import datetime as dt
-from collections.abc import Sequence
+from collections.abc import Collection
 from dataclasses import dataclass, field, replace
 from typing import Final
 
@@ -21,20 +22,35 @@ import sqlalchemy as sa
 from cdp.access import opening, reveals
 from cdp.access.answers import Denial, DenialKind
 from cdp.access.gate import withheld
-from cdp.access.reveal_states import REVIEWS, Act, Actor, Deed, Request, State, Wrong, at_time
+from cdp.access.reveal_states import (
+    GLASSES,
+    REVIEWS,
+    UNREVIEWED,
+    Act,
+    Actor,
+    Deed,
+    Request,
+    State,
+    Wrong,
+    at_time,
+)
+from cdp.access.reveals import Reach
 from cdp.access.trail import UNKNOWN, Attempt
 from cdp.audit import event, log
 from cdp.audit.errors import DetailRefused
 from cdp.storage.schema import principal, session
 from cdp.workspace import Workspace
 from connectors.record import Raw
-from policies.decision import Reason, Subject
+from policies.decision import Subject
+from policies.persons import same_person
+from policies.reasons import Reason
 from policies.reveal_limits import RevealLimits
 from policies.vocabulary import (
     ALL_CIRCUMSTANCES,
     SENSITIVE,
     Action,
     FieldClass,
+    NodeKind,
     Purpose,
 )
 
@@ -47,6 +63,9 @@ _OWN: Final = Denial(
     DenialKind.FORBIDDEN, "own_request", "Nobody is the second person of their own request."
 )
 _NO_COMMENT: Final = Denial(DenialKind.UNUSABLE, "comment_missing", "Say why, in a few words.")
+_NO_PLACE: Final = Denial(
+    DenialKind.UNUSABLE, "cursor_unusable", "Pass what the last list ended with, or begin anew."
+)
 _TOO_LONG: Final = Denial(
     DenialKind.UNUSABLE, "grant_too_long", f"Grant 1 to {LONGEST_MINUTES} minutes."
 )
@@ -87,6 +106,14 @@ class Status:
     limits: RevealLimits
     waiting: tuple[Request, ...]
     to_judge: tuple[Request, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Listed:
+    """Some requests; ``after``: what to ask for the next ones with, None: these are all."""
+
+    requests: tuple[Request, ...]
+    after: str | None
 
 
 class SecondPerson:
@@ -135,46 +162,57 @@ class SecondPerson:
         return _done(connection, attempt, request, Deed(Act.WITHDRAW, _actor(subject)))
 
     def listed(
-        self, connection: sa.Connection, subject: Subject, states: Sequence[State] = ()
-    ) -> list[Request] | Denial:
-        """List the newest requests of the subject, and those of others that they may judge.
+        self,
+        connection: sa.Connection,
+        subject: Subject,
+        states: Collection[State] = (),
+        after: str | None = None,
+    ) -> Listed | Denial:
+        """List requests of the subject, and those of others that they may judge.
+
+        Glasses that wait for a review come first, the oldest before all; then the newest.
 
         Args:
             connection: in a transaction.
             subject: who asks.
             states: the ones wanted; empty: all.
+            after: what the list before this one ended with.
         """
         against = self._not_by(subject)
+        place = None if after is None else reveals.placed(after)
+        if after is not None and place is None:
+            against = against or _NO_PLACE
         if against is not None:
             return against
         now = self._workspace.now()
         reveals.end_what_is_over(connection, now)
-        purposes = [one.value for one in Purpose if self._approves(subject, one)]
-        nodes = [one for one in self._policy.organisation.nodes if self._is_above(subject, one)]
-        found = reveals.visible(connection, subject.id, purposes, nodes, states)
+        found = reveals.visible(connection, self._reach(subject), states, place)
         current = [at_time(one, now) for one in found]
-        return [one for one in current if not states or one.state in states]
+        more = len(found) == reveals.MOST_LISTED
+        return Listed(
+            tuple(one for one in current if not states or one.state in states),
+            reveals.place(found[-1]) if more else None,
+        )
 
     def status(self, connection: sa.Connection, subject: Subject) -> Status | Denial:
         """Say how the subject stands."""
-        listed = self.listed(
-            connection, subject, (State.OPEN, State.APPROVED, State.TO_REVIEW, State.OVERDUE)
-        )
-        if isinstance(listed, Denial):
-            return listed
-        now = self._workspace.now()
-        shown = reveals.past(connection, subject.id, now)
-        mine = [one for one in listed if one.requester.id == subject.id]
-        others = [one for one in listed if one.requester.id != subject.id]
-        broken = {State.TO_REVIEW, State.OVERDUE}
+        glasses = self.listed(connection, subject, UNREVIEWED)
+        waiting = self.listed(connection, subject, (State.OPEN, State.APPROVED))
+        if isinstance(glasses, Denial):
+            return glasses
+        if isinstance(waiting, Denial):
+            return waiting
+        shown = reveals.past(connection, subject.id, self._workspace.now())
+        broken, to_review = _parted(glasses, subject)
+        mine, others = _parted(waiting, subject)
         return Status(
-            unreviewed=tuple(one for one in mine if one.state in broken),
-            to_review=tuple(one for one in others if one.state in broken),
+            unreviewed=tuple(broken),
+            to_review=tuple(to_review),
             fields=len(shown),
             people=len({one.person for one in shown}),
             sensitive=sum(one.sensitive for one in shown),
             limits=self._workspace.declaration.reveals,
-            waiting=tuple(one for one in mine if one.state not in broken),
+            waiting=tuple(mine),
             to_judge=tuple(one for one in others if one.state is State.OPEN),
         )
 
@@ -199,12 +237,12 @@ class SecondPerson:
             return None, against
         reveals.end_what_is_over(connection, now)
         request = reveals.held(connection, request_id)
-        if request is not None and request.requester.id == subject.id:
+        if request is not None and same_person(request.requester.id, subject.id):
             return request, _OWN
         mine = (
             request is not None
             and self._approves(subject, request.purpose)
-            and self._is_above(subject, request.requester.node)
+            and self._is_over(subject, request)
         )
         return (request, None) if mine else (None, _NO_SUCH)
 
@@ -239,9 +277,27 @@ class SecondPerson:
         approval = Action.APPROVE, FieldClass.NONE, purpose
         return self._policy.decide(subject, *approval, None).allowed
 
+    def _is_over(self, subject: Subject, request: Request) -> bool:
+        node = request.requester.node
+        if node in self._policy.organisation.nodes:
+            return self._is_above(subject, node)
+        return request.state in GLASSES and self._is_at_brand(subject)
+
     def _is_above(self, subject: Subject, node: str) -> bool:
-        organisation = self._policy.organisation
-        return node in organisation.nodes and subject.node in organisation.path(node).split("/")
+        return subject.node in self._policy.organisation.path(node).split("/")
+
+    def _is_at_brand(self, subject: Subject) -> bool:
+        node = self._policy.organisation.nodes.get(subject.node)
+        return node is not None and node.kind is NodeKind.BRAND
+
+    def _reach(self, subject: Subject) -> Reach:
+        nodes = self._policy.organisation.nodes
+        return Reach(
+            subject.id,
+            [one.value for one in Purpose if self._approves(subject, one)],
+            [one for one in nodes if self._is_above(subject, one)],
+            list(nodes) if self._is_at_brand(subject) else None,
+        )
 
 
 def needs_full(workspace: Workspace) -> Denial | None:
@@ -264,8 +320,10 @@ def current_subject(
         return None
     assignment = f"{actor.role}@{actor.node}"
     row = connection.execute(
-        sa.select(principal.c.assignments).where(principal.c.id == actor.id)
+        sa.select(principal.c.assignments, principal.c.locked_at).where(principal.c.id == actor.id)
     ).one_or_none()
+    if row is not None and row.locked_at is not None:
+        return None
     declared = workspace.declaration.principals.get(actor.id)
     if declared is not None:
         written = {one.text for one in declared.assignments}
@@ -279,6 +337,12 @@ def current_subject(
         )
         holds = row is not None and bool(connection.scalar(sa.select(claimed.exists())))
     return replace(_subject(actor), circumstances=ALL_CIRCUMSTANCES) if holds else None
+
+
+def _parted(listed: Listed, subject: Subject) -> tuple[list[Request], list[Request]]:
+    """Part the subject's own requests from those of others."""
+    mine = [one for one in listed.requests if one.requester.id == subject.id]
+    return mine, [one for one in listed.requests if one.requester.id != subject.id]
 
 
 def _actor(subject: Subject) -> Actor:

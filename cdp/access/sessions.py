@@ -5,7 +5,8 @@ Invariants, each named by a test in ``tests/integration/signing_in/test_sessions
 1. The secret has 256 random bits and is stored nowhere: the row has a keyed digest of it.
 2. A session ends when nobody used it for 30 minutes, 12 hours after it began, when it is signed
    out of, when the account changes, and when the principal leaves.
-3. Whose session it is and what they may act as is read in the statement that finds it.
+3. Whose session it is, what they may act as and whether they are locked out is read in the
+   statement that finds it.
 4. A process takes only sessions that were begun under its own role of the database.
 5. A session acts under one assignment, and can be told another one of its own.
 """
@@ -34,6 +35,7 @@ _FOUND: Final = (
         session,
         sa.func.coalesce(session.c.assignments, principal.c.assignments).label("held"),
         principal.c.destination,
+        principal.c.locked_at,
     )
     .join(principal)
     .where(session.c.digest == sa.bindparam("digest"), _MINE)
@@ -128,7 +130,7 @@ def find(
 ) -> Found | None:
     """Return the session of that secret, or None: there is none, or it is over."""
     row = connection.execute(_FOUND, {"digest": keys.session(secret)}).one_or_none()
-    if row is None or _state(row, now) != "active" or not row.held:
+    if row is None or _state(row, now) != "active" or not row.held or row.locked_at is not None:
         return None
     if now - row.seen_at >= SEEN_EVERY:
         connection.execute(_SEEN, {"one": row.id, "now": now})

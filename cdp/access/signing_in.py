@@ -10,12 +10,12 @@ Invariants, each named by a test in ``tests/integration/signing_in``:
 5. Every attempt has its event: who, if there is such an account, and why not. What was typed
    as a name is not kept.
 6. A sign-in begins a session of its own and ends the one that was presented with it.
-7. A flood of attempts takes neither the memory nor the threads of a process.
+7. A flood of attempts takes neither the memory nor the threads of a process, nor the places of
+   devices that are known.
 8. A password stored at older costs is stored at today's by a process that may write it.
 """
 
 import datetime as dt
-import re
 import threading
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -24,7 +24,7 @@ from typing import Any, Final
 import sqlalchemy as sa
 from sqlalchemy.dialects.postgresql import insert
 
-from cdp.access import lockout, one_time, passwords, sessions
+from cdp.access import devices, lockout, one_time, passwords, sessions
 from cdp.access.lockout import ADDRESS, PERSON, Failures
 from cdp.access.sessions import Begun
 from cdp.audit import log
@@ -43,18 +43,20 @@ from policies.vocabulary import Purpose
 
 AT_ONCE: Final = 2  # passwords stretched at the same time; each takes 64 MiB
 WAITING: Final = 8  # attempts under way; a flood of them must not take every thread there is
-KNOWN_FOR: Final = dt.timedelta(days=30)
+KNOWN_AT_ONCE: Final = 1  # beside them, of devices that are known: a flood takes none of these
+KNOWN_WAITING: Final = 4
 KEPT_FOR: Final = dt.timedelta(days=2)  # failures; none counts after one
 NOBODY: Final = "unknown"  # the actor of an attempt under a name that is nobody's
 NO_ROLE: Final = "none"
 METHOD: Final = "password"
-_DEVICE: Final = re.compile(r"[0-9a-f]{64}", re.ASCII)
 _SPENT: Final = (
     sa.update(account)
     .where(
         account.c.principal_id == sa.bindparam("who"),
         account.c.password == sa.bindparam("seen"),
-        account.c.locked_at.is_(None),
+        sa.exists().where(
+            principal.c.id == account.c.principal_id, principal.c.locked_at.is_(None)
+        ),
         sa.case(
             (
                 sa.bindparam("step", type_=sa.BigInteger).is_not(None),
@@ -105,7 +107,14 @@ class _Known(Raw):
     row: sa.Row[Any] | None = field(repr=False)
     is_locked: bool
     buckets: tuple[bytes, ...] = field(repr=False)  # in which the attempt was counted
-    device: bytes = field(repr=False)
+
+
+class _Places:
+    """Room for some attempts: so many are under way, and so many of them stretch a password."""
+
+    def __init__(self, at_once: int, waiting: int) -> None:
+        self.turn = threading.BoundedSemaphore(at_once)
+        self.queue = threading.BoundedSemaphore(waiting)
 
 
 class SigningIn:
@@ -122,8 +131,8 @@ class SigningIn:
         self._keys = keys
         self._costs = costs
         self._randomness = randomness
-        self._turn = threading.BoundedSemaphore(AT_ONCE)
-        self._queue = threading.BoundedSemaphore(WAITING)
+        self._known_places = _Places(KNOWN_AT_ONCE, KNOWN_WAITING)
+        self._places = _Places(AT_ONCE, WAITING)
         # Checked where there is no account, so that nobody learns that there is none.
         self._nobodys = Secret(randomness(SEED_BYTES))
 
@@ -140,21 +149,34 @@ class SigningIn:
         Raises:
             Retry: too many try at the same time; nothing was counted.
         """
-        if not self._queue.acquire(blocking=False):
-            raise Retry("too many sign in at the same time", "try again in a moment")
-        try:
-            return self._attempted(given, client, presented)
-        finally:
-            self._queue.release()
-
-    def _attempted(self, given: Attempt, client: Client, presented: str | None) -> SignedIn | None:
         if not is_principal_id(given.principal_id):
             given = replace(given, principal_id="")  # nobody's, and the database can hold it
+        places = self._places_for(given, client)
+        if not places.queue.acquire(blocking=False):
+            raise Retry("too many sign in at the same time", "try again in a moment")
+        try:
+            return self._attempted(given, client, presented, places.turn)
+        finally:
+            places.queue.release()
+
+    def _places_for(self, given: Attempt, client: Client) -> _Places:
+        now, who = self._workspace.now(), given.principal_id
+        with self._workspace.engine.connect() as connection:
+            known = devices.is_known(connection, self._keys, who, client.device, now)
+        return self._known_places if known else self._places
+
+    def _attempted(
+        self,
+        given: Attempt,
+        client: Client,
+        presented: str | None,
+        turn: threading.BoundedSemaphore,
+    ) -> SignedIn | None:
         known = self._counted(given, client)
         row = known.row
         enrolled = row is not None and row.password is not None
         stored = row.password if row is not None else None
-        with self._turn:
+        with turn:
             fits = passwords.matches(given.password, stored)
         step, used = self._second_factor(given, row)
         reason = _why_not(known, enrolled=enrolled, fits=fits)
@@ -183,9 +205,11 @@ class SigningIn:
         presented: str | None,
     ) -> SignedIn:
         now = self._workspace.now()
-        device = client.device if client.device and _DEVICE.fullmatch(client.device) else None
-        device = device or self._randomness(32).hex()
-        self._forgive(connection, given.principal_id, known, device, now)
+        device = devices.own(client.device, self._randomness)
+        self._forgive(
+            connection, known, devices.bucket(self._keys, given.principal_id, device), now
+        )
+        devices.know(connection, self._keys, given.principal_id, device, now)
         if presented is not None:
             sessions.end_presented(connection, self._keys, presented, now)
         self._brought_up_to_date(connection, given, known)
@@ -200,8 +224,8 @@ class SigningIn:
         """Count the attempt as a failure, before it is known to be one."""
         now, keys = self._workspace.now(), self._keys
         mine = keys.bucket("account", given.principal_id)
-        device = keys.bucket("device", given.principal_id, client.device or "")
-        address = keys.bucket("address", client.address)
+        device = devices.bucket(keys, given.principal_id, client.device)
+        address = keys.bucket("address", lockout.counted_as(client.address))
         with self._workspace.engine.begin() as connection:
             connection.execute(
                 insert(throttle).on_conflict_do_nothing(),
@@ -212,49 +236,34 @@ class SigningIn:
             )
             found = _hold(connection, [mine, device, address])
             row = connection.execute(
-                sa.select(account, principal.c.assignments)
+                sa.select(account, principal.c.assignments, principal.c.locked_at)
                 .join(principal)
                 .where(account.c.principal_id == given.principal_id)
             ).one_or_none()
             held = {bytes(one.digest): one for one in found}
             known = device in held and (held[device].known_until or now) > now
             terms = {device: PERSON} if known else {mine: PERSON, address: ADDRESS}
-            buckets = {one: Failures(held[one].failures, held[one].failed_at) for one in terms}
+            stored = {one: Failures(held[one].failures, held[one].failed_at) for one in terms}
+            buckets = {one: lockout.as_of(each, now) for one, each in stored.items()}
             locked = any(lockout.is_locked(buckets[one], terms[one], now) for one in terms)
             after = {
                 one: held_ if locked else lockout.counted(held_, terms[one], now)
                 for one, held_ in buckets.items()
             }
             _write(connection, after)
-        return _Known(row, locked, tuple(terms), device)
+        return _Known(row, locked, tuple(terms))
 
     def _forgive(
-        self,
-        connection: sa.Connection,
-        principal_id: str,
-        known: _Known,
-        device: str,
-        now: dt.datetime,
+        self, connection: sa.Connection, known: _Known, device: bytes, now: dt.datetime
     ) -> None:
-        """Take the count back, know the device, and forget what counts no more."""
+        """Take the count back, and forget what counts no more; ``device`` is held as well."""
         mine, *address = known.buckets
-        mark = self._keys.bucket("device", principal_id, device)
-        _hold(connection, [mark, *known.buckets])
+        _hold(connection, [device, *known.buckets])
         _write(connection, {mine: Failures(0, now)})
         connection.execute(
             sa.update(throttle)
             .where(throttle.c.digest.in_(address), throttle.c.failures > 0)
             .values(failures=throttle.c.failures - 1)
-        )
-        fresh = insert(throttle).values(
-            digest=mark,
-            failures=0,
-            failed_at=now,
-            known_until=now + KNOWN_FOR,
-        )
-        taken = {name: fresh.excluded[name] for name in ("failures", "failed_at", "known_until")}
-        connection.execute(
-            fresh.on_conflict_do_update(index_elements=[throttle.c.digest], set_=taken)
         )
         over = sa.func.coalesce(throttle.c.known_until, throttle.c.failed_at) < now - KEPT_FOR
         stale = sa.select(throttle.c.digest).where(over, throttle.c.failed_at < now - KEPT_FOR)

@@ -9,7 +9,6 @@ import typer
 
 from cdp.access import administering, keys
 from cdp.access.keys import IssuedKey
-from cdp.access.principals import sync_principals
 from cdp.cli import accounts, output, roster, session
 from cdp.errors import Stop
 from cdp.vault.keyed import ApiKeyDigests
@@ -24,11 +23,11 @@ _UNITS: Final = {"m": "minutes", "h": "hours", "d": "days"}
 
 
 @app.command()
-def sync(as_json: session.Json = False) -> None:
+def sync(by: By = None, as_json: session.Json = False) -> None:
     """Bring who there is in line with cdp.yaml: it counts from everybody's next request on."""
     workspace = session.workspace()
-    with workspace.engine.begin() as connection:
-        changed = sync_principals(connection, workspace.declaration, workspace.now())
+    with administering.allowed(workspace, by, "principal.sync", "cdp.yaml") as connection:
+        changed = administering.bring_in_line(connection, workspace, by)
     if as_json:
         output.as_json({"changed": changed})
     else:
@@ -50,9 +49,8 @@ def issue_key(
 ) -> None:
     """Make an API key. It is shown once and stored as a keyed hash only."""
     workspace = session.workspace()
-    with workspace.engine.begin() as connection:
-        sync_principals(connection, workspace.declaration, workspace.now())
     with administering.allowed(workspace, by, "api_key.issue", principal) as connection:
+        administering.bring_in_line(connection, workspace, by)
         issued = keys.issue(
             connection,
             ApiKeyDigests(workspace.keyring),

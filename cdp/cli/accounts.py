@@ -7,7 +7,6 @@ import typer
 
 from cdp.access import accounts, administering, sessions
 from cdp.access.accounts import Invitation
-from cdp.access.principals import sync_principals
 from cdp.cli import output, session
 from cdp.errors import Stop
 from cdp.vault.sign_in import SignInKeys
@@ -25,9 +24,8 @@ By = Annotated[
 def add_account(principal: Principal, by: By = None, as_json: session.Json = False) -> None:
     """Invite somebody to sign in. Hand the one-time code to them, and to nobody else."""
     workspace = session.workspace()
-    with workspace.engine.begin() as connection:
-        sync_principals(connection, workspace.declaration, workspace.now())
     with administering.allowed(workspace, by, "account.add", principal) as connection:
+        administering.bring_in_line(connection, workspace, by)
         invitation = accounts.add(
             connection, SignInKeys(workspace.keyring), principal, workspace.now()
         )
@@ -67,7 +65,7 @@ def unlock(principal: Principal, by: By = None, as_json: session.Json = False) -
     """Let somebody in again, and forget their failures."""
     workspace = session.workspace()
     with administering.allowed(workspace, by, "account.unlock", principal) as connection:
-        accounts.unlock(connection, SignInKeys(workspace.keyring), principal, workspace.now())
+        accounts.unlock(connection, SignInKeys(workspace.keyring), principal)
     _done(principal, "unlocked", as_json=as_json)
 
 

@@ -13,6 +13,7 @@ PLACES = MappingProxyType(
     {
         "init": ("cdp.cli.setup", "init"),
         "source": ("cdp.cli.source", "app"),
+        "ingest": ("cdp.cli.ingest", "app"),
         "identity": ("cdp.cli.identity", "app"),
         "profile": ("cdp.cli.profile", "app"),
         "reveal": ("cdp.cli.reveal", "app"),
@@ -22,6 +23,7 @@ PLACES = MappingProxyType(
         "policy": ("cdp.cli.policy", "app"),
         "access": ("cdp.cli.access", "app"),
         "key": ("cdp.cli.keys", "app"),
+        "credential": ("cdp.cli.credentials", "app"),
         "index": ("cdp.cli.index", "app"),
         "vault": ("cdp.cli.vault", "app"),
         "serve": ("cdp.cli.setup", "serve"),

@@ -166,6 +166,9 @@ def explain_records(
         raise Refused(answer.reason, answer.sentence)
     if profile_id != other_profile:
         return []
+    if not {start, end} <= {one.record_id for one in answer.records}:
+        step = "ask for a purpose that both records may be used for"
+        raise Refused("record_outside_purpose", step, purpose=purpose)
     return strongest_way(answer.links, start, end)
 
 

@@ -53,20 +53,42 @@ def all_open(broken: Iterable[int], count: int) -> None:
         )
 
 
+def visible(text: str) -> str:
+    """Text in which what does not show is written out as Python escapes it; lines stay lines.
+
+    What moves a cursor, wipes a line or turns the reading round could hide what stands beside it.
+    """
+    text = text.replace("\r\n", "\n")
+    if text.replace("\n", "").isprintable():
+        return text
+    return "".join(one if one == "\n" or one.isprintable() else _written_out(one) for one in text)
+
+
+def _written_out(character: str) -> str:
+    return character.encode("unicode_escape").decode("ascii")
+
+
 def plain(text: str) -> str:
-    """Text with nothing read as markup."""
-    return escape(text)
+    """Text with nothing read as markup, and nothing in it that does not show."""
+    return escape(visible(text))
 
 
 def as_json(content: Any) -> None:
-    """Print one JSON document."""
+    """Print one JSON document; what does not show stands in it as JSON writes it out."""
+    text = json.dumps(content, ensure_ascii=False, indent=2, default=str)
+    if not text.replace("\n", "").isprintable():
+        text = "".join(
+            one if one == "\n" or one.isprintable() else json.dumps(one)[1:-1] for one in text
+        )
     # Straight to stdout: a console would wrap long lines.
-    print(json.dumps(content, ensure_ascii=False, indent=2, default=str))  # noqa: T201
+    print(text)  # noqa: T201
 
 
 def table(title: str, header: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
     """Print a table; numbers stand to the right."""
-    drawn = Table(title=title, title_justify="left", title_style="bold", header_style="bold")
+    drawn = Table(
+        title=visible(title), title_justify="left", title_style="bold", header_style="bold"
+    )
     content = [list(row) for row in rows]
     for place, name in enumerate(header):
         numeric = bool(content) and all(isinstance(row[place], int | float) for row in content)

@@ -6,11 +6,12 @@ from typing import Annotated, Any, Final
 
 import typer
 
-from cdp.access.policy_changes import PolicyChanges, compare
+from cdp.access.policy_changes import LEAST_DIGITS, PolicyChanges, compare
 from cdp.access.policy_looks import PolicyStatus
 from cdp.access.policy_looks import status as look
 from cdp.access.principals import subject_of
 from cdp.cli import output, policy_reading, session
+from cdp.errors import Refused
 from cdp.policy import content, versions
 from cdp.policy.diff import Difference, difference
 from cdp.policy.signed import Proposal
@@ -25,7 +26,10 @@ app.command("check")(policy_reading.check)
 
 Number = Annotated[int, typer.Argument(help="The number of a proposal.", min=1)]
 Reason = Annotated[str, typer.Option(help="Why; it is kept. No personal data.")]
-SHOWN: Final = 12  # digits of a version that tables show
+TextsOnly = Annotated[
+    bool, typer.Option("--texts-only", help="It decides alike; its lines are to be other ones.")
+]
+SHOWN: Final = LEAST_DIGITS  # digits of a version that tables show
 DIFFERS: Final = (
     "This release ships another policy than the one in force. See it with: cdp policy diff\n"
     "Propose it with: cdp policy propose --shipped --as WHO --reason WHY"
@@ -121,14 +125,16 @@ def diff(
 
 
 @app.command()
-def propose(
+def propose(  # noqa: PLR0913 - a proposal is made of this many parts
     principal: session.As,
     reason: Reason,
     folder: Annotated[Path | None, typer.Argument(help="A folder with the four files.")] = None,
+    *,
     shipped: Annotated[bool, typer.Option("--shipped", help="What this release ships.")] = False,
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Show the difference and store nothing.")
     ] = False,
+    texts_only: TextsOnly = False,
     as_json: session.Json = False,
 ) -> None:
     """Propose another policy; somebody else has to approve it before it is in force."""
@@ -136,12 +142,12 @@ def propose(
         raise typer.BadParameter("name a folder, or say --shipped")
     text = content.shipped() if folder is None else content.read(folder)
     workspace = session.workspace()
-    changed = compare(workspace, text)
     if dry_run:
-        _tell(changed, None, as_json=as_json)
+        _tell(compare(workspace, text), None, as_json=as_json)
         return
-    made = PolicyChanges(workspace, subject_of(workspace, principal)).propose(text, reason)
-    _tell(changed, made, as_json=as_json)
+    by = PolicyChanges(workspace, subject_of(workspace, principal))
+    made = by.propose(text, reason, texts_only=texts_only)
+    _tell(compare(workspace, text), made, as_json=as_json)
 
 
 @app.command()
@@ -149,12 +155,13 @@ def rollback(
     version: Annotated[str, typer.Argument(help="The first digits of an older version.")],
     principal: session.As,
     reason: Reason,
+    texts_only: TextsOnly = False,
     as_json: session.Json = False,
 ) -> None:
     """Propose a version that was stored before; somebody else has to approve it too."""
     workspace = session.workspace()
-    subject = subject_of(workspace, principal)
-    made = PolicyChanges(workspace, subject).roll_back(version, reason)
+    by = PolicyChanges(workspace, subject_of(workspace, principal))
+    made = by.roll_back(version, reason, texts_only=texts_only)
     compiled = _named(workspace, made.version)
     _tell(difference(workspace.policy.compiled, compiled), made, as_json=as_json)
 
@@ -163,23 +170,27 @@ def rollback(
 def approve(
     number: Number,
     principal: session.As,
+    version: Annotated[
+        str | None, typer.Argument(help="The version that you looked at; --dry-run shows it.")
+    ] = None,
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Show what it would change; approve nothing.")
     ] = False,
     as_json: session.Json = False,
 ) -> None:
-    """Put what somebody else proposed in force. Running processes follow within a second."""
+    """Put what somebody else proposed in force. Running processes follow within a second.
+
+    Only the version that you name is approved: what you looked at, whatever the number stands
+    for by now.
+    """
     workspace = session.workspace()
-    with workspace.engine.connect() as connection:
-        found = versions.proposed(connection, trust_of(workspace.keyring), number)
-    if found is not None and (dry_run or not as_json):
-        compiled = _named(workspace, found.proposal.version)
-        changed = difference(workspace.policy.compiled, compiled)
-        if dry_run:
-            _tell(changed, None, as_json=as_json)
-            return
-        show_difference(changed)
-    link = PolicyChanges(workspace, subject_of(workspace, principal)).approve(number)
+    if dry_run:
+        _show_proposal(workspace, number, as_json=as_json)
+        return
+    if version is None:
+        raise typer.BadParameter("name the version that you looked at; --dry-run shows it")
+    by = PolicyChanges(workspace, subject_of(workspace, principal))
+    link = by.approve(number, version)
     if as_json:
         output.as_json({"serial": link.serial, "version": workspace.policy.version})
         return
@@ -235,6 +246,28 @@ def show_difference(found: Difference) -> None:
 # ── inside ──────────────────────────────────────────────────────────────────
 
 
+def _show_proposal(workspace: Workspace, number: int, *, as_json: bool) -> None:
+    """Show what a proposal would change, and the command that approves just that."""
+    with workspace.engine.connect() as connection:
+        found = versions.proposed(connection, trust_of(workspace.keyring), number)
+    if found is None:
+        raise Refused("no_such_proposal", "list them with: cdp policy list")
+    version = found.proposal.version
+    changed = difference(workspace.policy.compiled, _named(workspace, version))
+    if as_json:
+        output.as_json({"proposal": number, "version": version, **changed.to_json()})
+        return
+    show_difference(changed)
+    output.say(f"Nothing was stored. {_to_approve(found.proposal)}")
+
+
+def _to_approve(one: Proposal) -> str:
+    return (
+        "Somebody else than who proposed it puts just this in force:\n"
+        f"cdp policy approve {one.id} {one.version} --as WHO"
+    )
+
+
 def _say_status(found: PolicyStatus) -> None:
     if found.refusal is not None:
         output.say(
@@ -258,17 +291,14 @@ def _named(workspace: Workspace, name: str) -> CompiledPolicy:
 
 def _tell(found: Difference, made: Proposal | None, *, as_json: bool) -> None:
     if as_json:
-        number = made.id if made else None
-        output.as_json({"proposal": number, **found.to_json()})
+        facts = {"proposal": made.id, "version": made.version} if made else {"proposal": None}
+        output.as_json({**facts, **found.to_json()})
         return
     show_difference(found)
     if made is None:
         output.say("Nothing was stored.")
     else:
-        output.say(
-            f"Proposal {made.id} waits. Somebody else puts it in force: "
-            f"cdp policy approve {made.id} --as WHO"
-        )
+        output.say(f"Proposal {made.id} waits. {_to_approve(made)}")
 
 
 def _fact(value: object) -> object:

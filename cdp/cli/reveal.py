@@ -1,6 +1,6 @@
 """``cdp reveal``: one clear field of one person, the second person, the broken glass."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import asdict
 from typing import Annotated, TypeVar
 
@@ -118,15 +118,18 @@ def review(
 def list_requests(
     principal: session.As,
     state: Annotated[list[State] | None, typer.Option(help="Only these states.")] = None,
+    after: Annotated[str | None, typer.Option(help="What the last list ended with.")] = None,
     as_json: session.Json = False,
 ) -> None:
     """List one's own requests, and those of others that one may judge."""
-    found = _as(principal, lambda desk, on, who: desk.listed(on, who, tuple(state or ())))
-    requests = allowed(found)
+    states = state or ()
+    found = allowed(_as(principal, lambda desk, on, who: desk.listed(on, who, states, after)))
     if as_json:
-        output.as_json([asdict(one) for one in requests])
+        output.as_json([asdict(one) for one in found.requests])
     else:
-        _table("Requests to reveal", requests)
+        _table("Requests to reveal", found.requests)
+    if found.after:
+        output.say(f"There are more: --after {found.after}")
 
 
 @app.command()
@@ -192,7 +195,7 @@ def _show_one(done: Request, *, as_json: bool) -> None:
         _table(f"Request {done.id}", [done])
 
 
-def _table(title: str, requests: list[Request]) -> None:
+def _table(title: str, requests: Sequence[Request]) -> None:
     rows = [
         (
             one.id,

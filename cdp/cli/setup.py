@@ -8,8 +8,8 @@ from typing import Annotated
 
 import typer
 
+from cdp.access import administering
 from cdp.access.policy_looks import status
-from cdp.access.principals import sync_principals
 from cdp.cli import output, session
 from cdp.cli.policy import DIFFERS
 from cdp.storage.roles import absent
@@ -29,13 +29,22 @@ principals:
 """
 
 
-def init(as_json: session.Json = False) -> None:
+def init(
+    begin_anew: Annotated[
+        bool,
+        typer.Option(
+            "--begin-anew",
+            help="The database of this key ring is gone for good: begin with the shipped policy.",
+        ),
+    ] = False,
+    as_json: session.Json = False,
+) -> None:
     """Make a workspace: key ring, database and schema. Safe to run again."""
     settings = session.settings()
-    workspace = create(settings)
+    workspace = create(settings, anew=begin_anew)
     write_starter(settings.declaration)
     with workspace.engine.begin() as connection:
-        sync_principals(connection, workspace.declaration, workspace.now())
+        administering.bring_in_line(connection, workspace)
         lacking = absent(connection)
     facts = {
         "workspace": str(workspace.id),

@@ -6,19 +6,27 @@ from typing import Annotated
 
 import typer
 
-from cdp.cli import output, session
+from cdp.cli import feeding, output, session, wiring
+from cdp.credentials import lookup_of
+from cdp.erasure.departing import Departing
 from cdp.errors import Stop
 from cdp.ingest import rejects as kept
+from cdp.ingest.looking import looked_at
 from cdp.ingest.preview import preview as read_preview
+from cdp.ingest.reports import SyncReport
 from cdp.ingest.side_by_side import sync_all
-from cdp.ingest.sync import SyncReport, reading_of
+from cdp.ingest.storing import reading_of
 from cdp.resolution.online import Arrivals
 from cdp.resolution.sending import MOST
 from cdp.workspace import Workspace
 from connectors.base import Level
+from connectors.feed_declaration import PIPED
 from connectors.registry import open_source
 
 app = typer.Typer(help="Wire a source, look at it, bring it in.", no_args_is_help=True)
+app.command()(wiring.init)
+app.command()(feeding.status)
+app.command()(feeding.reset)
 Name = Annotated[str, typer.Argument(help="A source of cdp.yaml.")]
 Names = Annotated[list[str] | None, typer.Argument(help="Sources of cdp.yaml; default: all.")]
 
@@ -29,7 +37,10 @@ def _chosen(workspace: Workspace, names: list[str] | None) -> list[str]:
         raise Stop(
             "no_sources", "describe one under sources in cdp.yaml: docs/howto/first-source.md"
         )
-    return [declared.source(name).name for name in names] if names else list(declared.sources)
+    if names:
+        return [declared.source(name).name for name in names]
+    read = {n: one for n, one in declared.sources.items() if one.inbound is None}
+    return [name for name, one in read.items() if one.connector != PIPED]
 
 
 @app.command()
@@ -37,10 +48,16 @@ def check(names: Names = None, as_json: session.Json = False) -> None:
     """Open each source and compare it with its mapping. Reads little, stores nothing."""
     workspace = session.workspace()
     declared = workspace.declaration
+    secrets = lookup_of(workspace)
+    reading = reading_of(workspace, workspace.now().date())
     found = [
         {"source": name, **asdict(finding)}
         for name in _chosen(workspace, names)
-        for finding in open_source(declared.sources[name], declared.folder).check()
+        for finding in looked_at(
+            open_source(declared.sources[name], declared.folder, secrets),
+            declared.sources[name],
+            reading,
+        )
     ]
     if as_json:
         output.as_json(found)
@@ -62,7 +79,7 @@ def preview(
     """Show the first rows before and after reading, masked. Stores nothing."""
     workspace = session.workspace()
     declared = workspace.declaration
-    source = open_source(declared.source(name), declared.folder)
+    source = open_source(declared.source(name), declared.folder, lookup_of(workspace))
     reading = reading_of(workspace, workspace.now().date())
     shown = read_preview(source, reading, workspace.policy.mask, rows)
     if as_json:
@@ -85,7 +102,8 @@ def sync(names: Names = None, as_json: session.Json = False) -> None:
     """Bring sources in. Goes on where a broken-off sync ended; a second sync changes nothing."""
     workspace = session.workspace()
     with output.steps() as steps:
-        reports, failed = sync_all(workspace, _chosen(workspace, names), steps.of("rows"))
+        chosen = _chosen(workspace, names)
+        reports, failed = sync_all(workspace, chosen, steps.of("rows"), Departing())
     if as_json:
         output.as_json([report.to_dict() for report in reports])
     else:
@@ -104,10 +122,28 @@ def show_sync(reports: list[SyncReport]) -> None:
         [r.source, r.read, r.added, r.changed, r.unchanged, r.rejected, r.set_aside]
         for r in reports
     ]
-    if any(report.shredded for report in reports):
-        header.append("shredded")
-        rows = [[*row, report.shredded] for row, report in zip(rows, reports, strict=True)]
+    for more in ("deleted", "superseded", "shredded"):
+        if any(getattr(report, more) for report in reports):
+            header.append(more)
+            rows = [
+                [*row, getattr(report, more)] for row, report in zip(rows, reports, strict=True)
+            ]
     output.table("Synced", header, rows)
+    _show_breaches(reports)
+
+
+def _show_breaches(reports: list[SyncReport]) -> None:
+    """Print which demands of their contracts the sources broke."""
+    broken = [(report.source, one) for report in reports for one in report.findings]
+    if broken:
+        output.table(
+            "Contracts broken",
+            ("source", "rule", "column or field", "action", "rows", "next step"),
+            [
+                (source, one.rule, one.subject, one.action, one.rows or "all", one.next_step)
+                for source, one in broken
+            ],
+        )
 
 
 def _say_what_next(reports: list[SyncReport]) -> None:

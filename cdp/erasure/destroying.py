@@ -67,7 +67,7 @@ def destroy(
         outcome = _uprooted(connection, workspace, ids, now)
     changed = tuple(one for one in outcome.touched if one not in own)
     announce(connection, workspace.declaration, outcome, now, gone=ended)
-    named = {"own": own, "changed": list(changed)}
+    named = {"own": own, "changed": list(changed), "keys": [one.key for one in records]}
     for statement in _TRACES:
         asked = statement.compile().params
         connection.execute(statement, {name: named[name] for name in asked})
@@ -114,6 +114,7 @@ _COUNTS: Final = (
             ("kith", "membership"),
             ("kith", "membership_history"),
             ("kith", "reject"),
+            ("kith", "event"),
         )
     ),
     *(
@@ -152,6 +153,8 @@ _TRACES: Final = (
     sa.text("DELETE FROM kith.membership_history WHERE profile_id = ANY(:own)"),
     sa.text("DELETE FROM kith.outbox WHERE profile_id = ANY(:own) AND delivered_at IS NOT NULL"),
     sa.text("DELETE FROM kith.tag WHERE profile_id = ANY(:changed)"),
+    # Events that came before the record was there; the others went with it.
+    sa.text("DELETE FROM kith.event WHERE subject = ANY(:keys) AND record_id IS NULL"),
     # Who was shown what, when and why stays to be reviewed; whose it was goes.
     sa.text("UPDATE kith.reveal SET profile_id = NULL WHERE profile_id = ANY(:own)"),
     sa.text("UPDATE kith.reveal_request SET profile_id = NULL WHERE profile_id = ANY(:own)"),

@@ -12,9 +12,10 @@ from dataclasses import dataclass, field
 
 import sqlalchemy as sa
 
+from cdp.ingest.contract import unless_paused
 from cdp.ingest.features import Deriver
 from cdp.ingest.prepare import Preparer, Recognised
-from cdp.ingest.sync import reading_of
+from cdp.ingest.storing import reading_of
 from cdp.ingest.writing import (
     Incoming,
     SetAside,
@@ -86,6 +87,8 @@ class Intake:
         refused: list[Rejection] = []
         for place, text in enumerate(objects, start=1):
             row = self._objects.map(place, text)
+            if not isinstance(row, Rejection):
+                row = unless_paused(row, text)
             if isinstance(row, Rejection):
                 refused.append(row)
             else:

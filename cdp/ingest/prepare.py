@@ -20,6 +20,7 @@ from cdp.vault.keyring import KeyRing
 from cdp.vault.vault import MASKED, NO_FORMS, SealedForms, SealedRecord, Vault
 from connectors.declaration import SourceDeclaration
 from connectors.digests import sha256_hex
+from connectors.events.telling import KEPT_SENSITIVE
 from connectors.record import FieldProblem, Record, Sensitive
 from connectors.vocabulary import SENSITIVE_FIELDS
 from identity import features
@@ -30,6 +31,7 @@ SHARED = frozenset(
 )
 """Fields of which many people have the same value: their masked forms are remembered."""
 _SENSITIVE_CELLS = SENSITIVE_FIELDS | {f"masked_{name}" for name in SENSITIVE_FIELDS}
+_SENSITIVE_KEPT = frozenset({KEPT_SENSITIVE})  # of what a source keeps of its own
 _CONTENT = json.JSONEncoder(sort_keys=True)
 
 
@@ -135,9 +137,17 @@ class Preparer:
         problems = [
             (problem.field, problem.raw.reveal(reason=REASON)) for problem in record.problems
         ]
-        content = _CONTENT.encode(
-            [delivered, dict(record.attributes), record.store, sorted(record.opted_out), problems]
-        ).encode()
+        parts = [
+            delivered,
+            dict(record.attributes),
+            record.store,
+            sorted(record.opted_out),
+            problems,
+        ]
+        if record.unstated or record.kept:
+            kept = {name: one.reveal(reason=REASON) for name, one in record.kept.items()}
+            parts += [sorted(record.unstated), kept]
+        content = _CONTENT.encode(parts).encode()
         return Recognised(
             self._records.record_key(self._source.name, record_id),
             self._records.content_digest(self._source.name, self._read_as + content),
@@ -206,4 +216,7 @@ class Preparer:
         for name, cell in cells.items():
             tier = sensitive if name in _SENSITIVE_CELLS else contact
             tier[name] = plaintext.encode(cell)
+        for name, text in record.kept.items():
+            tier = sensitive if name in _SENSITIVE_KEPT else contact
+            tier[name] = plaintext.encode([(text.reveal(reason=REASON), None)])
         return contact, sensitive

@@ -1,11 +1,11 @@
 """Ten rows of a source, before and after, masked: enough to see whether a mapping is right."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Generator
 from dataclasses import dataclass, field
 from itertools import islice
 
 from cdp.ingest.values import Reading, read_record
-from connectors.base import Source
+from connectors.base import Feed, Source
 from connectors.record import Raw, Record, Rejection
 
 REASON = "preview, masked"
@@ -29,9 +29,17 @@ class PreviewRow(Raw):
     problems: list[str]
 
 
-def preview(source: Source, reading: Reading, mask: Mask, rows: int = 10) -> list[PreviewRow]:
+def preview(
+    source: Source | Feed, reading: Reading, mask: Mask, rows: int = 10
+) -> list[PreviewRow]:
     """Read the first rows of a source and store nothing."""
-    return [_row(row, reading, mask) for row in islice(source.read(), rows)]
+    given = source.read() if isinstance(source, Source) else source.read(None)
+    try:
+        shown = (row for row in given if isinstance(row, Record | Rejection))
+        return [_row(row, reading, mask) for row in islice(shown, rows)]
+    finally:
+        if isinstance(given, Generator):
+            given.close()
 
 
 def _row(row: Record | Rejection, reading: Reading, mask: Mask) -> PreviewRow:
@@ -47,4 +55,5 @@ def _row(row: Record | Rejection, reading: Reading, mask: Mask) -> PreviewRow:
         for name, cell in values.cells().items()
     }
     problems = [f"{p.field}: {p.rule}; {p.next_step}" for p in values.problems]
+    problems += [f"{b.subject}: {b.rule} ({b.action}); {b.next_step}" for b in row.breaches]
     return PreviewRow(row.position, delivered, read, problems)

@@ -18,11 +18,15 @@ from concurrent.futures import Future, ProcessPoolExecutor, wait
 import sqlalchemy as sa
 
 from cdp import crash
+from cdp.credentials import lookup_of
 from cdp.errors import KithError
-from cdp.ingest.sync import SyncReport, sync
+from cdp.ingest.feed_sync import NO_DEPARTURES, Departures
+from cdp.ingest.reports import SyncReport
+from cdp.ingest.sync import sync
 from cdp.settings import Settings
 from cdp.storage.schema import sync_run
 from cdp.workspace import Clock, Workspace, open_workspace
+from connectors.base import Source
 from connectors.errors import ConnectorError
 from connectors.registry import open_source
 
@@ -33,9 +37,14 @@ PATIENCE = 0.1  # seconds between two looks at whether the parent lives
 
 
 def sync_all(
-    workspace: Workspace, names: Sequence[str], progress: Progress
+    workspace: Workspace,
+    names: Sequence[str],
+    progress: Progress,
+    departures: Departures = NO_DEPARTURES,
 ) -> tuple[list[SyncReport], list[KithError | ConnectorError]]:
     """Sync the named sources, ``settings.threads`` at a time.
+
+    ``departures`` destroys what a feed says was deleted; it is handed to other processes.
 
     Returns:
         The reports of those that went well and the errors of the others, each in the
@@ -43,25 +52,26 @@ def sync_all(
     """
     processes = min(workspace.settings.threads, len(names))
     if processes < 2:
-        return _one_by_one(workspace, names, progress)
+        return _one_by_one(workspace, names, progress, departures)
     # Spawned, not forked: a fork would share database connections.
     context = multiprocessing.get_context("spawn")
     with ProcessPoolExecutor(processes, context, _end_with, (os.getpid(),)) as pool:
         running = [
-            pool.submit(_sync_one, workspace.settings, workspace.now, name) for name in names
+            pool.submit(_sync_one, workspace.settings, workspace.now, name, departures)
+            for name in names
         ]
         _watch(workspace, names, running, progress)
     return _collected(running)
 
 
 def _one_by_one(
-    workspace: Workspace, names: Sequence[str], progress: Progress
+    workspace: Workspace, names: Sequence[str], progress: Progress, departures: Departures
 ) -> tuple[list[SyncReport], list[KithError | ConnectorError]]:
     reports: list[SyncReport] = []
     failed: list[KithError | ConnectorError] = []
     for name in names:
         try:
-            reports.append(sync(workspace, name, progress))
+            reports.append(sync(workspace, name, progress, departures))
         except (KithError, ConnectorError) as error:
             failed.append(error)
     return reports, failed
@@ -99,11 +109,11 @@ def _tell(found: crash.Crash) -> None:
     sys.stderr.write(f"{crash.as_json(found)}\n")
 
 
-def _sync_one(settings: Settings, now: Clock, name: str) -> SyncReport:
+def _sync_one(settings: Settings, now: Clock, name: str, departures: Departures) -> SyncReport:
     """In a process of its own: everything is opened anew."""
     workspace = open_workspace(settings, now)
     try:
-        return sync(workspace, name)
+        return sync(workspace, name, departures=departures)
     finally:
         workspace.engine.dispose()
 
@@ -128,7 +138,9 @@ def _watch(
 
 def _expected(workspace: Workspace, names: Sequence[str]) -> int | None:
     declared = workspace.declaration
-    counts = [open_source(declared.sources[name], declared.folder).count() for name in names]
+    secrets = lookup_of(workspace)
+    sources = [open_source(declared.sources[name], declared.folder, secrets) for name in names]
+    counts = [one.count() if isinstance(one, Source) else None for one in sources]
     known = [count for count in counts if count is not None]
     return sum(known) if len(known) == len(counts) else None
 

@@ -58,6 +58,7 @@ class SetAside:
     next_step: str
     raw: Sensitive
     record_id: int | None
+    fingerprint: str | None = None  # where it is not that of everything beside it
 
 
 def incoming_of(
@@ -220,7 +221,7 @@ def _row(source: SourceDeclaration, one: Incoming) -> tuple[Any, ...]:
         one.revision,
         one.prepared.store,
         source.consent.basis if source.consent else "none",
-        sorted(granted - one.record.opted_out),
+        sorted(granted - one.record.opted_out - one.record.unstated),
         sorted(one.record.opted_out),
         _ATTRIBUTES.encode(dict(one.record.attributes)),
         features.VERSION,
@@ -314,18 +315,17 @@ def write_set_aside(
     rows = [
         {
             "source": source,
-            "fingerprint": fingerprint,
+            "fingerprint": place.fingerprint,
             "position": one.position,
             "field": one.field,
             "rule": one.rule,
             "next_step": one.next_step,
-            "sealed": vault.seal_reject(
-                RejectPlace(source, fingerprint, one.position, one.field), one.raw
-            ),
+            "sealed": vault.seal_reject(place, one.raw),
             "record_id": one.record_id,
             "at": now,
         }
         for one in found
+        for place in (RejectPlace(source, one.fingerprint or fingerprint, one.position, one.field),)
     ]
     fresh = insert(schema.reject)
     renewed = ("rule", "next_step", "sealed", "record_id", "at")

@@ -1,4 +1,4 @@
-"""The rows that are under older versions of a key: data keys of a tier, and rejected rows."""
+"""The rows under older versions of a key: data keys of a tier, rejected rows, states of feeds."""
 
 from dataclasses import dataclass, field
 from typing import Any, Final
@@ -6,6 +6,7 @@ from typing import Any, Final
 import sqlalchemy as sa
 from sqlalchemy.dialects.postgresql import ARRAY, BYTEA
 
+from cdp.ingest.feed_state import place_of
 from cdp.keys.rotating import Batch
 from cdp.vault.errors import CellGarbled, CellRefused
 from cdp.vault.rejects import RejectPlace
@@ -46,7 +47,7 @@ class DataKeys:
 
 @dataclass
 class RejectedRows:
-    """Rows and values that were set aside, to be sealed under the newest reject key."""
+    """What was set aside, and the states of feeds, to be sealed under the newest reject key."""
 
     workspace: Workspace
     version: int = field(init=False)
@@ -57,14 +58,17 @@ class RejectedRows:
 
     def left(self, connection: sa.Connection) -> int:
         """Count those that are sealed under older versions."""
-        return int(connection.scalar(_REJECTS_LEFT, {"version": self.version}) or 0)
+        given = {"version": self.version}
+        rows = int(connection.scalar(_REJECTS_LEFT, given) or 0)
+        return rows + len(connection.execute(_STATES, given).all())
 
     def make(self, connection: sa.Connection, after: int, most: int) -> Batch:
         """Seal some of them anew; see `cdp.keys.rotating.Work`."""
         given = {"version": self.version, "after": after, "most": most}
         rows = connection.execute(_REJECTS, given).all()
         if not rows:
-            return _NONE
+            states = self._states(connection)
+            return Batch(states, after, states, {}) if states else _NONE
         made: dict[int, bytes] = {}
         refused: dict[int, str] = {}
         for row in rows:
@@ -75,6 +79,18 @@ class RejectedRows:
                 refused[row.id] = error.rule
         connection.execute(_SEAL, {"ids": list(made), "made": list(made.values())})
         return Batch(len(rows), rows[-1].id, len(made), refused)
+
+    def _states(self, connection: sa.Connection) -> int:
+        """Seal the states of feeds anew: there is one for a source at the most."""
+        made = 0
+        for row in connection.execute(_STATES, {"version": self.version}).all():
+            try:
+                sealed = self.workspace.vault.reseal_reject(place_of(row.source), bytes(row.sealed))
+            except (CellGarbled, CellRefused):
+                continue  # the next sync of the source says so, and how to go on
+            connection.execute(_SEAL_STATE, {"source": row.source, "sealed": sealed})
+            made += 1
+        return made
 
 
 def _wide(text: str) -> sa.TextClause:
@@ -103,6 +119,12 @@ _REJECTS: Final = sa.text(
     f"SELECT id, source, fingerprint, position, field, sealed {_SEALED_BEFORE} AND id > :after "
     "ORDER BY id LIMIT :most FOR NO KEY UPDATE SKIP LOCKED"
 )
+_STATES: Final = sa.text(
+    "SELECT source, sealed FROM kith.source_state WHERE length(sealed) > 2 "
+    "AND get_byte(sealed, 1) * 256 + get_byte(sealed, 2) < :version "
+    "ORDER BY source FOR NO KEY UPDATE SKIP LOCKED"
+)
+_SEAL_STATE: Final = sa.text("UPDATE kith.source_state SET sealed = :sealed WHERE source = :source")
 _SEAL: Final = _wide(
     "UPDATE kith.reject r SET sealed = x.sealed "
     "FROM unnest(:ids, :made) AS x(id, sealed) WHERE r.id = x.id"

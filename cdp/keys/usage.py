@@ -16,13 +16,18 @@ from cdp.storage.schema import retired_key
 Rows = Mapping[int, int]  # version: rows
 Usage = Mapping[str, Rows]  # by purpose
 
-# Each gives purpose, version, rows. A rejected row says its version in its second and third
-# byte. A line of the shred ledger with version 0 is under a key that `records` gives.
+# Each gives purpose, version, rows. A rejected row, as the state of a feed, says its version in
+# its second and third byte. A line of the shred ledger with version 0 is under a key that
+# `records` gives.
 _COUNTS: Final = (
     "SELECT tier, key_version, count(*) FROM kith_keys.data_key GROUP BY 1, 2",
     """
     SELECT 'rejects', get_byte(sealed, 1) * 256 + get_byte(sealed, 2), count(*)
       FROM kith.reject WHERE length(sealed) > 2 GROUP BY 1, 2
+    """,
+    """
+    SELECT 'rejects', get_byte(sealed, 1) * 256 + get_byte(sealed, 2), count(*)
+      FROM kith.source_state WHERE length(sealed) > 2 GROUP BY 1, 2
     """,
     "SELECT 'blind-index', epoch, count(*) FROM kith_vault.blind_index GROUP BY 1, 2",
     """
@@ -43,7 +48,8 @@ _COUNTS: Final = (
 # in which a batch is stored, so that neither waits for the other. Features and blocking keys
 # are left out: no version of theirs is lost by a late row.
 _WRITTEN: Final = (
-    "kith_vault.blind_index, kith_keys.data_key, kith.reject, kith.audit_checkpoint, kith.shred, "
+    "kith_vault.blind_index, kith_keys.data_key, kith.reject, kith.source_state, "
+    "kith.audit_checkpoint, kith.shred, "
     "kith.account, kith.policy_version, kith.policy_proposal, kith.policy_activation"
 )
 

@@ -6,7 +6,8 @@ Invariants, each named by a test in ``tests/integration/policy/test_changing.py`
 2. Nothing is put in force but an open proposal, by another person than the proposer's, and only
    on top of the activation that was in force when it was proposed.
 3. One change at a time: of two at once, the second sees what the first did.
-4. Whoever follows is told by the commit itself (NOTIFY), not before and not without.
+4. The first activation is made once: where this machine saw one, its loss is no beginning.
+5. Whoever follows is told by the commit itself (NOTIFY), not before and not without.
 """
 
 import dataclasses
@@ -17,11 +18,14 @@ import sqlalchemy as sa
 
 from cdp.errors import Refused
 from cdp.policy import content, versions
+from cdp.policy.diff import difference
+from cdp.policy.errors import PolicyUntrusted
 from cdp.policy.seen import Link
 from cdp.policy.signed import Activation, Proposal, Signer, Trust, Version, mark, sign
 from cdp.policy.versions import INIT
 from cdp.storage.locks import until_commit
 from cdp.storage.schema import policy_activation, policy_proposal, policy_version
+from policies.persons import same_person
 
 CHANNEL: Final = "kith_policy"
 _AGAIN: Final = "somebody else changes the policy now: try again"
@@ -29,6 +33,15 @@ _FIRST_REASON: Final = "the policy that was shipped"
 _P = policy_proposal.c
 _NUMBER: Final = sa.text("SELECT nextval(pg_get_serial_sequence('kith.policy_proposal', 'id'))")
 _TELL: Final = sa.text("SELECT pg_notify(:channel, :serial)")
+
+
+def alone(connection: sa.Connection) -> None:
+    """Change the policy alone until the transaction ends.
+
+    Raises:
+        Refused: others kept it for long.
+    """
+    until_commit(connection, "policy", _AGAIN)
 
 
 class Author:
@@ -45,19 +58,27 @@ class Author:
         self._signer = signer
         self._now = now.astimezone(dt.UTC)
 
-    def alone(self, connection: sa.Connection) -> None:
-        """Change the policy alone until the transaction ends.
+    def begin(self, connection: sa.Connection, text: str, seen: Link | None) -> Link | None:
+        """Put the shipped policy in force as the first activation; None: there is one.
+
+        Args:
+            connection: any, in a transaction.
+            text: see `cdp.policy.content`.
+            seen: the newest link of this workspace that this machine saw; None: it saw none.
 
         Raises:
-            Refused: others kept it for long.
+            PolicyUntrusted: there was one, and it is gone.
         """
-        until_commit(connection, "policy", _AGAIN)
-
-    def begin(self, connection: sa.Connection, text: str) -> Link | None:
-        """Put the shipped policy in force as the first activation; None: there is one."""
-        self.alone(connection)
+        alone(connection)
         if versions.has_any(connection):
             return None
+        if seen is not None:
+            raise PolicyUntrusted(
+                "policy_older_than_seen",
+                "restore the newest backup of the database; only where there is none, and the "
+                "database is to begin with the shipped policy: cdp init --begin-anew",
+                serial=seen.serial,
+            )
         name = self.store(connection, text, INIT)
         return self._activate(connection, name, (INIT, INIT), _FIRST_REASON, None)
 
@@ -66,12 +87,20 @@ class Author:
 
         Raises:
             PolicyUnusable: it does not compile.
-            PolicyUntrusted: what is stored under that version is not as it was signed.
+            PolicyUntrusted: what is stored under that version is not as it was signed, or decides
+                otherwise.
         """
-        name = content.compiled(text).version
+        compiled = content.compiled(text)
+        name = compiled.version
         known = policy_version.c.id == name
         if connection.scalar(sa.select(sa.exists().where(known))):
-            versions.version(connection, self.trust, name)
+            stored = versions.version(connection, self.trust, name)
+            if not difference(content.compiled(stored.content), compiled).empty:
+                raise PolicyUntrusted(
+                    "policy_version_decides_otherwise",
+                    "change the sentence of a purpose, so that the new policy has another version",
+                    version=name[:12],
+                )
             return name
         one = Version(name, content.FORMAT, text, by, self._now)
         self._keep(connection, policy_version, one)
@@ -94,7 +123,7 @@ class Author:
         """
         links = versions.chain(connection, self.trust)
         require_open(versions.proposed(connection, self.trust, proposal.id))
-        if versions.same_person(proposal.proposed_by, by):
+        if same_person(proposal.proposed_by, by):
             raise Refused("own_proposal", "have somebody else approve it", proposal=proposal.id)
         if links[-1].link.serial != proposal.base:
             raise Refused(

@@ -7,7 +7,8 @@ from typing import Any, Final
 
 from cdp.policy import circumstances
 from cdp.policy.diff import REFUSED, level
-from policies.decision import Decision, Policy, Reason, Subject
+from policies.decision import Decision, Policy, Subject
+from policies.reasons import Reason
 from policies.vocabulary import (
     EVERY_CIRCUMSTANCES,
     ROLE_NODES,

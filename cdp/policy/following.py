@@ -7,6 +7,7 @@ Invariants, each named by a test in ``tests/integration/policy/test_following.py
 2. A connection that broke is opened again, for as long as it takes.
 3. It holds one connection, which is not one of the pool's, and leaves none behind.
 4. It ends within moments of being told to, whatever it waits for.
+5. It tells how long ago it completed a look: a connection may be dead without a word.
 
 The driver's connection is SQLAlchemy's: its own names are used, the driver is not imported.
 """
@@ -14,6 +15,7 @@ The driver's connection is SQLAlchemy's: its own names are used, the driver is n
 import os
 import select
 import threading
+import time
 from collections.abc import Callable
 from contextlib import suppress
 from typing import Any, Final
@@ -23,6 +25,7 @@ import sqlalchemy as sa
 from cdp.logs import get_logger
 
 LOOK: Final = 30.0  # seconds
+LATE: Final = LOOK + 15.0  # seconds since a look after which nobody may rely on being told
 FIRST_WAIT: Final = 0.1  # seconds before a lost connection is tried again; then twice as long
 LONGEST_WAIT: Final = 5.0  # seconds
 NAME: Final = "kith policy"  # of its connection, for who looks at pg_stat_activity
@@ -57,6 +60,13 @@ class Follower:
         self._failures = engine.dialect.loaded_dbapi.Error, sa.exc.SQLAlchemyError, OSError
         self._thread = threading.Thread(target=self._run, name="policy", daemon=True)
         self.listening = False
+        self._looked: float | None = None  # of the monotonic clock
+
+    @property
+    def age(self) -> float | None:
+        """Seconds since a look was completed; None: none was yet."""
+        looked = self._looked
+        return None if looked is None else time.monotonic() - looked
 
     def start(self) -> None:
         """Begin."""
@@ -97,6 +107,7 @@ class Follower:
             while not self._stopping.is_set():
                 driver.notifies.clear()
                 seconds = self._look(connection)
+                self._looked = time.monotonic()
                 self.listening = True
                 self._wait(driver, seconds)
         finally:

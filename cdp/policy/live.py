@@ -8,7 +8,8 @@ Invariants, each named by a test in ``tests/integration/policy``:
    refusal is logged and told by `status`, and this process goes on serving.
 3. A process that has no old one yet does not start with another than the stored one.
 4. Where nothing is stored, the shipped policy is in force.
-5. The serial never goes back.
+5. The serial never goes back, nor does the version of the key that later links need.
+6. `status` says that changes are followed only where a look was completed a moment ago.
 """
 
 import datetime as dt
@@ -22,7 +23,7 @@ import sqlalchemy as sa
 from cdp.errors import KithError
 from cdp.policy import content, versions
 from cdp.policy.changing import CHANNEL
-from cdp.policy.following import LOOK, Follower, tell
+from cdp.policy.following import LATE, LOOK, Follower, tell
 from cdp.policy.seen import Link, SeenFile
 from cdp.policy.signed import Trust
 from policies.decision import Policy
@@ -39,7 +40,8 @@ class LiveStatus:
         version: in force here.
         serial: of its activation; None: the shipped policy, for none is stored.
         since: of its activation.
-        following: whether changes are heard of at once.
+        following: whether changes are heard of at once: it listens, and looked a moment ago.
+        looked: seconds since the last look was completed; None: nobody follows.
         changes: how often the policy changed in this process.
         staleness: seconds between the last activation and its being in force here.
         longest: the greatest staleness so far.
@@ -50,6 +52,7 @@ class LiveStatus:
     serial: int | None
     since: dt.datetime | None
     following: bool
+    looked: float | None
     changes: int
     staleness: float | None
     longest: float | None
@@ -125,23 +128,26 @@ class LivePolicy:
             with self._engine.connect() as opened:
                 return self.refresh(opened)
         with self._lock:
-            before = self.policy
-            held = self._held
+            _ = self.policy
             try:
-                found = versions.news(connection, self._trust, held.link if held else None)
-                if found is not None:
-                    self._take(_of(found))
+                return self._renew(connection)
             except KithError as refusal:
                 self._refuse(refusal)
                 return False
-            self._refusal = None
-            if found is None or self._policy is before:
-                return False
-            took = connection.scalar(sa.select(sa.func.clock_timestamp() - found.stored_at))
-            seconds = took.total_seconds() if took is not None else 0.0
-            self._staleness = [seconds, max([seconds, *self._staleness])]
-            self._changes += 1  # last: whoever sees that it changed sees how long it took
-            return True
+
+    def newest(self, connection: sa.Connection) -> Policy:
+        """Return the newest policy that a transaction sees, which is in force here from now on.
+
+        Whoever holds the right to change the policy decides by it: nothing newer can come.
+
+        Raises:
+            PolicyUntrusted, PolicyUnusable: it is not to be believed; the one that is in force
+                here stays so for everybody else.
+        """
+        with self._lock:
+            _ = self.policy
+            self._renew(connection)
+            return self.policy
 
     def follow(self) -> None:
         """Hear of changes from now on, in a thread. Again and again is once."""
@@ -162,11 +168,13 @@ class LivePolicy:
         policy = self.policy
         held, follower = self._held, self._follower
         staleness, longest = self._staleness or (None, None)
+        looked = follower.age if follower is not None else None
         return LiveStatus(
             version=policy.version,
             serial=held.link.serial if held and held.link else None,
             since=held.since if held else None,
-            following=follower is not None and follower.listening,
+            following=follower is not None and follower.listening and (looked or 0) <= LATE,
+            looked=looked,
             changes=self._changes,
             staleness=staleness,
             longest=longest,
@@ -178,6 +186,40 @@ class LivePolicy:
     def _look(self, connection: sa.Connection) -> float:
         self.refresh(connection)
         return LOOK if self._refusal is None else SOON
+
+    def _renew(self, connection: sa.Connection) -> bool:
+        """Put in force what is newer; say whether something was. Raises what is against it."""
+        before, held = self._policy, self._held
+        found = versions.news(connection, self._trust, held.link if held else None)
+        if found is not None:
+            self._take(_of(found))
+        self._raise_key()
+        self._refusal = None
+        if found is None or self._policy is before:
+            return False
+        took = connection.scalar(sa.select(sa.func.clock_timestamp() - found.stored_at))
+        seconds = took.total_seconds() if took is not None else 0.0
+        self._staleness = [seconds, max([seconds, *self._staleness])]
+        self._changes += 1  # last: whoever sees that it changed sees how long it took
+        return True
+
+    def _raise_key(self) -> None:
+        """From now on, let no link count that an older key signed than the newest known now."""
+        held = self._held
+        if held is None or held.link is None:
+            return
+        newest = max(self._trust().keys)
+        if newest > held.link.key:
+            link = replace(held.link, key=newest)
+            self._held = replace(held, link=link)
+            self._note(link)
+
+    def _note(self, link: Link) -> None:
+        """Write down what was verified; a file that is spoilt stops no newer policy."""
+        try:
+            self._seen.note(link)
+        except KithError as failure:
+            tell("policy_seen_not_noted", failure)
 
     def _first(self) -> Policy:
         with self._lock:
@@ -203,7 +245,7 @@ class LivePolicy:
         policy = Policy(compiled, self._organisation())
         self._held, self._policy = held, policy
         if held.link is not None:
-            self._seen.note(held.link)
+            self._note(held.link)
         return policy
 
     def _refuse(self, refusal: KithError) -> None:

@@ -9,14 +9,15 @@ Invariants, each named by a test in ``tests/integration/policy/test_tampering.py
    another; two spellings of one id are one person. It is checked again whenever it is read.
 4. A chain that has become shorter than it was, for this process or for this machine
    (`cdp.policy.seen`), is refused.
-5. Whoever cannot verify a stored policy is not told that there is none.
+5. No link is signed by an older key than the link before it, or than the newest key that this
+   process or this machine knew of when it verified that one.
+6. Whoever cannot verify a stored policy is not told that there is none.
 """
 
 import datetime as dt
 import re
-import unicodedata
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Final, NamedTuple
 
 import sqlalchemy as sa
@@ -25,8 +26,10 @@ from cdp.policy.errors import NoSuchVersion, PolicyUntrusted
 from cdp.policy.seen import Link, SeenFile
 from cdp.policy.signed import Activation, Proposal, Signature, Statement, Trust, Version, mark
 from cdp.storage.schema import policy_activation, policy_proposal, policy_version
+from cdp.vault import primitives
 from cdp.vault.errors import KeyMissing, KeyWithheld
 from cdp.vault.keyring import KeyRing
+from policies.persons import same_person
 
 INIT: Final = "init"
 """In the place of both persons in the first activation: what was shipped."""
@@ -109,7 +112,7 @@ def news(
     if known is None and newest is None and not has_any(connection):
         return None
     trusted = trust()
-    links = chain(connection, trusted, known)
+    links = chain(connection, trusted, known, newest)
     if newest is not None and newest not in [one.link for one in links]:
         raise PolicyUntrusted(
             "policy_older_than_seen",
@@ -121,7 +124,11 @@ def news(
     if last.link == known:
         return None
     content = version(connection, trusted, last.activation.version).content
-    return InForce(last.activation, last.link, content, last.stored_at)
+    digest = primitives.digest(content.encode())
+    if newest == last.link and newest.content not in {b"", digest}:
+        raise PolicyUntrusted("policy_version_exchanged", _RESTORE, serial=last.link.serial)
+    link = replace(last.link, key=max(trusted.keys), content=digest)
+    return InForce(last.activation, link, content, last.stored_at)
 
 
 def has_any(connection: sa.Connection) -> bool:
@@ -129,33 +136,37 @@ def has_any(connection: sa.Connection) -> bool:
     return bool(connection.scalar(sa.select(sa.exists().where(_A.serial > 0))))
 
 
-def chain(connection: sa.Connection, trust: Trust, after: Link | None = None) -> list[Linked]:
+def chain(
+    connection: sa.Connection, trust: Trust, after: Link | None = None, seen: Link | None = None
+) -> list[Linked]:
     """Return the activations, verified, the oldest first.
 
     Args:
         connection: any.
         trust: whose signatures count.
         after: begin with this link, which was verified before; it is part of what is returned.
+        seen: was verified on this machine; only its key counts here.
 
     Raises:
-        PolicyUntrusted: a link is missing, altered or not signed, or there is none.
+        PolicyUntrusted: a link is missing, altered or not signed, or signed by a key that was
+            not the newest any more; or there is none.
     """
     found: list[Linked] = []
+    bound, key = after or seen, 0
     statement = sa.select(policy_activation).order_by(_A.serial)
     if after is not None:
         statement = statement.where(_A.serial >= after.serial)
     before, due = b"", after.serial if after else 1
     for row in connection.execute(statement):
         one = _activation(row)
-        link = Link(one.serial, mark(trust.workspace, one))
+        link = Link(one.serial, mark(trust.workspace, one), row.key_version)
         if one.serial != due:
             raise _broken("policy_chain_cut", due)
         follows = one.previous == before if after is None or found else link == after
         if not follows:
             raise _broken("policy_chain_altered", one.serial)
-        _require(trust, one, row, serial=one.serial)
-        if not _is_of_two(one):
-            raise _broken("policy_not_approved_by_another", one.serial)
+        _judge(trust, one, row, key)
+        key = max(row.key_version, bound.key if bound and bound.serial <= one.serial else 0)
         found.append(Linked(one, link, row.stored_at))
         before, due = link.mark, due + 1
     if not found:
@@ -213,13 +224,19 @@ def proposed(connection: sa.Connection, trust: Trust, number: int) -> Proposed |
     return None if row is None else _proposed(trust, row)
 
 
-def same_person(one: str, other: str) -> bool:
-    """Say whether two ids are one person's: case, width of letters and outer blanks aside."""
-    return _person(one) == _person(other)
-
-
-def _person(name: str) -> str:
-    return unicodedata.normalize("NFKC", name).strip().casefold()
+def _judge(trust: Trust, one: Activation, row: sa.Row[Any], key: int) -> None:
+    """Refuse a link by itself: its signature, its persons, and a key older than ``key``."""
+    _require(trust, one, row, serial=one.serial)
+    if not _is_of_two(one):
+        raise _broken("policy_not_approved_by_another", one.serial)
+    if row.key_version < key:
+        raise PolicyUntrusted(
+            "policy_signed_by_an_older_key",
+            "find out who signed with a key that was rotated, then restore the tables of policy "
+            "versions from a backup without it",
+            serial=one.serial,
+            key_version=row.key_version,
+        )
 
 
 def _is_of_two(one: Activation) -> bool:

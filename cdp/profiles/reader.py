@@ -163,13 +163,15 @@ def find(
         .join(record, record.c.id == blind_index.c.record_id)
         .where(blind_index.c.field == field, record.c.state == ACTIVE)
         .where(sa.tuple_(blind_index.c.epoch, blind_index.c.value).in_(asked))
+        .where(*_covering(purpose))
         .order_by(membership.c.profile_id)
     )
-    if purpose is not None:
-        statement = statement.where(
-            record.c.purposes.contains([purpose]), ~record.c.refused.contains([purpose])
-        )
     return list(connection.scalars(statement))
+
+
+def _covering(purpose: str | None) -> tuple[sa.ColumnElement[bool], ...]:
+    covers = record.c.purposes.contains([purpose]), ~record.c.refused.contains([purpose])
+    return () if purpose is None else covers
 
 
 def locate(connection: sa.Connection, profile_id: str) -> Located | None:
@@ -243,7 +245,7 @@ def tags_of(connection: sa.Connection, profile_ids: Collection[str]) -> dict[str
     return found
 
 
-def evidence(connection: sa.Connection, profile_id: str) -> Evidence:
+def evidence(connection: sa.Connection, profile_id: str, purpose: str | None = None) -> Evidence:
     """Return every stored comparison between records of one profile, by record id.
 
     What a frozen record says is not shown, not even how far it agrees with another.
@@ -251,6 +253,7 @@ def evidence(connection: sa.Connection, profile_id: str) -> Evidence:
     Args:
         connection: any.
         profile_id: a current id; one that does not exist has no records and no links.
+        purpose: leave out records whose consent does not cover it.
 
     Raises:
         Stop: an edge was scored by an epoch of another release.
@@ -259,31 +262,22 @@ def evidence(connection: sa.Connection, profile_id: str) -> Evidence:
         sa.select(record.c.id, record.c.source, record.c.store, record.c.first_seen_at)
         .join(membership, membership.c.record_id == record.c.id)
         .where(membership.c.profile_id == profile_id, record.c.state == ACTIVE)
+        .where(*_covering(purpose))
         .order_by(record.c.id)
     ).all()
-    inside = [row.id for row in members]
+    among = sa.any_(sa.literal([row.id for row in members], ARRAY(sa.BigInteger)))
     edges = connection.execute(
         sa.select(edge)
-        .where(edge.c.low_id == sa.any_(sa.literal(inside, ARRAY(sa.BigInteger))))
-        .where(edge.c.high_id == sa.any_(sa.literal(inside, ARRAY(sa.BigInteger))))
+        .where(edge.c.low_id == among, edge.c.high_id == among)
         .order_by(edge.c.low_id, edge.c.high_id)
     ).all()
     named = sa.select(epoch.c.id, epoch.c.model).where(epoch.c.id.in_({e.epoch for e in edges}))
     models = {row.id: row.model for row in connection.execute(named)}
-    return Evidence(
-        profile_id=profile_id,
-        records=tuple(Member(*row) for row in members),
-        links=tuple(
-            Link(
-                e.low_id,
-                e.high_id,
-                e.weight,
-                e.epoch,
-                findings(e.levels, e.weights, models[e.epoch]),
-            )
-            for e in edges
-        ),
-    )
+    links = [
+        Link(e.low_id, e.high_id, e.weight, e.epoch, findings(e.levels, e.weights, models[e.epoch]))
+        for e in edges
+    ]
+    return Evidence(profile_id, tuple(Member(*row) for row in members), tuple(links))
 
 
 # ── opening ─────────────────────────────────────────────────────────────────

@@ -25,7 +25,7 @@ from cdp.publish.plan import IN_DOUBT, Planned, compared, to_forget
 from cdp.publish.render import Rendered, Renderer, count_not_consenting, included_parts
 from cdp.workspace import Workspace
 from connectors.base import Row, TableDestination
-from policies.decision import Reason
+from policies.reasons import Reason
 
 TABLE_ACTION: Final = "table.publish"
 KEPT: Final = 50_000  # people held in memory between comparing and writing, some 2 kB each

@@ -26,7 +26,8 @@ from cdp.resolution.simulating import EXAMPLES, Simulation, compared, simulate
 from cdp.workspace import Workspace
 from identity.batch import Resolution
 from identity.model import Model
-from policies.decision import Reason, Subject
+from policies.decision import Subject
+from policies.reasons import Reason
 from policies.vocabulary import Action, Purpose
 
 EVENT, LOOK = "identity.adopt", "identity.simulate"

@@ -19,6 +19,7 @@ Invariants, each named by a test in ``tests/integration/test_online.py``:
 import datetime as dt
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from typing import Protocol
 
 import numpy as np
 import sqlalchemy as sa
@@ -74,6 +75,35 @@ class Arrival:
         return not self.waiting
 
 
+class Delivery(Protocol):
+    """What a sender delivered, to be stored in a transaction that may be begun anew."""
+
+    def read(self, connection: sa.Connection) -> tuple[Sequence[Record], tuple[Rejection, ...]]:
+        """Return the records, each once, and the rows that are none."""
+        ...
+
+    def stored(self, connection: sa.Connection, stored: Stored) -> None:
+        """Store what goes with the records; they are there, and not resolved yet."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Rows:
+    """Records that depend on nothing in the database."""
+
+    records: Sequence[Record]
+    refused: tuple[Rejection, ...]
+
+    def read(self, connection: sa.Connection) -> tuple[Sequence[Record], tuple[Rejection, ...]]:
+        """Return them."""
+        del connection
+        return self.records, self.refused
+
+    def stored(self, connection: sa.Connection, stored: Stored) -> None:
+        """Nothing goes with them."""
+        del connection, stored
+
+
 class Arrivals:
     """Resolves what one source sends, as it comes."""
 
@@ -95,13 +125,20 @@ class Arrivals:
             Retry: the database went away, or a key was retired meanwhile; sent again, what
                 was stored counts as unchanged.
         """
-        read = self._intake.read(objects)
+        return self.take_in(Rows(*self._intake.read(objects)))
+
+    def take_in(self, delivery: Delivery) -> Arrival:
+        """Take in what a sender delivered, and resolve it together, in one transaction.
+
+        Raises:
+            Refused, Retry: as ``resolve``.
+        """
         wanted: set[Lock] = set()
         repairing = True
         for attempt in range(ATTEMPTS):
             try:
                 with self._workspace.engine.begin() as connection:
-                    return self._attempt(connection, read, wanted, repairing=repairing)
+                    return self._attempt(connection, delivery, wanted, repairing=repairing)
             except _Busy as busy:
                 wanted |= busy.locks
             except UNREADABLE:
@@ -118,17 +155,18 @@ class Arrivals:
     def _attempt(
         self,
         connection: sa.Connection,
-        read: tuple[Sequence[Record], tuple[Rejection, ...]],
+        delivery: Delivery,
         wanted: set[Lock],
         *,
         repairing: bool,
     ) -> Arrival:
-        records, refused = read
         now = self._workspace.now()
         wait_at_most(connection, TURN)
         epoch = shared_and_ready(connection, self._ready) if repairing else None
         self._ready = epoch or self._ready
+        records, refused = delivery.read(connection)
         stored = self._intake.store(connection, records, now, waiting=epoch is None)
+        delivery.stored(connection, stored)
         profiles: tuple[str, ...] = ()
         if epoch and stored.touched:
             profiles = self._repair(connection, stored, epoch, wanted, now)

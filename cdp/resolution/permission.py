@@ -17,7 +17,8 @@ from cdp.profiles import reader
 from cdp.profiles.reader import Located
 from cdp.resolution.links import Decision
 from cdp.workspace import Workspace
-from policies.decision import Reason, Scope, Subject
+from policies.decision import Scope, Subject
+from policies.reasons import Reason
 from policies.vocabulary import Action, FieldClass, Purpose
 
 NOBODY: Final = ""  # an id of nobody: looked up like any other, and not in the log

@@ -7,10 +7,8 @@ Invariants, each named by a test in ``tests/integration/api/test_sending.py``:
     3. The same records sent again change nothing.
 """
 
-import datetime as dt
 from collections.abc import Sequence
 from dataclasses import dataclass
-from threading import Lock
 from typing import Final
 
 import sqlalchemy as sa
@@ -18,11 +16,9 @@ import sqlalchemy as sa
 from cdp.access.answers import Denial, DenialKind
 from cdp.audit.errors import DetailRefused
 from cdp.audit.event import screen
-from cdp.ingest.features import Deriver
-from cdp.ingest.prepare import deriver_of
-from cdp.ingest.sync import reading_of
 from cdp.profiles import reader
-from cdp.resolution.online import Arrival, Arrivals
+from cdp.resolution.every_source import EverySource
+from cdp.resolution.online import Arrival
 from cdp.resolution.permission import NOBODY, Permission
 from cdp.workspace import Workspace
 from policies.decision import Subject
@@ -60,9 +56,7 @@ class Sending:
 
     def __init__(self, workspace: Workspace) -> None:
         self._workspace = workspace
-        self._lock = Lock()
-        self._made: dict[str, tuple[tuple[dt.date, str], Arrivals]] = {}
-        self._deriver: Deriver | None = None  # of all sources; this process may lack its key
+        self.sources = EverySource(workspace)
 
     def refusal(
         self, connection: sa.Connection, subject: Subject, source: str, request_id: str
@@ -75,7 +69,7 @@ class Sending:
             self._workspace, subject, Action.INGEST, "records.send", request_id=request_id
         )
         denial = permission.refusal()
-        if denial is None and source not in self._workspace.declaration.sources:
+        if denial is None and not self._takes_rows(source):
             denial = NO_SUCH_SOURCE
         if denial is None and not self._workspace.keyring.holds("features"):
             denial = KEY_WITHHELD
@@ -84,6 +78,11 @@ class Sending:
             return denial
         permission.log_allowed(connection, [NOBODY], _loggable(source))
         return None
+
+    def _takes_rows(self, source: str) -> bool:
+        """Whether there is such a source, and rows of it come as they are."""
+        declared = self._workspace.declaration.sources.get(source)
+        return declared is not None and declared.inbound is None
 
     def take_in(self, subject: Subject, source: str, rows: Sequence[str], request_id: str) -> Sent:
         """Store rows (JSON objects, as text) and resolve them, in a transaction of their own.
@@ -99,7 +98,7 @@ class Sending:
             Retry: the database went away, or a key was retired meanwhile; sent again, what
                 was stored counts as unchanged.
         """
-        arrival = self._arrivals(source).resolve(rows)
+        arrival = self.sources.arrivals(source).resolve(rows)
         permission = Permission(
             self._workspace,
             subject,
@@ -116,20 +115,6 @@ class Sending:
                 return Sent(arrival, None)
             permission.log_allowed(connection, [one.id for one in found])
         return Sent(arrival, tuple(one.id for one in found))
-
-    def _arrivals(self, source: str) -> Arrivals:
-        """Made once for many records; anew each day, for dates, and under other masks."""
-        today = self._workspace.now().date()
-        made_for = today, self._workspace.forms.version
-        with self._lock:
-            made = self._made.get(source)
-            if made is None or made[0] != made_for:
-                if self._deriver is None:
-                    reading = reading_of(self._workspace, today)
-                    self._deriver = deriver_of(self._workspace.keyring, reading)
-                made = made_for, Arrivals(self._workspace, source, self._deriver)
-                self._made[source] = made
-        return made[1]
 
 
 def _loggable(source: str) -> str | None:

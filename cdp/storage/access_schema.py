@@ -23,7 +23,15 @@ principal = sa.Table(
     # cdp.yaml, or oidc- and the digest of the mapping that let them in.
     sa.Column("origin", sa.Text, nullable=False, server_default="cdp.yaml"),
     sa.Column("subject", BYTEA),  # digest of issuer and sub, of who comes by OIDC
+    sa.Column("locked_at", _TIME),  # by somebody in charge; failures are in throttle
     sa.Column("at", _TIME, nullable=False),
+    # One person at the provider has one name, or they would be their own second person.
+    sa.Index(
+        "uq_principal_subject",
+        "subject",
+        unique=True,
+        postgresql_where=sa.text("subject IS NOT NULL"),
+    ),
     schema=MAIN,
 )
 
@@ -44,6 +52,7 @@ api_key = sa.Table(
     sa.Column("expires_at", _TIME, nullable=False),
     sa.Column("revoked_at", _TIME),
     sa.Column("last_used_at", _TIME),  # the hour of it
+    sa.Column("rotated_at", _TIME),  # when its successor was issued; there is one at most
     schema=MAIN,
 )
 
@@ -57,7 +66,6 @@ account = sa.Table(
     sa.Column("recovery", ARRAY(BYTEA), nullable=False, server_default="{}"),  # keyed digests
     sa.Column("enrolment", BYTEA),  # keyed digest of the one-time code
     sa.Column("enrolment_ends_at", _TIME),
-    sa.Column("locked_at", _TIME),  # by somebody in charge; failures are in throttle
     sa.Column("at", _TIME, nullable=False),
     schema=MAIN,
 )

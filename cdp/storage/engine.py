@@ -12,6 +12,17 @@ from cdp.storage import embedded, roles, scopes, statements
 from cdp.storage.key_schema import refuse_retired
 
 OLDEST = 150000  # PostgreSQL 15
+# A connection whose other end is gone without a word (a pulled cable, a firewall that forgot it)
+# is given up after seconds: by itself, TCP waits for a quarter of an hour. Names are libpq's.
+DEAD_AFTER = 10  # seconds
+_LOST = {
+    "connect_timeout": DEAD_AFTER,
+    "keepalives": 1,
+    "keepalives_idle": DEAD_AFTER,
+    "keepalives_interval": 3,
+    "keepalives_count": 3,
+    "tcp_user_timeout": DEAD_AFTER * 1000,  # milliseconds
+}
 RESTED = 1.0  # seconds; a connection that lay unused for longer is tried before it is used
 _USED = "kith.used"
 
@@ -33,7 +44,8 @@ def open_engine(database_url: str | None, folder: Path, role: str | None = None)
         max_overflow=20,
         # What is prepared is prepared for few rows, and its plan does not depend on which;
         # compiling a plan takes longer than any of them runs.
-        connect_args={
+        connect_args=_LOST
+        | {
             "application_name": "kith",
             "options": "-c timezone=UTC -c jit=off -c plan_cache_mode=force_generic_plan"
             f" -c {scopes.SETTING}={scopes.PIPELINES}",

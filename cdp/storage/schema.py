@@ -26,10 +26,12 @@ from cdp.storage.access_schema import (
 )
 from cdp.storage.decision_schema import decision, decision_link, membership_history
 from cdp.storage.erasure_schema import scrub, shred
+from cdp.storage.event_schema import event, event_device, event_tally
 from cdp.storage.key_schema import retired_key
 from cdp.storage.metadata import KEYS, MAIN, VAULT, metadata
 from cdp.storage.policy_schema import policy_activation, policy_proposal, policy_version
 from cdp.storage.reveal_schema import reveal, reveal_request, roster
+from cdp.storage.source_schema import source_order, source_state, sync_run
 
 __all__ = [
     "KEYS",
@@ -39,6 +41,9 @@ __all__ = [
     "api_key",
     "decision",
     "decision_link",
+    "event",
+    "event_device",
+    "event_tally",
     "membership_history",
     "metadata",
     "policy_activation",
@@ -53,6 +58,9 @@ __all__ = [
     "session",
     "shred",
     "sign_in_state",
+    "source_order",
+    "source_state",
+    "sync_run",
     "throttle",
 ]
 
@@ -76,6 +84,7 @@ workspace = sa.Table(
     # that blocking keys are stored under. The ring may have newer ones.
     sa.Column("feature_key", sa.SmallInteger, nullable=False, server_default="1"),
     sa.Column("block_key", sa.SmallInteger, nullable=False, server_default="1"),
+    sa.Column("claims_origin", sa.Text),  # the mapping that was synced last; null: none yet
     # A made-up workspace may be thrown away by the next demo; a real one never.
     sa.Column("demo", sa.Boolean, nullable=False),
     _now(),
@@ -83,27 +92,6 @@ workspace = sa.Table(
 )
 
 # ── ingest ──────────────────────────────────────────────────────────────────
-
-sync_run = sa.Table(
-    "sync_run",
-    metadata,
-    sa.Column("id", sa.BigInteger, sa.Identity(always=True), primary_key=True),
-    sa.Column("source", sa.Text, nullable=False, index=True),
-    sa.Column("fingerprint", sa.Text, nullable=False),  # of the content read
-    sa.Column("declaration", sa.Text, nullable=False),  # of the mapping it was read with
-    sa.Column("position", sa.BigInteger, nullable=False),  # rows up to here are committed
-    sa.Column("read", sa.BigInteger, nullable=False),
-    sa.Column("added", sa.BigInteger, nullable=False),
-    sa.Column("changed", sa.BigInteger, nullable=False),
-    sa.Column("unchanged", sa.BigInteger, nullable=False),
-    sa.Column("rejected", sa.BigInteger, nullable=False),  # whole rows
-    sa.Column("set_aside", sa.BigInteger, nullable=False),  # single fields
-    # Rows of records that stand as destroyed: see cdp/storage/erasure_schema.py.
-    sa.Column("shredded", sa.BigInteger, nullable=False, server_default="0"),
-    sa.Column("started_at", sa.DateTime(timezone=True), nullable=False),
-    sa.Column("finished_at", sa.DateTime(timezone=True)),  # null: running or interrupted
-    schema=MAIN,
-)
 
 reject = sa.Table(
     "reject",

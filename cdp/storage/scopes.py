@@ -66,6 +66,9 @@ _OWN: Final = {
     f"{MAIN}.membership": _OF_PROFILE.format(own="membership"),
     f"{MAIN}.record": _OF_RECORD.format(own="record", column="id"),
     f"{KEYS}.data_key": _OF_RECORD.format(own="data_key", column="record_id"),
+    # Those of nobody yet are seen by pipelines alone.
+    f"{MAIN}.event": _OF_RECORD.format(own="event", column="record_id"),
+    f"{MAIN}.event_device": _OF_RECORD.format(own="event_device", column="record_id"),
 }
 _PROFILE: Final = f"{MAIN}.profile"
 _LOCATED: Final = (_PROFILE, f"{MAIN}.membership", f"{MAIN}.record")

@@ -9,22 +9,28 @@ from contextlib import contextmanager
 from typing import BinaryIO
 
 from connectors.base import Finding
-from connectors.mapping import trim
+from connectors.cells import Cell, trim
 from connectors.record import Record, Rejection
 from connectors.sources import encodings
 from connectors.sources.csv_rows import BadRow, CsvRows, GoodRow
 from connectors.sources.header import nameless, resolve_header
 from connectors.sources.local_file import FileSource
 from connectors.sources.physical_lines import LINE_FACTOR, PhysicalLines
+from connectors.table import MOST_ROWS, Table, table_of
 
 
 class CsvFileSource(FileSource):
     """Streams a CSV file: memory is bounded by the largest row."""
 
-    def count(self) -> int | None:
-        """About how many rows lie below the heading; None when the file cannot be read."""
-        lines = self._count_lines()
-        return None if lines is None else max(lines - 1, 0)
+    def _count(self) -> int:
+        return max(self._count_lines() - 1, 0)  # but for the heading
+
+    def table(self, most: int = MOST_ROWS) -> Table:
+        """The first rows below the heading as they are. Raises ``Stop`` as ``read`` does."""
+        with self._opened() as (rows, header, encoding):
+            filled = (row for row in rows if row is not None)
+            cells = (list[Cell](row.cells) if isinstance(row, GoodRow) else None for row in filled)
+            return table_of(header, cells, most, encoding=encoding)
 
     def _rows(self, after: int) -> Iterator[Record | Rejection]:
         with self._opened() as (rows, header, _):

@@ -24,7 +24,7 @@ def resolve_header(header: list[str], declaration: SourceDeclaration) -> list[st
     """
     wanted = declaration.columns()
     missing = [column for column in wanted if column not in header]
-    if len(missing) == len(wanted):
+    if missing and len(missing) == len(wanted):
         raise Stop(
             declaration.name,
             "column_missing",
@@ -37,8 +37,8 @@ def resolve_header(header: list[str], declaration: SourceDeclaration) -> list[st
         raise Stop(
             declaration.name,
             "column_missing",
-            f"Missing: {_listed(missing)}. There: {_listed(there)}. "
-            "Correct the mapping or the file.",
+            f"Missing: {_listed(list(map(declaration.called, missing)))}. "
+            f"There: {_listed(there)}. Correct the mapping or the file.",
         )
     twice = [column for column, times in Counter(header).items() if column and times > 1]
     if twice:

@@ -15,21 +15,25 @@ from typing import Any, Final, NoReturn
 
 from connectors.attributes import canonical_decimal
 from connectors.base import Finding, Level
+from connectors.columns import file_columns
 from connectors.declaration import SourceDeclaration
+from connectors.json_text import MAX_DEPTH, nests_too_deep
 from connectors.mapping import BadCell, Cell, RowMapper
 from connectors.record import RAW_LIMIT, Record, Rejection, Sensitive
 from connectors.sources import encodings
 from connectors.sources.csv_rows import exceeds
 from connectors.sources.local_file import CELL_LIMIT, FileSource
 from connectors.sources.physical_lines import LINE_FACTOR, Line, PhysicalLines
+from connectors.table import MOST_COLUMNS, MOST_ROWS, Table, table_of
 
-MAX_DEPTH: Final = 64
 MAX_EXPONENT: Final = 400  # a double reaches 308; written out, more would only fill memory
 _SAMPLE_ROWS: Final = 1000
 _QUOTE: Final = re.compile(r'(?<!\\)"')
 
 
-class _Refused(ValueError):  # noqa: N818 - caught in this module
+class LineRefused(ValueError):  # noqa: N818 - caught where lines are read
+    """A line that cannot be read, with its rule and next step; it holds nothing of the line."""
+
     def __init__(self, rule: str, next_step: str) -> None:
         super().__init__(rule, next_step)
         self.rule = rule
@@ -47,30 +51,30 @@ class ObjectMapper:
     def map(self, position: int, text: str) -> Record | Rejection:
         """Map one object, given as text; ``position`` names it in what is said of it."""
         try:
-            row = parse_object(text)
-            cells = {column: cell_at(row, column) for column in self._columns}
-            # only an escape makes a lone surrogate, and no text is longer than its line
-            if "\\u" in text or exceeds(text, self._cell_limit):
-                self._require_storable(cells)
-        except _Refused as refused:
+            cells = cells_of(parse_object(text), self._columns, text, self._cell_limit)
+        except LineRefused as refused:
             return self._mapper.reject(position, refused.rule, refused.next_step, text)
         return self._mapper.map(position, cells, lambda: text)
-
-    def _require_storable(self, cells: dict[str, Cell]) -> None:
-        for cell in cells.values():
-            texts = (cell,) if isinstance(cell, str) else cell if isinstance(cell, tuple) else ()
-            if not all(map(encodable, texts)):
-                raise _Refused("broken_text", "Write both halves of each \\u surrogate pair.")
-            if any(exceeds(text, self._cell_limit) for text in texts):
-                raise _Refused("cell_too_large", "Shorten the value.")
 
 
 class JsonLinesSource(FileSource):
     """Streams a JSON Lines file: memory is bounded by the largest line."""
 
-    def count(self) -> int | None:
-        """About how many lines there are; None when the file cannot be read."""
+    def _count(self) -> int:
         return self._count_lines()
+
+    def table(self, most: int = MOST_ROWS) -> Table:
+        """The first objects, their paths as columns. Raises ``Stop`` as ``read`` does."""
+        rows: list[dict[str, Any]] = []
+        with self._opened() as (lines, encoding):
+            for line in itertools.islice(lines, most):
+                try:
+                    rows.append({} if line.problem(encoding) else parse_object(line.text))
+                except LineRefused:
+                    rows.append({})
+        columns = paths_of(row for row in rows if row)
+        cells = ([cell_at(row, one) for one in columns] if row else None for row in rows)
+        return table_of(columns, cells, most, encoding=encoding)
 
     def _rows(self, after: int) -> Iterator[Record | Rejection]:
         objects = ObjectMapper(self._declaration, self._cell_limit)
@@ -94,7 +98,7 @@ class JsonLinesSource(FileSource):
                 rows += 1
                 try:
                     row = {} if line.problem(encoding) else parse_object(line.text)
-                except _Refused:
+                except LineRefused:
                     row = {}
                 bad += not row
                 wanted = {column: None for column in wanted if cell_at(row, column) is None}
@@ -104,13 +108,14 @@ class JsonLinesSource(FileSource):
             yield from encodings.doubts(file, encoding)
 
     def _missing(self, columns: list[str]) -> Iterable[Finding]:
+        ids = file_columns(self._declaration.derived, self._declaration.record_id)
         for column in columns:
             # a key may be left out where it has no value, so only the id is an error
-            level = Level.ERROR if column in self._declaration.record_id else Level.WARNING
+            level = Level.ERROR if column in ids else Level.WARNING
             yield Finding(
                 level,
                 "column_missing",
-                column,
+                self._declaration.called(column),
                 f"None of the first {_SAMPLE_ROWS} lines has it: correct the mapping or the file.",
             )
 
@@ -171,17 +176,17 @@ def parse_object(text: str) -> dict[str, Any]:
     """Parse one line strictly: numbers become text with all their digits, keys are unique.
 
     Raises:
-        _Refused: not JSON, not an object, too deep, a repeated key, NaN or Infinity.
+        LineRefused: not JSON, not an object, too deep, a repeated key, NaN or Infinity.
     """
-    if text.count("{") + text.count("[") > MAX_DEPTH and _depth(text) > MAX_DEPTH:
-        raise _Refused("too_deep", f"Nest objects and lists at most {MAX_DEPTH} deep.")
+    if nests_too_deep(text):
+        raise LineRefused("too_deep", f"Nest objects and lists at most {MAX_DEPTH} deep.")
     try:
         parsed = _decoder().decode(text)
     except json.JSONDecodeError:
         # from None: the parser's error holds the line
-        raise _Refused("not_json", "Write one JSON object on the line.") from None
+        raise LineRefused("not_json", "Write one JSON object on the line.") from None
     if not isinstance(parsed, dict):
-        raise _Refused("not_an_object", "Write one JSON object on the line.")
+        raise LineRefused("not_an_object", "Write one JSON object on the line.")
     return parsed
 
 
@@ -201,6 +206,30 @@ def texts_of(text: str) -> list[str]:
     return found
 
 
+def cells_of(
+    row: dict[str, Any], columns: Iterable[str], text: str, cell_limit: int = CELL_LIMIT
+) -> dict[str, Cell]:
+    """The cells of some columns of an object, which ``text`` has on its line.
+
+    Raises:
+        LineRefused: half a surrogate pair, or a value that is too large.
+    """
+    cells = {column: cell_at(row, column) for column in columns}
+    # only an escape makes a lone surrogate, and no text is longer than its line
+    if "\\u" in text or exceeds(text, cell_limit):
+        _require_storable(cells, cell_limit)
+    return cells
+
+
+def _require_storable(cells: dict[str, Cell], cell_limit: int) -> None:
+    for cell in cells.values():
+        texts = (cell,) if isinstance(cell, str) else cell if isinstance(cell, tuple) else ()
+        if not all(map(encodable, texts)):
+            raise LineRefused("broken_text", "Write both halves of each \\u surrogate pair.")
+        if any(exceeds(text, cell_limit) for text in texts):
+            raise LineRefused("cell_too_large", "Shorten the value.")
+
+
 def cell_at(row: dict[str, Any], column: str) -> Cell:
     """The cell of ``column``: the key itself, or else the path its dots make."""
     found = row[column] if column in row else _walk(row, column.split("."))
@@ -209,6 +238,22 @@ def cell_at(row: dict[str, Any], column: str) -> Cell:
     cells = [_scalar(item) for item in found]
     bad = next((cell for cell in cells if isinstance(cell, BadCell)), None)
     return bad or tuple(cell for cell in cells if isinstance(cell, str)) or None
+
+
+def paths_of(rows: Iterable[dict[str, Any]]) -> list[str]:
+    """Where plain values stand in objects, dots between keys; at most ``MOST_COLUMNS``."""
+    found: dict[str, None] = {}
+    for row in rows:
+        nodes: list[tuple[str, Any]] = [(key, row[key]) for key in reversed(row)]
+        while nodes and len(found) < MOST_COLUMNS:
+            path, node = nodes.pop()
+            if isinstance(node, list):
+                nodes += [(path, item) for item in reversed(node)]
+            elif isinstance(node, dict):
+                nodes += [(f"{path}.{key}", node[key]) for key in reversed(node)]
+            else:
+                found.setdefault(path)
+    return list(found)
 
 
 def encodable(text: str) -> bool:
@@ -245,7 +290,7 @@ def _number(text: str) -> str:
     """A JSON number with a point or an exponent, as digits; a whole one without a point."""
     exponent = text.lower().partition("e")[2]
     if exponent and (len(exponent) > 5 or abs(int(exponent)) > MAX_EXPONENT):
-        raise _Refused("number_range", f"Use an exponent of at most {MAX_EXPONENT}.")
+        raise LineRefused("number_range", f"Use an exponent of at most {MAX_EXPONENT}.")
     number = Decimal(text)
     if exponent or number == number.to_integral_value():
         return canonical_decimal(number)
@@ -253,27 +298,11 @@ def _number(text: str) -> str:
 
 
 def _no_constant(_: str) -> NoReturn:
-    raise _Refused("not_a_number", "Replace NaN and Infinity with null.")
+    raise LineRefused("not_a_number", "Replace NaN and Infinity with null.")
 
 
 def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     row = dict(pairs)
     if len(row) != len(pairs):
-        raise _Refused("key_repeated", "Write each key of an object once.")
+        raise LineRefused("key_repeated", "Write each key of an object once.")
     return row
-
-
-def _depth(text: str) -> int:
-    deepest = depth = 0
-    in_text = escaped = False
-    for letter in text:
-        if escaped:
-            escaped = False
-        elif in_text:
-            escaped, in_text = letter == "\\", letter != '"'
-        elif letter == '"':
-            in_text = True
-        else:
-            depth += (letter in "{[") - (letter in "]}")
-            deepest = max(deepest, depth)
-    return deepest

@@ -1,18 +1,22 @@
-"""What every source that is one local file does the same way."""
+"""What every source that is one file does the same way, wherever the file lies."""
 
-import os
+import copy
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Iterator
+from functools import partial
 from pathlib import Path
-from stat import S_ISREG
 from typing import BinaryIO, Final
 
 from connectors.base import Finding, Level
+from connectors.credentials import Credentials
 from connectors.declaration import SourceDeclaration
 from connectors.digests import sha256_hex
-from connectors.errors import Stop
+from connectors.errors import ConnectorError, Stop
 from connectors.mapping import RowMapper
 from connectors.record import Record, Rejection
+from connectors.remote import address_of
+from connectors.sources.places import LocalPlace, Place, RemotePlace, size_of
+from connectors.sources.remote_files import reach
 
 CELL_LIMIT: Final = 1024 * 1024  # bytes of UTF-8
 _CHUNK: Final = 1024 * 1024
@@ -20,13 +24,22 @@ _COUNT_SAMPLE: Final = 1024 * 1024
 
 
 class FileSource(ABC):
-    """A source that reads one file. Opens it anew for each call; holds nothing between calls."""
+    """A source that reads one file, opened anew for each call.
+
+    Of a file elsewhere it keeps a copy while it lives: see `connectors.sources.places`.
+    """
 
     def __init__(
-        self, declaration: SourceDeclaration, folder: Path, *, cell_limit: int = CELL_LIMIT
+        self,
+        declaration: SourceDeclaration,
+        folder: Path,
+        credentials: Credentials | None = None,
+        *,
+        cell_limit: int = CELL_LIMIT,
     ) -> None:
         self._declaration = declaration
-        self._path = folder / declaration.location
+        self._credentials = credentials or Credentials(declaration.name, {})
+        self._place = _place_of(declaration, folder, self._credentials)
         self._mapper = RowMapper(declaration)
         self._cell_limit = cell_limit
 
@@ -36,23 +49,38 @@ class FileSource(ABC):
         return self._declaration.name
 
     def fingerprint(self) -> str:
-        """SHA-256 of the file's bytes, 64 hex digits. Raises ``Stop`` when there is no file."""
+        """SHA-256 of the file's bytes, 64 hex digits.
+
+        Raises:
+            Stop: there is no file, or it cannot be had.
+            Retry: it lies elsewhere and cannot be had now.
+        """
         with self._open() as file:
             return sha256_hex(iter(lambda: file.read(_CHUNK), b""))
 
     def check(self) -> list[Finding]:
         """Look at the file and its first rows. A reason to stop comes as an ERROR finding."""
         findings: list[Finding] = []
+        looking = copy.copy(self)  # not to fetch the whole of a file for its first rows
+        looking._place = self._place.from_afar()  # noqa: SLF001 - of its own kind
         try:
-            findings.extend(self._inspect())
-        except Stop as stop:
+            findings.extend(looking._inspect())  # noqa: SLF001
+        except ConnectorError as stop:
             subject = stop.field or self._declaration.location
             findings.append(Finding(Level.ERROR, stop.rule, subject, stop.next_step))
         return findings
 
-    @abstractmethod
     def count(self) -> int | None:
-        """About how many rows there are; None when the file cannot be read."""
+        """About how many rows there are; None when the file cannot be read, or is not here yet."""
+        if not self._place.at_hand:
+            return None
+        try:
+            return self._count()
+        except ConnectorError:
+            return None
+
+    @abstractmethod
+    def _count(self) -> int | None: ...
 
     def read(self, after: int = 0) -> Iterator[Record | Rejection]:
         """Give the rows behind position ``after``, in order.
@@ -81,37 +109,29 @@ class FileSource(ABC):
         return Stop(self.name, rule, next_step, field=field)
 
     def _open(self) -> BinaryIO:
-        location = self._declaration.location
-        try:
-            # non-blocking: opening a pipe would wait for its other end
-            descriptor = os.open(self._path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
-        except (FileNotFoundError, NotADirectoryError):
-            raise self._stop(
-                "file_missing", f"Put the file at {location}, or correct the location."
-            ) from None
-        except OSError as error:
-            raise self._stop(
-                "file_unreadable", f"Allow reading {location} ({error.strerror})."
-            ) from None
-        if not S_ISREG(os.fstat(descriptor).st_mode):
-            os.close(descriptor)
-            raise self._stop("not_a_file", f"{location} is not a file: correct the location.")
-        return os.fdopen(descriptor, "rb")
+        return self._place.open()
 
     def _open_filled(self) -> BinaryIO:
         file = self._open()
-        if os.fstat(file.fileno()).st_size == 0:
+        if size_of(file) == 0:
             file.close()
             raise self._stop("empty_file", "Export the file again: it holds nothing at all.")
         return file
 
-    def _count_lines(self) -> int | None:
+    def _count_lines(self) -> int:
         """Lines of the file, counted in the first megabyte and stretched to its size."""
-        try:
-            with self._open() as file:
-                size = os.fstat(file.fileno()).st_size
-                sample = file.read(_COUNT_SAMPLE)
-        except Stop:
-            return None
+        with self._open() as file:
+            size = size_of(file)
+            sample = file.read(_COUNT_SAMPLE)
         lines = sample.count(b"\n") + (len(sample) == size and not sample.endswith(b"\n"))
         return round(lines * size / len(sample)) if sample else 0
+
+
+def _place_of(declaration: SourceDeclaration, folder: Path, credentials: Credentials) -> Place:
+    name, location, remote = declaration.name, declaration.location, declaration.remote
+    address = address_of(name, location)
+    if address is None:
+        return LocalPlace(name, folder, location)
+    return RemotePlace(
+        name, partial(reach, address, remote, credentials, folder), remote.largest_mb
+    )

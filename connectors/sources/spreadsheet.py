@@ -25,13 +25,14 @@ from python_calamine import (
 
 from connectors.attributes import canonical_decimal
 from connectors.base import Finding, Level
-from connectors.errors import Stop
 from connectors.mapping import BadCell, Cell, trim
 from connectors.record import Record, Rejection, Sensitive
+from connectors.sources.cell_text import duration_text
 from connectors.sources.csv_rows import exceeds
 from connectors.sources.header import nameless, resolve_header
 from connectors.sources.local_file import FileSource
 from connectors.sources.workbook_faults import ERROR, MalformedWorkbook, faults
+from connectors.table import MOST_ROWS, Table, table_of
 
 MAX_UNPACKED: Final = 2 * 1024**3  # bytes of XML a workbook may hold
 EXACT_NUMBERS: Final = 10**15  # a spreadsheet keeps 15 digits; of longer numbers the end is lost
@@ -64,13 +65,17 @@ class _Opened:
 class SpreadsheetSource(FileSource):
     """Reads one sheet, the declared one or the first visible one."""
 
-    def count(self) -> int | None:
-        """The number of rows below the first one; None when the file cannot be read."""
-        try:
-            with self._opened() as opened:
-                return max(opened.sheet.height - 1, 0)
-        except Stop:
-            return None
+    def _count(self) -> int:
+        with self._opened() as opened:
+            return max(opened.sheet.height - 1, 0)  # but for the heading
+
+    def table(self, most: int = MOST_ROWS) -> Table:
+        """The first rows below the heading as they are. Raises ``Stop`` as ``read`` does."""
+        with self._opened() as opened:
+            rows = self._filled(opened)
+            _, first = self._heading(rows)
+            header = resolve_header(first, self._declaration)
+            return table_of(header, (cells for _, cells in rows), most, sheet=opened.sheet.name)
 
     def _rows(self, after: int) -> Iterator[Record | Rejection]:
         with self._opened() as opened:
@@ -180,7 +185,7 @@ def cell_of(value: Value) -> Cell:
     if isinstance(value, datetime):
         return value.date().isoformat() if value.time() == time.min else value.isoformat()
     if isinstance(value, timedelta):
-        return _duration(value)
+        return duration_text(value.total_seconds())
     return value.isoformat()
 
 
@@ -191,12 +196,6 @@ def _number(value: float) -> Cell:
         step = "Format the column as text and enter the number again: its last digits are lost."
         return BadCell("digits_lost", step, Sensitive(f"{value:.0f}"), rejects_row=False)
     return canonical_decimal(Decimal(repr(value)))
-
-
-def _duration(value: timedelta) -> str:
-    seconds = round(value.total_seconds())
-    sign, seconds = ("-", -seconds) if seconds < 0 else ("", seconds)
-    return f"{sign}{seconds // 3600:02}:{seconds // 60 % 60:02}:{seconds % 60:02}"
 
 
 def _shown(cell: Cell) -> str:

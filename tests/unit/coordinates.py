@@ -12,7 +12,7 @@ _ANYWHERE = (
     "contract_purpose creations delimiter destination destinations digest each encoding epoch "
     "error errors event exports feature features feeds fewer field fields fingerprint formats "
     "frames frequency_of golden granted groups head id indexes key keys kind label labels "
-    "led_to level lists location mac masking master merges more next_step node nodes omitted "
+    "led_to left_out level lists location mac masking master merges more next_step node nodes omitted "
     "opted_out other_id otherwise parent parts patterns place policy_version principal "
     "principal_id principals profile_id profiles proposed_by provider purpose purposes reasons "
     "redirected_from reference refusal refused relation relations request_id role roles root "
@@ -192,6 +192,11 @@ _HERE_ONLY = (
     "policies.organisation.Organisation._paths "
     "policies.organisation.Organisation._stores "
     "policies.reveal_limits.Shown.person "
+    "connectors.events.declaration.EventSpec.name "
+    "connectors.events.declaration.EventSpec.properties "
+    "connectors.events.declaration.InboundSpec.categories "
+    "connectors.events.declaration.InboundSpec.events "
+    "connectors.events.declaration.InboundSpec.origins "
 )
 COORDINATES = frozenset((_ANYWHERE + _HERE_ONLY).split())
 

@@ -15,14 +15,18 @@ from cdp.access import figures, suppression
 from cdp.access.answers import Denial
 from cdp.access.figures import NOTHING, Dimension, Figures, Kind, Question
 from cdp.access.filters import HIDDEN, Criterion, Filter
+from cdp.access.gate import Gate
 from cdp.profiles.reader import StoredProfile
 from cdp.storage import statements
 from policies.decision import Subject
 from tests.integration.access.crowd import NAMES, SUBJECTS, TAGS, Crowd, crowd, known, statements_of
+from tests.integration.access.shop import Shop
 from tests.journeys.databases import Databases
 
 pytestmark = pytest.mark.integration
+Group = tuple[str | None, ...]
 ANALYST = Subject("ana", "analyst", "kith")
+V = Dimension(Kind.ATTRIBUTE, "v")
 NORTH = Subject("nora", "analyst", "north")
 DIMENSIONS = [
     Dimension(Kind.STORE),
@@ -77,6 +81,24 @@ def values(town: Crowd, one: StoredProfile, dimension: Dimension) -> list[str | 
             return [None if text is None else str(text)[:200]]
 
 
+def shown_of(by: list[Dimension], held, counted: Counter[Group]) -> dict[Group, int]:
+    """What the rules leave of what was counted."""
+    order = sorted(counted, key=lambda group: [(one is None, one or "") for one in group])
+    places = [at for at, one in enumerate(by) if one.kind in {Kind.STORE, Kind.NODE}]
+    if not places:
+        return suppression.shown(counted, order)
+    apart = {one: (one[places[0]], without(one, places[0])) for one in order}
+    once = Counter(one for each in held for one in product(*without(each, places[0])))
+    counts = {apart[one]: counted[one] for one in order}
+    seen = suppression.shown_by_place(counts, once, [apart[one] for one in order])
+    return {one: counted[one] for one in order if apart[one] in seen}
+
+
+def without(parts, at: int) -> tuple:
+    """All parts but one."""
+    return (*parts[:at], *parts[at + 1 :])
+
+
 @given(
     subject=st.sampled_from([ANALYST, NORTH]),
     by=st.lists(st.sampled_from(DIMENSIONS), max_size=2, unique=True),
@@ -99,8 +121,7 @@ def test_groups_are_counted_one_by_one(town: Crowd, subject, by, filtered) -> No
         assert answer == NOTHING
         return
     assert answer.people == len(people)
-    order = sorted(counted, key=lambda group: [(one is None, one or "") for one in group])
-    shown = suppression.shown(counted, order)
+    shown = shown_of(by, held, counted)
     assert {group.values: group.people for group in answer.groups} == shown
     assert answer.hidden == (len(shown) < len(counted))
     assert all(group.people >= suppression.SMALLEST for group in answer.groups)
@@ -187,3 +208,32 @@ def test_too_many_groups_are_refused(town: Crowd, monkeypatch: pytest.MonkeyPatc
     """What nearly names each person is not grouped by."""
     monkeypatch.setattr(figures, "MOST_GROUPS", 3)
     assert count(town, ANALYST, asked(Dimension(Kind.ATTRIBUTE, "orders"))) == figures.TOO_MANY
+
+
+@pytest.mark.parametrize(
+    ("of_both", "of_one", "by", "groups"),
+    [
+        # (SZ01, rare) = 3 was the total less (SZ01, a) and (SZ01, b), which were shown.
+        ({"a": 12, "b": 12}, {"a": 3, "b": 3, "rare": 3}, [Dimension(Kind.STORE), V], {}),
+        # All are of SZ01, and exactly one is not of BJ01.
+        ({"a": 11}, {"a": 1}, [Dimension(Kind.STORE)], {}),
+        ({"a": 11}, {"a": 1}, [Dimension(Kind.NODE, "region")], {}),
+        ({"a": 11}, {"a": 11}, [Dimension(Kind.STORE)], {("BJ01",): 11, ("SZ01",): 23}),
+    ],
+)
+def test_who_is_of_two_stores_counts_nobody_out(shop: Shop, of_both, of_one, by, groups) -> None:
+    """Invariant 2: also where a condition says that all are of one store."""
+    retailer = shop.retailer
+    for stores, people in ((("SZ01", "BJ01"), of_both), (("SZ01",), of_one)):
+        for value in Counter(people).elements():
+            records = [
+                retailer.record(source, {}, store=store, attributes={"v": value})
+                for source, store in zip(("pos", "shop"), stores, strict=False)
+            ]
+            retailer.person(*records)
+    where = Filter((Criterion("stores", None, "SZ01"),))
+    with retailer.engine.begin() as connection:
+        gate = Gate(retailer.workspace)
+        answer = gate.figures(connection, ANALYST, "analysis", Question(tuple(by), where))
+    assert isinstance(answer, Figures)
+    assert {group.values: group.people for group in answer.groups} == groups

@@ -9,7 +9,7 @@ from cdp.access import keys
 from cdp.access.principals import Standing, acting
 from cdp.errors import KithError, Refused, Stop
 from cdp.storage import schema
-from policies.decision import Reason
+from policies.reasons import Reason
 from policies.vocabulary import Action
 from tests.integration.access.shop import Shop
 from tests.integration.retailer import NOW
@@ -130,6 +130,19 @@ def test_a_rotation_never_makes_a_key_last_longer(shop: Shop) -> None:
         at_once = keys.issue(connection, digests, "crm", NOW)
         keys.rotate(connection, digests, at_once.id, NOW, dt.timedelta(0))
         assert keys.authenticate(connection, digests, at_once.text, NOW) is None
+
+
+def test_a_key_has_one_successor(shop: Shop) -> None:
+    """Keys 5: a second rotation in the overlap is refused; its successor lives as long."""
+    with shop.engine.begin() as connection:
+        digests = shop.retailer.keys
+        old = keys.issue(connection, digests, "crm", NOW, 90 * DAY)
+        new = keys.rotate(connection, digests, old.id, NOW + 10 * DAY, DAY)
+        with pytest.raises(Refused, match="key_has_a_successor"):
+            keys.rotate(connection, digests, old.id, NOW + 10 * DAY, DAY)
+        newer = keys.rotate(connection, digests, new.id, NOW + 20 * DAY, DAY)
+        assert newer.expires_at == NOW + 110 * DAY
+        assert len(keys.list_keys(connection, NOW)) == 3
 
 
 def test_a_key_is_judged_anew_in_each_request(shop: Shop) -> None:

@@ -1,16 +1,21 @@
 """The gate on a real database: pages of people, and the evidence behind one."""
 
+from itertools import combinations
+
 import pytest
 import sqlalchemy as sa
 
 from cdp.access import rows
 from cdp.access.answers import NOT_FOUND, Denial, DenialKind, Page
+from cdp.profiles.evidence import Evidence
 from cdp.storage import schema
+from identity.comparisons import COMPARISONS, MISSING
 from policies.decision import Scope
 from tests.integration.access.shop import (
     NOBODY_ID,
     Shop,
 )
+from tests.integration.retailer import NOW
 
 pytestmark = pytest.mark.integration
 
@@ -68,3 +73,31 @@ def test_evidence_is_for_those_who_may_judge_it(shop: Shop) -> None:
     assert answers[1].kind is DenialKind.FORBIDDEN
     assert answers[2] == answers[3] == NOT_FOUND
     assert [event["decision"] for event in shop.retailer.events()] == ["allow", *["deny"] * 3]
+
+
+def test_evidence_leaves_out_what_the_purpose_may_not_use(shop: Shop) -> None:
+    """Gate 8: no source, store or date of a record whose own consent does not cover it."""
+    retailer = shop.retailer
+    made = [
+        retailer.record("pos", {}, store="BJ01", purposes=["service"]),
+        retailer.record("shop", {}, store="BJ02", purposes=["service", "marketing"]),
+        retailer.record("wecom", {}, store="SZ01", refused=["service"]),
+        retailer.record("legacy", {}, store="SZ01", purposes=["marketing"]),
+    ]
+    person = retailer.person(*made)
+    names = [one.name for one in COMPARISONS]
+    labels = {one.name: [{"level": level.label} for level in one.levels] for one in COMPARISONS}
+    model = {"version": 1, "comparisons": {name: labels[name] for name in names}}
+    levels, bits = [MISSING] * len(names), [0.0] * len(names)
+    told = {"weight": 5.0, "levels": levels, "weights": bits, "epoch": "e1", "direct": True}
+    with shop.engine.begin() as connection:
+        connection.execute(schema.epoch.insert().values(id="e1", model=model, active=True, at=NOW))
+        for low, high in combinations(made, 2):
+            connection.execute(schema.edge.insert().values(low_id=low, high_id=high, **told))
+        asked = shop.subject("manager.bj01"), person, "service"
+        evidence = shop.gate.evidence(connection, *asked)
+    assert isinstance(evidence, Evidence)
+    assert [(one.record_id, one.store) for one in evidence.records] == [
+        (made[0], "BJ01"), (made[1], "BJ02"),
+    ]  # fmt: skip
+    assert [(one.low_id, one.high_id) for one in evidence.links] == [(made[0], made[1])]

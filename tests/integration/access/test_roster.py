@@ -15,9 +15,10 @@ from cdp.declaration import parse
 from cdp.errors import Refused, Stop
 from policies import enforcer
 from policies.conditions import needed
-from policies.decision import Policy, Reason
+from policies.decision import Policy
 from policies.enforcer import compile_policy, read_source
 from policies.policyfile import POLICY_FILE, read_rules
+from policies.reasons import Reason
 from policies.vocabulary import NO_CIRCUMSTANCES, Circumstances
 from tests.integration.reveals.house import House
 

@@ -1,5 +1,6 @@
 """Every operation of the published contract, asked at random: no answer is a failure of ours."""
 
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -94,3 +95,49 @@ def test_nothing_is_answered_without_a_credential(site: Site, credential: str | 
             assert not [canary for canary in CANARIES if canary in answer.text]
 
         ask()
+
+
+# What a text can be that a database, a number or a log cannot.
+ODD = ("\0", "a\0b", "1E999999", "\u200f", "\U0001f600" * 32)
+
+
+def bodies(site: Site) -> Iterator[tuple[str, dict[str, Any]]]:
+    """The example of every JSON body in the contract, with its path."""
+    contract = site.client.get("/openapi.json").json()
+    for path, ways in contract["paths"].items():
+        content = ways.get("post", {}).get("requestBody", {}).get("content", {})
+        name = content.get("application/json", {}).get("schema", {}).get("$ref", "").split("/")[-1]
+        for example in contract["components"]["schemas"].get(name, {}).get("examples", []):
+            yield path.replace("{profile_id}", site.ada), example
+
+
+def spoilt(value: Any, odd: str) -> Iterator[Any]:
+    """The same with one text in it replaced, for each text in turn."""
+    if isinstance(value, str):
+        yield odd
+    elif isinstance(value, dict):
+        for name, part in value.items():
+            yield from ({**value, name: other} for other in spoilt(part, odd))
+    elif isinstance(value, list):
+        for place, part in enumerate(value):
+            yield from ([*value[:place], other, *value[place + 1 :]] for other in spoilt(part, odd))
+
+
+@pytest.mark.parametrize("who", ["headquarters", "operator"])
+def test_no_text_is_a_failure_of_ours(site: Site, who: str) -> None:
+    """A form that is right but for one text is answered, or refused with a problem."""
+    found = list(bodies(site))
+    assert {"/v1/profiles/search", "/v1/figures", "/access/v1/evaluation"} <= {p for p, _ in found}
+    numbers = {"field": "attributes", "name": "orders", "at_least": "1", "at_most": "2"}
+    found += [
+        (path, {"where": [numbers], "purpose": "analysis"})
+        for path in ("/v1/profiles/search", "/v1/figures")
+    ]
+    asked = 0
+    for path, example in found:
+        for odd in ODD:
+            for body in spoilt(example, odd):
+                answer = site.post(who, path, body)
+                assert answer.status_code < 500, (path, body)
+                asked += 1
+    assert asked > 200

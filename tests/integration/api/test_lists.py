@@ -94,6 +94,49 @@ def test_what_is_not_clear_is_no_filter(
     assert_problem(response, status, code)
 
 
+def test_whatever_is_sent_is_an_answer(site: Site) -> None:
+    """What the database could not hold, or compare, is refused by name and never an error."""
+    orders = {"field": "attributes", "name": "orders"}
+    asked: list[tuple[dict[str, object], int, str | None]] = [
+        ({"order_by": "\0"}, 422, "order_unusable"),
+        ({"order_by": "a\0b"}, 422, "order_unusable"),
+        ({"order_by": "\U0001f600"}, 200, None),
+        ({"where": [{**orders, "name": "\0", "equals": 1}]}, 200, None),
+        ({"where": [{**orders, "equals": "\0"}]}, 200, None),
+        ({"where": [{**orders, "equals": 10**4000}]}, 200, None),
+        ({"where": [{**orders, "at_least": "1E999999"}]}, 422, "filter_unusable"),
+        ({"where": [{**orders, "at_most": "-1E999999"}]}, 422, "filter_unusable"),
+        ({"where": [{**orders, "at_least": "0E999999"}]}, 422, "filter_unusable"),
+        ({"where": [{**orders, "at_least": "1E-999999"}]}, 422, "filter_unusable"),
+        ({"where": [{**orders, "at_least": "1" * 1000}]}, 422, "filter_unusable"),
+        ({"where": [{**orders, "at_least": "1" * 999}]}, 200, None),
+        ({"where": [{**orders, "at_least": "1E999"}]}, 200, None),
+        ({"where": [{**orders, "at_least": "1E-999"}]}, 200, None),
+    ]
+    for parts, status, rule in asked:
+        response = site.post("headquarters", SEARCH, {"purpose": "service", **parts})
+        if status == 200:
+            assert response.status_code == 200, (parts, response.text)
+        else:
+            assert_problem(response, status, rule)
+        if "where" in parts:
+            response = site.post("headquarters", FIGURES, {"purpose": "analysis", **parts})
+            assert response.status_code == status, (parts, response.text)
+
+
+def test_an_order_of_long_texts_has_a_next_page(site: Site) -> None:
+    """Whatever a text is made of, its cursor is not too long to come back."""
+    for number in range(2):
+        mood = {"mood": "\U0001f600" * 200 + str(number)}
+        site.retailer.person(site.retailer.record("pos", {}, store="BJ01", attributes=mood))
+    body: dict[str, object] = {"purpose": "service", "order_by": "mood", "limit": 1}
+    first = site.post("headquarters", SEARCH, body).json()
+    second = site.post("headquarters", SEARCH, {**body, "after": first["after"]})
+    assert second.status_code == 200, second.text
+    found = [one["profile_id"] for page in (first, second.json()) for one in page["profiles"]]
+    assert len(set(found)) == 2
+
+
 def test_figures_hide_small_groups(site: Site) -> None:
     """A manager counts in their store, head office everywhere; nobody's id is in it."""
     question = {"by": [{"kind": "tag", "name": "lifecycle"}], "purpose": "service"}

@@ -117,7 +117,10 @@ def test_a_broken_glass_waits_in_the_list_until_it_is_reviewed(site: Site) -> No
     assert_problem(site.post("compliance", path, blank), 422, "comment_missing")
     fault = {"verdict": "not-justified", "comment": "No such case"}
     assert site.post("compliance", path, fault).json()["state"] == "not-justified"
-    assert site.get("compliance", "/v1/reveals?state=to-review").json() == {"requests": []}
+    assert site.get("compliance", "/v1/reveals?state=to-review").json() == {
+        "requests": [],
+        "after": None,
+    }
     assert_problem(reveal(site, "headquarters", emergency=True), 403, "glass_barred")
 
 

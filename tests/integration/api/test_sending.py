@@ -35,7 +35,8 @@ from cdp.storage import schema
 from cdp.storage.locks import only_one
 from cdp.vault.keyed import RecordKeys
 from cdp.workspace import Workspace
-from policies.decision import Decision, Policy, Reason
+from policies.decision import Decision, Policy
+from policies.reasons import Reason
 from policies.vocabulary import Treatment
 from tests.integration.api.site import TestClient
 from tests.integration.erasure.household import shred

@@ -15,7 +15,8 @@ from openpyxl import Workbook
 import cdp.ingest.sync as syncing
 from cdp.erasure import rejected
 from cdp.ingest import destroyed
-from cdp.ingest.sync import SAME_ID, SyncReport, sync
+from cdp.ingest.reports import SyncReport
+from cdp.ingest.sync import SAME_ID, sync
 from cdp.storage import schema
 from cdp.vault.rejects import RejectPlace
 from cdp.workspace import Workspace

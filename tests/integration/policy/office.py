@@ -54,12 +54,12 @@ def narrower() -> str:
 class Office:
     """A workspace as `cdp init` makes it, on a database of its own."""
 
-    def __init__(self, folder: Path, database_url: str) -> None:
+    def __init__(self, folder: Path, database_url: str, *, anew: bool = False) -> None:
         people = {"principals": PEOPLE}
         tills.write_declaration(folder, tills.declaration(**people))
         self.settings = tills.settings(folder, database_url)
         self.clock = NOW
-        self.workspace = create(self.settings, lambda: self.clock)
+        self.workspace = create(self.settings, lambda: self.clock, anew=anew)
 
     @property
     def engine(self) -> sa.Engine:
@@ -88,7 +88,7 @@ class Office:
     ) -> int:
         """As `change`, in a process that is there."""
         proposal = self.by(proposed_by, workspace).propose(text, WHY)
-        return self.by(approved_by, workspace).approve(proposal.id).serial
+        return self.by(approved_by, workspace).approve(proposal.id, proposal.version).serial
 
     def sql(self, text: str, given: Mapping[str, Any] | None = None) -> list[Any]:
         """What an administrator of the database does, or sees."""

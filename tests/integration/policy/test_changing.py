@@ -7,12 +7,24 @@ import pytest
 from cdp.audit.errors import DetailRefused
 from cdp.errors import KithError, Refused
 from cdp.policy import content
-from cdp.policy.errors import NoSuchVersion, PolicyUnusable
+from cdp.policy.errors import NoSuchVersion, PolicyUntrusted, PolicyUnusable
 from cdp.vault.errors import KeyWithheld
 from cdp.vault.roles import COUNTER
-from tests.integration.policy.office import WHY, Office, edited, narrower, sees, wider
+from tests.integration.policy.office import (
+    PEOPLE,
+    WHY,
+    WIDER,
+    Office,
+    edited,
+    narrower,
+    sees,
+    wider,
+)
+from tests.journeys import tills
 
 pytestmark = pytest.mark.integration
+APPROVE = "p, compliance, approve, none, omit, legal, allow"
+CLERK = "# --- clerk: the member in front of them, of their own store"
 
 
 def test_init_puts_the_shipped_policy_in_force_once(office: Office) -> None:
@@ -31,7 +43,7 @@ def test_one_proposes_and_another_approves(office: Office) -> None:
     proposal = office.by("operator").propose(wider(), WHY)
     assert not process.policies.refresh()
     assert sees(process, "postcode") == "omit"
-    link = office.by("officer").approve(proposal.id)
+    link = office.by("officer").approve(proposal.id, proposal.version)
     assert process.policies.refresh()
     assert (sees(process, "postcode"), sees(office.process(), "postcode")) == ("clear", "clear")
     assert process.policies.status().serial == link.serial == 2
@@ -59,7 +71,7 @@ def test_an_operator_approves_and_rejects_nothing(office: Office) -> None:
     """Changes 1: who may only configure wires sources, and does not decide who sees what."""
     proposal = office.by("officer").propose(wider(), WHY)
     for act in (
-        lambda: office.by("operator").approve(proposal.id),
+        lambda: office.by("operator").approve(proposal.id, proposal.version),
         lambda: office.by("operator").reject(proposal.id, WHY),
     ):
         with pytest.raises(Refused):
@@ -73,7 +85,7 @@ def test_nobody_approves_their_own(office: Office, who: str, again: str) -> None
     """Changes 1: not under another spelling of the same id either."""
     proposal = office.by(who).propose(wider(), WHY)
     with pytest.raises(Refused, match=r"own_proposal.*have somebody else approve it"):
-        office.by(again).approve(proposal.id)
+        office.by(again).approve(proposal.id, proposal.version)
     assert sees(office.process(), "postcode") == "omit"
     assert office.events()[-1] == (again, "policy.approve", "deny", "own_proposal")
 
@@ -85,7 +97,7 @@ def test_two_officers_at_once_make_one_activation(office: Office) -> None:
 
     def approve(one):
         try:
-            return one.approve(proposal.id)
+            return one.approve(proposal.id, proposal.version)
         except KithError as error:
             return error
 
@@ -107,7 +119,7 @@ def test_two_proposals_approved_at_once_make_one_activation(office: Office) -> N
 
     def approve(job):
         try:
-            return job[0].approve(job[1].id)
+            return job[0].approve(job[1].id, job[1].version)
         except KithError as error:
             return error
 
@@ -127,7 +139,7 @@ def test_what_is_over_is_not_approved(office: Office, end: str) -> None:
     else:
         office.by("operator").withdraw(proposal.id, "A mistake")
     with pytest.raises(Refused, match=f"proposal_already_{end}"):
-        office.by("deputy").approve(proposal.id)
+        office.by("deputy").approve(proposal.id, proposal.version)
     with pytest.raises(Refused, match=f"proposal_already_{end}"):
         office.by("officer").reject(proposal.id, "Again")
     assert office.workspace.policies.status().serial == 1
@@ -143,7 +155,7 @@ def test_only_who_proposed_takes_it_back(office: Office) -> None:
 def test_a_proposal_that_is_not_there_is_refused(office: Office) -> None:
     """An unknown number is answered with the next step."""
     with pytest.raises(Refused, match=r"no_such_proposal.*cdp policy list"):
-        office.by("officer").approve(7)
+        office.by("officer").approve(7, "0" * 64)
 
 
 def test_every_attempt_has_its_event(office: Office) -> None:
@@ -169,7 +181,7 @@ def test_going_back_is_a_proposal_like_any_other(office: Office) -> None:
     office.change(wider())
     proposal = office.by("officer").roll_back(first[:10], "Back again")
     assert sees(office.process(), "postcode") == "clear"
-    office.by("deputy").approve(proposal.id)
+    office.by("deputy").approve(proposal.id, proposal.version)
     process = office.process()
     assert (process.policy.version, sees(process, "postcode")) == (first, "omit")
     assert process.policies.status().serial == 3
@@ -178,7 +190,7 @@ def test_going_back_is_a_proposal_like_any_other(office: Office) -> None:
 
 def test_what_is_in_force_is_not_proposed(office: Office) -> None:
     """Changes 4: neither as files that say the same, nor by its version."""
-    same = edited(("# --- clerk", "# a remark"))
+    same = edited((CLERK, "# a remark"))
     with pytest.raises(Refused, match="policy_in_force_already"):
         office.by("operator").propose(same, WHY)
     with pytest.raises(Refused, match="policy_in_force_already"):
@@ -204,24 +216,45 @@ def test_a_policy_that_nobody_could_change_is_not_proposed(office: Office, line:
     assert office.sql("SELECT id FROM kith.policy_version WHERE stored_by <> 'init'") == []
 
 
-@pytest.mark.parametrize(
-    "text",
-    [
-        "",
-        "{}",
-        '{"format": 2, "files": {}}',
-        edited(("# --- clerk", "p, clerk, read, shoe_size, clear, service, allow")),
-        edited(("# --- clerk", "p, clerk, read, contact, mask, service, deny")),
-        edited(("# --- clerk", "p, operator, read, national_id, clear, service, allow")),
-        edited(("# --- clerk", '"')),
+NO_POLICY = {
+    "nothing": ("", "policy_unreadable"),
+    "no files": ("{}", "policy_unreadable"),
+    "format": ('{"format": 2, "files": {}}', "policy_format_unknown"),
+    "word": (
+        edited((CLERK, "p, clerk, read, shoe_size, clear, service, allow")),
+        "unknown field or group 'shoe_size'",
+    ),
+    "contradicts": (
+        edited((CLERK, "p, clerk, read, gender, clear, service, deny")),
+        "contradicts line ",
+    ),
+    "sensitive": (
+        edited((CLERK, "p, clerk, reveal, national_id, clear, service, allow")),
+        "which keeps the sensitive tier out",
+    ),
+    "quote": (edited((CLERK, '"')), "not a line of CSV"),
+    "yaml": (
         edited(("phone: phone", ""), file="masking.yaml").replace("masks:", "marks:"),
-    ],
-    ids=["nothing", "no files", "format", "word", "contradicts", "sensitive", "quote", "yaml"],
-)
-def test_what_is_no_policy_is_not_proposed(office: Office, text: str) -> None:
+        "exactly version and masks",
+    ),
+    "deep": (
+        edited(("gender: whole", f"gender: {'[' * 5000}{']' * 5000}"), file="masking.yaml"),
+        "not valid YAML",
+    ),
+    "tricks": (
+        edited(("says: Mess", 'says: "a\\x1b[2Jb" #'), file="purposes.yaml").replace(
+            "says: Mess\\n", ""
+        ),
+        "a line of printable characters",
+    ),
+}
+
+
+@pytest.mark.parametrize(("text", "message"), NO_POLICY.values(), ids=NO_POLICY)
+def test_what_is_no_policy_is_not_proposed(office: Office, text: str, message: str) -> None:
     """An empty, unparsable or contradictory policy is refused; the one in force stays."""
     before = office.workspace.policy
-    with pytest.raises(PolicyUnusable):
+    with pytest.raises(PolicyUnusable, match=message):
         office.by("operator").propose(text, WHY)
     assert len(office.sql("SELECT id FROM kith.policy_version")) == 1
     assert office.events()[-1] == ("operator", "policy.propose", "deny", "failed")
@@ -236,3 +269,92 @@ def test_a_process_that_lacks_the_signing_key_changes_nothing(office: Office) ->
         office.by("operator", counter).propose(wider(), WHY)
     assert office.events() == [("operator", "policy.propose", "deny", "failed")]
     assert office.sql("SELECT id FROM kith.policy_proposal") == []
+
+
+def swapped(text: str | None = None) -> str:
+    """Head office approves, and compliance officers no longer do."""
+    return edited(
+        (APPROVE, APPROVE.replace("compliance", "headquarters")), (APPROVE, ""), text=text
+    )
+
+
+@pytest.mark.parametrize("what", ["propose", "approve", "reject", "withdraw"])
+def test_the_newest_policy_judges_who_changes_it(office: Office, what: str) -> None:
+    """Changes 5: a process that has an older policy still does not judge by it."""
+    officer = office.by("officer")
+    mine = officer.propose(narrower(), WHY)
+    office.change(swapped(), approved_by="deputy")
+    proposal = office.by("operator").propose(edited(WIDER, text=swapped()), WHY)
+    acts = {
+        "propose": lambda: officer.propose(wider(), WHY),
+        "approve": lambda: officer.approve(proposal.id, proposal.version),
+        "reject": lambda: officer.reject(proposal.id, WHY),
+        "withdraw": lambda: officer.withdraw(mine.id, WHY),
+    }
+    with pytest.raises(Refused, match="No policy line allows it"):
+        acts[what]()
+    newest = office.process().policies.status()
+    assert newest.serial == 2
+    assert office.events()[-1] == ("officer", f"policy.{what}", "deny", "no_rule")
+    lines = office.sql("SELECT line::jsonb AS line FROM kith.audit_event ORDER BY id")
+    assert lines[-1].line["policy_version"] == newest.version
+    office.by("office").approve(proposal.id, proposal.version)  # who may now, may
+
+
+@pytest.mark.parametrize("what", ["propose", "reject"])
+def test_nobody_judges_by_what_is_not_to_be_believed(office: Office, what: str) -> None:
+    """Changes 5: where the newest policy is altered, the older one of a process changes nothing."""
+    officer = office.by("officer")
+    office.change(narrower())
+    proposal = office.by("operator").propose(wider(), WHY)
+    office.forced("UPDATE kith.policy_activation SET reason = 'x' WHERE serial = 2")
+    with pytest.raises(PolicyUntrusted, match="policy_not_as_signed"):
+        officer.reject(proposal.id, WHY) if what == "reject" else officer.propose(wider(), "Again")
+    assert office.events()[-1] == ("officer", f"policy.{what}", "deny", "failed")
+    (ended,) = office.sql("SELECT ended FROM kith.policy_proposal WHERE id > 1")
+    assert ended.ended is None
+
+
+@pytest.mark.parametrize("gone", [True, False], ids=["left", "another role"])
+def test_who_may_not_propose_any_more_proposed_nothing(office: Office, *, gone: bool) -> None:
+    """Changes 6: what somebody proposed before they left is not put in force after."""
+    proposal = office.by("operator").propose(wider(), WHY)
+    others = [one for one in PEOPLE if one["id"] != "operator"]
+    left = [] if gone else [{"id": "operator", "role": "clerk", "node": "BJ01"}]
+    second = {"id": "wiring", "role": "operator", "node": "kith"}
+    folder = office.settings.declaration.parent
+    tills.write_declaration(folder, tills.declaration(principals=[*others, *left, second]))
+    with pytest.raises(Refused, match="proposer_may_not_propose"):
+        office.by("officer").approve(proposal.id, proposal.version)
+    assert office.workspace.policies.status().serial == 1
+    office.by("officer").reject(proposal.id, WHY)
+    assert office.change(wider(), "wiring") == 2
+
+
+@pytest.mark.parametrize("digits", [0, 8, 11, 64])
+def test_only_what_was_looked_at_is_approved(office: Office, digits: int) -> None:
+    """Changes 6: a number stands for what it stands for now; the version has to be named."""
+    looked_at = office.by("operator").propose(wider(), WHY)
+    office.forced("DELETE FROM kith.policy_proposal")
+    office.sql("SELECT setval(pg_get_serial_sequence('kith.policy_proposal', 'id'), 1, FALSE)")
+    other = office.by("operator").propose(narrower(), WHY)
+    assert (other.id, other.version != looked_at.version) == (looked_at.id, True)
+    named = looked_at.version if digits == 64 else other.version[:digits]
+    with pytest.raises(Refused, match=r"not_the_version_looked_at.*--dry-run"):
+        office.by("officer").approve(other.id, named)
+    assert office.workspace.policies.status().serial == 1
+    office.by("officer").approve(other.id, other.version[:12])
+
+
+def test_what_decides_alike_is_proposed_on_purpose_only(office: Office) -> None:
+    """Changes 4: lines that change nothing for anybody take a word more."""
+    alike = edited((CLERK, "p, clerk, read, name, mask, service, allow"))
+    with pytest.raises(Refused, match=r"policy_decides_alike.*--texts-only"):
+        office.by("operator").propose(alike, WHY)
+    assert office.sql("SELECT id FROM kith.policy_version WHERE stored_by <> 'init'") == []
+    proposal = office.by("operator").propose(alike, WHY, texts_only=True)
+    assert office.by("officer").approve(proposal.id, proposal.version).serial == 2
+    first = content.compiled(content.shipped()).version
+    with pytest.raises(Refused, match="policy_decides_alike"):
+        office.by("operator").roll_back(first, WHY)
+    assert office.by("operator").roll_back(first, WHY, texts_only=True).version == first

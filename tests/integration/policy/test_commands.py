@@ -58,10 +58,14 @@ def test_from_a_folder_to_being_in_force(cdp: Command, office: Office, folder: P
     assert cdp("list", "--json").json["proposals"] == []
     made = cdp("propose", str(folder), "--as", "operator", "--reason", WHY, "--json").json
     assert (made["proposal"], made["widens"]) == (1, True)
-    assert cdp("approve", "1", "--as", "officer", "--dry-run", "--json").json["widens"]
+    shown = cdp("approve", "1", "--as", "officer", "--dry-run", "--json").json
+    assert (shown["widens"], shown["version"]) == (True, made["version"])
+    told = cdp("approve", "1", "--as", "officer", "--dry-run").err
+    assert f"cdp policy approve 1 {made['version']} --as WHO" in " ".join(told.split())
+    cdp("approve", "1", "--as", "officer", code=2)
     assert "waits" in cdp("list").out
-    cdp("approve", "1", "--as", "operator", code=1)
-    assert "In force" in cdp("approve", "1", "--as", "officer").err
+    cdp("approve", "1", made["version"], "--as", "operator", code=1)
+    assert "In force" in cdp("approve", "1", shown["version"][:12], "--as", "officer").err
     now = cdp("status", "--json").json
     assert (now["serial"], now["proposed_by"], now["approved_by"]) == (2, "operator", "officer")
     assert now["in_force"] == made["after"] != shipped["in_force"]
@@ -83,7 +87,7 @@ def test_rejected_withdrawn_and_rolled_back(cdp: Command, office: Office, folder
     first = cdp("list", "--json").json["activations"][-1]["version"]
     back = cdp("rollback", first[:8], *by, "--json").json
     assert not back["widens"]
-    cdp("approve", str(back["proposal"]), "--as", "deputy", "--json")
+    cdp("approve", str(back["proposal"]), back["version"], "--as", "deputy", "--json")
     assert cdp("status", "--json").json["in_force"] == first
 
 
@@ -111,7 +115,7 @@ def test_what_ships_is_proposed_after_an_upgrade(
     assert "cdp policy propose --shipped" in said
     assert sees(office.process(), "phone") == "omit"
     made = cdp("propose", "--shipped", "--as", "operator", "--reason", WHY, "--json").json
-    cdp("approve", str(made["proposal"]), "--as", "officer", "--json")
+    cdp("approve", str(made["proposal"]), made["version"], "--as", "officer", "--json")
     assert cdp("status", "--json").json["differs_from_shipped"] is False
     assert "Nothing changes for anybody." in cdp("diff").err
 

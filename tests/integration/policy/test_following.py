@@ -1,6 +1,8 @@
 """Processes follow the policy while they serve: `cdp/policy/following.py`, `cdp/policy/live.py`."""
 
 import json
+import os
+import socket
 import subprocess
 import sys
 import threading
@@ -12,7 +14,7 @@ import pytest
 import sqlalchemy as sa
 
 from api.app import create_app
-from cdp.policy import changing, following, live
+from cdp.policy import changing, following, live, versions
 from cdp.workspace import Workspace
 from tests.integration.api.site import TestClient
 from tests.integration.policy.office import Office, narrower, sees, wider
@@ -186,6 +188,57 @@ def test_while_the_database_is_away_the_policy_stays(office: Office) -> None:
         assert sees(process, "phone") == "mask"
         began = time.monotonic()
     assert time.monotonic() - began < following.PATIENCE
+    process.engine.dispose()
+
+
+def test_a_look_that_does_not_end_is_told(office: Office, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Following 5, Live 6: a connection that says nothing is not following, however open it is."""
+    with followed(office.process()) as process:
+        looked = process.policies.status().looked
+        assert looked is not None
+        assert 0 <= looked < following.LATE
+        ended, began = threading.Event(), threading.Event()
+        real = versions.news
+
+        def silent(*given: object) -> object:
+            if threading.current_thread().name == "policy":
+                began.set()
+                assert ended.wait(PATIENCE)
+            return real(*given)
+
+        monkeypatch.setattr(versions, "news", silent)
+        monkeypatch.setattr(live, "LATE", 0.3)
+        office.change(wider())
+        assert began.wait(PATIENCE)
+        assert until(lambda: not process.policies.status().following)
+        assert process.policies.status().looked > 0.3
+        assert sees(process, "postcode") == "omit"
+        monkeypatch.setattr(live, "LATE", following.LATE)
+        ended.set()
+        assert until(lambda: process.policies.status().following)
+        assert until(lambda: sees(process, "postcode") == "clear")
+    process.engine.dispose()
+
+
+def test_a_connection_whose_other_end_is_gone_is_given_up(office: Office) -> None:
+    """Following 5: the system gives it up within seconds, also where nothing is sent."""
+    with followed(office.process()) as process:
+        pass
+    with process.engine.connect() as connection:
+        driver = connection.connection.driver_connection
+        assert driver.info.dsn_parameters["connect_timeout"] == "10"
+        with socket.socket(fileno=os.dup(driver.fileno())) as line:
+            if line.family == socket.AF_UNIX:  # has no other end that could be gone
+                assert driver.info.dsn_parameters["tcp_user_timeout"] == "10000"
+                return
+            options = {
+                name: line.getsockopt(socket.IPPROTO_TCP, getattr(socket, name))
+                for name in ("TCP_USER_TIMEOUT", "TCP_KEEPIDLE", "TCP_KEEPINTVL", "TCP_KEEPCNT")
+            }
+            assert line.getsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE) == 1
+    assert options["TCP_USER_TIMEOUT"] == 10_000
+    silence = options["TCP_KEEPIDLE"] + options["TCP_KEEPINTVL"] * options["TCP_KEEPCNT"]
+    assert silence <= 20
     process.engine.dispose()
 
 

@@ -1,5 +1,7 @@
 """What a stored policy means for whoever decides by it: readers, runs, masks, older releases."""
 
+import dataclasses
+import json
 from collections.abc import Sequence
 
 import pytest
@@ -16,6 +18,8 @@ from cdp.policy.versions import trust_of
 from cdp.resolution.permission import Permission
 from cdp.storage.key_schema import SealedUnderRetiredKey
 from cdp.storage.schema import policy_version
+from cdp.vault import primitives, ring_edits
+from cdp.vault.ring_editing import RingEditor
 from cdp.vault.roles import COUNTER
 from policies.decision import Subject
 from policies.vocabulary import Action
@@ -25,17 +29,28 @@ from tests.integration.policy.test_following import followed, until
 pytestmark = pytest.mark.integration
 
 
-def author(office: Office) -> Author:
-    """Somebody who holds the signing key and asks nobody."""
+def author(office: Office, key: int | None = None) -> Author:
+    """Somebody who holds the signing key, the newest or an older one, and asks nobody."""
     keyring = office.workspace.keyring
-    return Author(trust_of(keyring), keyring.signer(), NOW)
+    return Author(trust_of(keyring), keyring.signer(version=key), NOW)
 
 
-def forced(office: Office, who: Sequence[str], after: Link | None, text: str) -> None:
+def forced(
+    office: Office, who: Sequence[str], after: Link | None, text: str, key: int | None = None
+) -> None:
     """Sign and store an activation past every rule."""
+    by = author(office, key)
     with office.engine.begin() as connection:
-        name = author(office).store(connection, text, who[0])
-        author(office)._activate(connection, name, (who[0], who[1]), WHY, after)
+        name = by.store(connection, text, who[0])
+        by._activate(connection, name, (who[0], who[1]), WHY, after)
+
+
+def rotated(office: Office) -> None:
+    """The ring has a second signing key; every process opened from now on has it."""
+    editor = RingEditor(office.settings.key_ring, office.workspace.id, office.workspace.providers)
+    random = primitives.system_randomness
+    editor.edit(lambda d: ring_edits.add_version(d, "audit-signing", {}, random, NOW))
+    office.workspace = office.process()
 
 
 @pytest.mark.parametrize(
@@ -81,6 +96,67 @@ def test_a_link_is_not_exchanged_for_another_signed_one(office: Office) -> None:
     assert (sees(running, "phone"), sees(running, "postcode")) == ("omit", "omit")
     with pytest.raises(PolicyUntrusted, match="policy_older_than_seen"):
         _ = office.process().policy
+
+
+def test_an_older_key_does_not_go_on_with_a_chain(office: Office) -> None:
+    """Versions 5: what a rotated key signs behind a link of the new one is refused by everybody."""
+    rotated(office)
+    running = office.process()
+    office.change_in(running, narrower())
+    forced(office, ("operator", "officer"), running.policies._held.link, wider(), key=1)
+    assert not running.policies.refresh()
+    assert "policy_signed_by_an_older_key" in str(running.policies.status().refusal)
+    assert (sees(running, "phone"), sees(running, "postcode")) == ("omit", "omit")
+    office.settings.policy_seen.unlink()
+    with pytest.raises(PolicyUntrusted, match="policy_signed_by_an_older_key"):
+        _ = office.process().policy
+
+
+@pytest.mark.parametrize("anew", [False, True], ids=["running", "started later"])
+def test_a_rotated_key_signs_nothing_new(office: Office, *, anew: bool) -> None:
+    """Versions 5: also where no link of the new key is there yet, once this machine has looked."""
+    running = office.process()
+    _ = running.policy
+    rotated(office)
+    running.keyring._source._looked = 0.0  # as if a second had passed
+    assert not running.policies.refresh()
+    assert json.loads(office.settings.policy_seen.read_text())["key"] == 2
+    forced(office, ("operator", "officer"), running.policies._held.link, wider(), key=1)
+    if anew:
+        with pytest.raises(PolicyUntrusted, match="policy_signed_by_an_older_key"):
+            _ = office.process().policy
+        return
+    assert not running.policies.refresh()
+    assert "policy_signed_by_an_older_key" in str(running.policies.status().refusal)
+    assert sees(running, "postcode") == "omit"
+
+
+def test_a_rotated_key_exchanges_no_version(office: Office) -> None:
+    """Versions 5: other content under the id that is in force is not what this machine saw."""
+    office.change(narrower())
+    rotated(office)
+    one = Version(office.process().policy.version, content.FORMAT, wider(), "operator", NOW)
+    signed = sign(office.workspace.id, one, office.workspace.keyring.signer(version=1))
+    with office.engine.begin() as connection:
+        changed = {"content": one.content, "at": one.at, "signature": signed.value}
+        row = sa.update(policy_version).where(policy_version.c.id == one.id)
+        assert connection.execute(row.values(**changed)).rowcount == 1
+    with pytest.raises(PolicyUntrusted, match="policy_version_exchanged"):
+        _ = office.process().policy
+
+
+def test_a_version_that_decides_otherwise_is_not_taken_for_another(office: Office) -> None:
+    """Changing 1: an id that is stored already stands for what was stored, or nothing is done."""
+    name = content.compiled(narrower()).version
+    one = Version(name, content.FORMAT, wider(), "operator", NOW)
+    signed = sign(office.workspace.id, one, office.workspace.keyring.signer())
+    parts = {each.name: getattr(one, each.name) for each in dataclasses.fields(one)}
+    with office.engine.begin() as connection:
+        signature = {"key_version": signed.key_version, "signature": signed.value}
+        connection.execute(policy_version.insert().values(**parts, **signature))
+    with pytest.raises(PolicyUntrusted, match="policy_version_decides_otherwise"):
+        office.by("operator").propose(narrower(), WHY)
+    assert office.sql("SELECT id FROM kith.policy_proposal") == []
 
 
 def test_a_chain_begins_with_what_was_shipped(office: Office) -> None:

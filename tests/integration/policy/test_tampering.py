@@ -1,6 +1,8 @@
 """A rogue administrator of the database changes what is stored: `cdp/policy/versions.py`."""
 
 import json
+import os
+import stat
 from dataclasses import replace
 from pathlib import Path
 from uuid import UUID
@@ -9,6 +11,7 @@ import pytest
 import structlog
 
 from cdp.access.policy_looks import status
+from cdp.errors import Stop
 from cdp.policy import content
 from cdp.policy.errors import PolicyUntrusted
 from cdp.policy.seen import Link, SeenFile
@@ -17,6 +20,7 @@ from cdp.vault.ring_editing import RingEditor
 from cdp.vault.roles import CONTACT, COUNTER
 from cdp.vault.roots.file import FILE
 from tests.integration.policy.office import NOW, WHY, Office, narrower, sees, wider
+from tests.journeys import tills
 
 pytestmark = pytest.mark.integration
 NEWEST = "serial = (SELECT max(serial) FROM kith.policy_activation)"
@@ -141,8 +145,46 @@ def test_the_file_only_moves_forward(office: Office, tmp_path: Path) -> None:
     assert file.newest() == Link(3, b"3" * 32)
     file.note(Link(4, b"4" * 32))
     assert file.newest() == Link(4, b"4" * 32)
+    file.note(Link(4, b"4" * 32, 2))
+    file.note(Link(4, b"4" * 32, 1))
+    file.note(Link(4, b"x" * 32, 3))
+    assert (file.newest(), file.newest().key) == (Link(4, b"4" * 32), 2)
     assert (tmp_path / "seen").stat().st_mode & 0o777 == 0o600
     assert replace(file, workspace=UUID(int=1)).newest() is None
+
+
+def test_the_file_is_on_the_disk_before_it_takes_the_other_s_place(
+    office: Office, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Seen 4: the new content is forced out first, and the folder after it."""
+    done: list[str] = []
+    real_sync, real_replace = os.fsync, Path.replace
+
+    def sync(handle: int) -> None:
+        done.append("folder" if stat.S_ISDIR(os.fstat(handle).st_mode) else "file")
+        real_sync(handle)
+
+    def replacing(self: Path, target: Path) -> Path:
+        done.append("replaced")
+        return real_replace(self, target)
+
+    monkeypatch.setattr(os, "fsync", sync)
+    monkeypatch.setattr(Path, "replace", replacing)
+    SeenFile(tmp_path / "seen", office.workspace.id).note(Link(3, b"3" * 32))
+    assert done == ["file", "replaced", "folder"]
+
+
+def test_a_spoilt_file_keeps_no_narrower_policy_out(office: Office) -> None:
+    """Live 2: a running process takes what it verified, tells of the file, and is of one mind."""
+    running = office.process()
+    _ = running.policy
+    office.settings.policy_seen.write_text("{")
+    with structlog.testing.capture_logs() as said:
+        proposal = office.by("operator", running).propose(narrower(), WHY)
+        serial = office.by("officer", running).approve(proposal.id, proposal.version).serial
+    status = running.policies.status()
+    assert (sees(running, "phone"), status.serial, status.refusal) == ("omit", serial, None)
+    assert {one["event"] for one in said} == {"policy_seen_not_noted"}
 
 
 def test_a_folder_that_cannot_be_written_to_stops_nobody(office: Office, tmp_path: Path) -> None:
@@ -153,15 +195,65 @@ def test_a_folder_that_cannot_be_written_to_stops_nobody(office: Office, tmp_pat
     assert sees(process, "postcode") == "clear"
 
 
-def test_a_new_database_begins_anew(office: Office, tmp_path: Path) -> None:
-    """Init on an empty database, with the ring that is there, is no cut chain."""
+LOST = {
+    "everything": "DROP SCHEMA kith, kith_vault, kith_keys CASCADE",
+    "every activation": "DELETE FROM kith.policy_activation",
+}
+
+
+@pytest.mark.parametrize("lost", LOST)
+def test_init_begins_anew_only_where_somebody_says_so(
+    office: Office, tmp_path: Path, lost: str
+) -> None:
+    """Changing 4: with the ring that is there, an emptied database is no new one."""
     office.change(narrower())
-    office.sql("DROP SCHEMA kith, kith_vault, kith_keys CASCADE")
+    office.forced(LOST[lost])
     office.workspace.engine.dispose()
-    again = Office(tmp_path, str(office.settings.database_url))
+    address = str(office.settings.database_url)
+    for _ in range(2):  # a second try finds what the first one left
+        with pytest.raises(PolicyUntrusted, match=r"policy_older_than_seen.*--begin-anew"):
+            Office(tmp_path, address)
+    assert office.settings.policy_seen.exists()
+    again = Office(tmp_path, address, anew=True)
     assert again.workspace.policies.status().serial == 1
     assert sees(again.workspace, "phone") == "mask"
     again.close()
+    assert json.loads(office.settings.policy_seen.read_text())["serial"] == 1
+
+
+@pytest.mark.parametrize("anew", [False, True])
+def test_a_database_without_its_workspace_is_not_initialised(
+    office: Office, tmp_path: Path, *, anew: bool
+) -> None:
+    """Changing 4: a row or two taken away do not make init sign the shipped policy again."""
+    office.change(narrower())
+    office.forced("DELETE FROM kith.policy_activation")
+    office.forced("DELETE FROM kith.workspace")
+    with pytest.raises(Stop, match="workspace_row_missing"):
+        Office(tmp_path, str(office.settings.database_url), anew=anew)
+    assert office.sql("SELECT FROM kith.policy_activation") == []
+    assert json.loads(office.settings.policy_seen.read_text())["serial"] == 2
+
+
+def test_beginning_anew_takes_nothing_away(office: Office, tmp_path: Path) -> None:
+    """Changing 4: where there is a policy, saying so changes nothing."""
+    office.change(narrower())
+    again = Office(tmp_path, str(office.settings.database_url), anew=True)
+    assert sees(again.workspace, "phone") == "omit"
+    again.close()
+    assert json.loads(office.settings.policy_seen.read_text())["serial"] == 2
+
+
+def test_a_ring_drawn_now_has_seen_nothing(office: Office, tmp_path: Path, databases) -> None:
+    """Changing 4: a file of another workspace, or a spoilt one, does not stop a new one."""
+    folder = tmp_path / "other"
+    folder.mkdir()
+    settings = tills.settings(folder, databases.copy(None))
+    settings.home.mkdir(parents=True, exist_ok=True)
+    settings.policy_seen.write_text("{")
+    other = Office(folder, str(settings.database_url))
+    assert other.workspace.policies.status().serial == 1
+    other.close()
 
 
 @pytest.mark.parametrize(
@@ -179,7 +271,7 @@ def test_a_changed_proposal_is_not_approved(office: Office, change: str) -> None
     proposal = office.by("operator").propose(wider(), WHY)
     office.forced(f"UPDATE kith.policy_proposal SET {change}")
     with pytest.raises(PolicyUntrusted):
-        office.by("deputy").approve(proposal.id)
+        office.by("deputy").approve(proposal.id, proposal.version)
     assert office.workspace.policies.status().serial == 1
 
 
@@ -188,7 +280,7 @@ def test_a_proposal_in_its_approver_s_name_does_not_help(office: Office) -> None
     proposal = office.by("deputy").propose(wider(), WHY)
     office.forced("UPDATE kith.policy_proposal SET proposed_by = 'operator'")
     with pytest.raises(PolicyUntrusted):
-        office.by("deputy").approve(proposal.id)
+        office.by("deputy").approve(proposal.id, proposal.version)
     assert office.events()[-1] == ("deputy", "policy.approve", "deny", "failed")
 
 

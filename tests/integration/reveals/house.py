@@ -11,7 +11,7 @@ from cdp.access.answers import Denial, Revealed
 from cdp.access.principals import subject_of, sync_principals
 from cdp.access.reveal_gate import RevealGate
 from cdp.access.reveal_states import Act, Request, State
-from cdp.access.second_person import Judgement, SecondPerson
+from cdp.access.second_person import Judgement, Listed, SecondPerson
 from cdp.storage.schema import record, reveal, reveal_request
 from cdp.workspace import Workspace
 from tests.integration.access.shop import Shop
@@ -109,11 +109,15 @@ class House:
             return SecondPerson(self.workspace).withdraw(connection, subject, request_id)
 
     def listed(self, who: str, *states: State) -> list[Request]:
-        """What somebody's list shows."""
+        """What somebody's list shows, as far as one answer goes."""
+        return list(self.page(who, *states).requests)
+
+    def page(self, who: str, *states: State, after: str | None = None) -> Listed:
+        """One answer of somebody's list."""
         with self.engine.begin() as connection:
             subject = subject_of(self.workspace, who)
-            found = SecondPerson(self.workspace).listed(connection, subject, states)
-        assert isinstance(found, list)
+            found = SecondPerson(self.workspace).listed(connection, subject, states, after)
+        assert isinstance(found, Listed), found
         return found
 
     def granted(self, who: str = "headquarters", by: str = "officer") -> Request:

@@ -2,13 +2,17 @@
 
 import io
 import json
+from collections.abc import Iterator
 
 import pytest
 import sqlalchemy as sa
 import structlog
 
+from cdp.access import reveals
 from cdp.access.answers import Denial, DenialKind, Revealed
+from cdp.access.principals import subject_of
 from cdp.access.reveal_states import Act, Request, State
+from cdp.access.second_person import SecondPerson, Status
 from cdp.storage import schema
 from tests.integration.access.shop import NATIONAL_ID, NOBODY_ID, PHONE, VALUES
 from tests.integration.reveals.house import House, code
@@ -125,6 +129,83 @@ def test_who_was_found_not_justified_is_barred_until_a_review_says_otherwise(hou
     assert code(house.reveal("headquarters", house.ada, "phone", "fraud")) == "shown"
     assert isinstance(house.judge("compliance", mine, Act.JUSTIFY, "Case found"), Request)
     broken(house)
+
+
+@pytest.mark.parametrize("how", ["judged", "overdue"])
+def test_the_bar_holds_however_often_it_was_broken(house: House, monkeypatch, how: str) -> None:
+    """Reveals 5: one among more glasses than a list shows bars as well."""
+    monkeypatch.setattr(reveals, "MOST_LISTED", 3)
+    first = broken(house)
+    house.later(hours=71)
+    for _ in range(4):
+        broken(house)
+    if how == "judged":
+        assert isinstance(house.judge("officer", first, Act.FAULT, "No case"), Request)
+    else:
+        house.later(hours=1)
+    assert code(house.broken("headquarters", house.ada, "national_id", "fraud")) == "glass_barred"
+
+
+def all_pages(house: House, *states: State) -> Iterator[Request]:
+    """What the officer's lists show, one after the other."""
+    after: str | None = None
+    while True:
+        page = house.page("officer", *states, after=after)
+        assert len(page.requests) <= 3
+        yield from page.requests
+        after = page.after
+        if after is None:
+            return
+
+
+def test_the_oldest_is_reviewed_first(house: House, monkeypatch) -> None:
+    """Reveals 5: who breaks it often hides none; each is listed once, and also while reviewed."""
+    monkeypatch.setattr(reveals, "MOST_LISTED", 3)
+    first, done = broken(house), house.granted("second").id
+    made = [first]
+    for _ in range(6):
+        house.later(minutes=1)
+        made.append(broken(house))
+    house.later(minutes=1)
+    asked = house.ask("headquarters", house.ada)
+    assert isinstance(asked, Request)
+    assert [one.id for one in all_pages(house)] == [*made, asked.id, done]
+    seen = []
+    for one in all_pages(house, State.TO_REVIEW):
+        seen.append(one.id)
+        if len(seen) % 3 == 0:  # the last of a page
+            house.judge("officer", one.id, Act.JUSTIFY)
+    assert seen == made
+    with house.engine.begin() as connection:
+        officer = subject_of(house.workspace, "officer")
+        desk = SecondPerson(house.workspace)
+        status = desk.status(connection, officer)
+        for text in ("", "1", "1-5", "2-5-abc", "1-5-A", "1-99999999999999999-a", "1-5-a\n", "\0"):
+            assert code(desk.listed(connection, officer, after=text)) == "cursor_unusable"
+    assert isinstance(status, Status)
+    assert [one.id for one in status.to_review] == [*made[:2], made[3]]
+    assert [one.id for one in status.to_judge] == [asked.id]
+
+
+def test_a_node_that_is_gone_hides_no_glass(house: House) -> None:
+    """Second person 1: whoever may at a brand reviews it; what waits there is not approved."""
+    shown, asked = house.broken("manager.bj01", house.ada), house.ask("headquarters", house.ada)
+    assert isinstance(shown, Revealed)
+    assert isinstance(asked, Request)
+    with house.engine.begin() as connection:
+        connection.execute(sa.update(schema.reveal_request).values(node="CLOSED"))
+    house.declare(
+        principals=[
+            *house.written()["principals"],
+            {"id": "northern", "role": "compliance", "node": "north"},
+        ]
+    )
+    mine = str(shown.request)
+    assert house.listed("northern") == []
+    assert code(house.judge("northern", mine, Act.JUSTIFY)) == "no_such_request"
+    assert [one.id for one in house.listed("officer")] == [mine]
+    assert code(house.judge("officer", asked.id, Act.APPROVE)) == "no_such_request"
+    assert code(house.judge("officer", mine, Act.JUSTIFY)) == "done"
 
 
 def test_nobody_is_told_of_a_person_by_a_barred_glass(house: House) -> None:

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 import sqlalchemy as sa
 
+from cdp.access import accounts
 from cdp.access.answers import Denial
 from cdp.access.principals import subject_of
 from cdp.access.reveal_gate import RevealGate
@@ -19,6 +20,7 @@ from cdp.erasure.targets import find
 from cdp.policy.live import LivePolicy
 from cdp.storage import roles, schema
 from cdp.vault.roles import CONTACT, COUNTER
+from cdp.vault.sign_in import SignInKeys
 from policies import enforcer
 from policies.decision import Policy
 from policies.enforcer import compile_policy, read_source
@@ -63,6 +65,52 @@ def test_an_approval_that_could_not_be_used_is_refused(house: House, says) -> No
     says(without="p, headquarters, reveal, sensitive, clear, fraud")
     assert code(house.judge("officer", asked.id, Act.APPROVE)) == "no_rule"
     assert code(house.judge("officer", asked.id, Act.REJECT)) == "done"
+
+
+def test_an_approver_who_is_locked_does_not_count(house: House) -> None:
+    """Second person 2: whoever is kept out stands behind nothing until they are let in again."""
+    house.granted(by="officer")
+    with house.engine.begin() as connection:
+        accounts.lock(connection, "officer", house.now)
+    assert code(house.reveal("headquarters", house.ada, "national_id", "fraud")) == "needs_approval"
+    with house.engine.begin() as connection:
+        accounts.unlock(connection, SignInKeys(house.workspace.keyring), "officer")
+    assert code(house.reveal("headquarters", house.ada, "national_id", "fraud")) == "shown"
+
+
+@pytest.mark.parametrize("what", ["elsewhere", "somebody else", "no more", "destroyed", "refused"])
+def test_an_approval_does_not_tell_what_became_of_a_person(house: House, what: str) -> None:
+    """Reveal gate 5: whoever is out of reach is answered as if nothing had been approved."""
+    house.declare(
+        principals=[
+            *house.written()["principals"],
+            {"id": "north", "role": "headquarters", "node": "north"},
+        ]
+    )
+    asked = house.ask("north", house.ada)
+    assert isinstance(asked, Request), asked
+    assert isinstance(house.judge("officer", asked.id, Act.APPROVE), Request)
+    mine = schema.profile.c.id == house.ada
+    with house.engine.begin() as connection:
+        if what == "elsewhere":
+            connection.execute(sa.update(schema.profile).where(mine).values(stores=["SZ01"]))
+        elif what == "refused":
+            connection.execute(sa.update(schema.profile).where(mine).values(stores=[], purposes=[]))
+        elif what == "destroyed":
+            held = find(connection, house.workspace, house.ada)
+            destroy(connection, house.workspace, held, house.now)
+        else:
+            connection.execute(
+                sa.delete(schema.membership).where(schema.membership.c.profile_id == house.ada)
+            )
+            connection.execute(sa.delete(schema.profile).where(mine))
+        if what == "somebody else":
+            there = {"old_id": house.ada, "new_id": house.far, "at": house.now}
+            connection.execute(sa.insert(schema.redirect).values(there))
+    before = len(house.events())
+    assert code(house.reveal("north", house.ada, "national_id", "fraud")) == "needs_approval"
+    (event,) = house.events()[before:]
+    assert (event["decision"], event["reason"]) == ("deny", "needs_approval")
 
 
 def test_who_did_not_agree_is_nobody(house: House, says) -> None:

@@ -3,11 +3,13 @@
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
+import sqlalchemy as sa
 
 from cdp.access.answers import Denial, DenialKind, Revealed
 from cdp.access.principals import subject_of
 from cdp.access.reveal_gate import RevealGate
 from cdp.access.reveal_states import Act, Request
+from cdp.storage.schema import data_key
 from tests.integration.access.shop import NOBODY_ID
 from tests.integration.reveals.house import House, code
 
@@ -36,6 +38,18 @@ def test_a_grant_is_used_once_however_many_use_it_at_once(house: House) -> None:
         ]
         answers = [code(one.result()) for one in asked]
     assert sorted(answers) == ["needs_approval"] * 7 + ["shown"]
+
+
+def test_what_the_log_says_was_shown_counts(house: House) -> None:
+    """Reveal gate 1 and 3: a value that does not open has used its grant, and is in the hour."""
+    grant = house.granted()
+    with house.engine.begin() as connection:
+        connection.execute(sa.delete(data_key).where(data_key.c.tier == "sensitive"))
+    assert code(house.reveal("headquarters", house.ada, "national_id", "fraud")) == "no_value"
+    event = house.events()[-1]
+    assert (event["action"], event["decision"]) == ("profile.reveal", "allow")
+    assert house.state(grant.id) == "used"
+    assert house.rows() == (1, 1)
 
 
 def test_two_judge_at_once_and_one_is_heard(house: House) -> None:

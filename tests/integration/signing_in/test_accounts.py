@@ -4,9 +4,9 @@ from dataclasses import replace
 
 import pytest
 
-from cdp.access import accounts, one_time, sessions
+from cdp.access import accounts, keys, one_time, sessions
 from cdp.access.accounts import Enrolment
-from cdp.access.principals import subject_of
+from cdp.access.principals import subject_of, sync_principals
 from cdp.access.signing_in import SigningIn
 from cdp.errors import Refused, Stop
 from cdp.keys import usage
@@ -51,6 +51,16 @@ def test_an_invitation_is_good_once(house: House) -> None:
     assert enrol(house, one.text, code) is not None
     assert seed_of(house, one.text) is None
     assert enrol(house, one.text, code, "another password") is None
+
+
+def test_each_showing_draws_another_seed(house: House) -> None:
+    """Accounts 1: of two who have the invitation one fails, so that it is noticed."""
+    one = invited(house)
+    first = shown(house, one)
+    second = shown(house, one)
+    assert first != second
+    assert enrol(house, one.text, first) is None
+    assert enrol(house, one.text, second) is not None
 
 
 @pytest.mark.parametrize("how", ["garbled", "another principal", "too late", "reset"])
@@ -115,8 +125,39 @@ def test_a_lock_stays_until_it_is_taken_away(house: House) -> None:
     for _ in range(6):
         assert house.attempt(WHO) is None
     with house.engine.begin() as connection:
-        accounts.unlock(connection, house.keys, WHO, house.workspace.now())
+        accounts.unlock(connection, house.keys, WHO)
     assert house.attempt(WHO) is not None
+
+
+def test_a_lock_holds_for_keys_and_for_sessions(house: House) -> None:
+    """Accounts 3: who has only keys can be locked; a session begun meanwhile is none."""
+    with house.engine.begin() as connection:
+        now, digests = house.workspace.now(), house.retailer.keys
+        issued = keys.issue(connection, digests, "crm", now)
+        accounts.lock(connection, "crm", now)
+        begun = sessions.begin(connection, house.keys, "crm", "password", now)
+
+        def lets_in() -> tuple[bool, bool]:
+            by_key = keys.authenticate(connection, digests, issued.text, now)
+            by_session = sessions.find(connection, house.keys, begun.secret, now)
+            return by_key is not None, by_session is not None
+
+        assert lets_in() == (False, False)
+        accounts.unlock(connection, house.keys, "crm")
+        assert lets_in() == (True, True)
+
+
+def test_a_lock_outlives_who_left(house: House) -> None:
+    """Accounts 3: struck from cdp.yaml and entered again, they are locked still."""
+    with house.engine.begin() as connection:
+        now, declared = house.workspace.now(), house.workspace.declaration
+        accounts.lock(connection, WHO, now)
+        others = {name: one for name, one in declared.principals.items() if name != WHO}
+        for people in (others, declared.principals):
+            sync_principals(connection, replace(declared, principals=people), now)
+        accounts.add(connection, house.keys, WHO, now)
+        (listed,) = accounts.list_accounts(connection, now)
+    assert (listed.principal_id, listed.state) == (WHO, "locked")
 
 
 def test_nothing_that_lets_in_is_stored_as_it_is(house: House) -> None:
@@ -160,10 +201,15 @@ def test_who_has_no_account_and_who_cannot_have_one(house: House) -> None:
     with house.engine.begin() as connection:
         for change in (
             lambda: accounts.reset(connection, house.keys, "operator", now),
-            lambda: accounts.lock(connection, "operator", now),
-            lambda: accounts.unlock(connection, house.keys, "operator", now),
+            lambda: accounts.reset(connection, house.keys, "nobody", now),
         ):
             with pytest.raises(Stop, match="no_such_account"):
+                change()
+        for change in (
+            lambda: accounts.lock(connection, "nobody", now),
+            lambda: accounts.unlock(connection, house.keys, "nobody"),
+        ):
+            with pytest.raises(Stop, match="no_such_principal"):
                 change()
 
 
@@ -177,12 +223,14 @@ def test_a_listing_says_how_each_account_stands(house: House) -> None:
     with house.engine.begin() as connection:
         now = house.workspace.now()
         accounts.lock(connection, "manager.bj01", now)
+        accounts.lock(connection, "crm", now)
         listed = accounts.list_accounts(connection, now)
     states = {one.principal_id: (one.state, one.recovery_codes) for one in listed}
     assert states == {
         WHO: ("active", 10),
         "manager.bj01": ("locked", 10),
         "compliance": ("invited", 0),
+        "crm": ("locked", 0),
         "operator": ("invitation over", 0),
     }
 

@@ -1,5 +1,6 @@
 """Signing in over HTTP, as a browser does, and as another site would have it do."""
 
+import base64
 import json
 from dataclasses import replace
 
@@ -11,6 +12,7 @@ from cdp.access import accounts, keys, one_time
 from cdp.storage import schema
 from cdp.vault.primitives import one_time_code
 from cdp.vault.roles import COUNTER
+from cdp.vault.secret import Secret
 from tests.integration.api.site import assert_problem
 from tests.integration.retailer import NOW
 from tests.integration.signing_in.house import PASSWORD, Browser, House
@@ -36,11 +38,8 @@ def test_a_person_enrols_signs_in_and_out(house: House) -> None:
     begun = visitor.client.post(
         "/v1/session/enrolment", json={"principal": WHO, "invitation": invited.text}
     )
-    with house.engine.begin() as connection:
-        now = house.workspace.now()
-        seed = accounts.invited_seed(connection, house.keys, WHO, invited.text, now)
-    assert begun.json()["seed"] == one_time.base_32(seed)
-    code = one_time_code(seed, one_time.step_at(now))
+    seed = Secret(base64.b32decode(begun.json()["seed"]))
+    code = one_time_code(seed, one_time.step_at(house.workspace.now()))
     form = {"principal": WHO, "invitation": invited.text, "password": PASSWORD, "code": code}
     weak = visitor.client.post("/v1/session/enrolment/confirm", json={**form, "password": "short"})
     assert_problem(weak, 422, "password_length")
@@ -52,6 +51,9 @@ def test_a_person_enrols_signs_in_and_out(house: House) -> None:
 
     house.seeds[WHO] = seed
     house.later(minutes=1)
+    for _ in range(20):  # somebody else hammers the name before the first sign-in
+        house.browser().sign_in(WHO, "wrong", "000000")
+    assert_problem(house.browser().sign_in(WHO), 401, "not_signed_in")
     assert_problem(visitor.get(), 401, "unauthorised")
     assert visitor.sign_in(WHO).json()["principal"] == WHO
     me = visitor.get().json()
@@ -60,7 +62,11 @@ def test_a_person_enrols_signs_in_and_out(house: House) -> None:
     assert_problem(visitor.get("/v1/profiles/p0000000000000000000z?purpose=service"), 404)
     assert visitor.send("DELETE", "/v1/session").status_code == 204
     assert_problem(visitor.get(), 401, "unauthorised")
-    told = [(one["action"], one["actor"], one["decision"]) for one in house.retailer.events()]
+    told = [
+        (one["action"], one["actor"], one["decision"])
+        for one in house.retailer.events()
+        if one["reason"] not in {"wrong_password", "too_many_failures"}
+    ]
     assert told.pop(4)[0] == "profile.read"
     assert told == [
         ("account.invited", WHO, "allow"),

@@ -9,7 +9,9 @@ from typer.testing import CliRunner
 
 from cdp.access import administering, keys, sessions
 from cdp.cli.access import app, duration
+from cdp.declaration import parse
 from cdp.errors import KithError, Refused, Stop
+from tests.integration.retailer import declaration
 from tests.integration.signing_in.house import House
 
 pytestmark = pytest.mark.integration
@@ -73,7 +75,7 @@ CHANGES = (
     ("revoke-key", "x"),
 )  # fmt: skip
 IN_VAIN = (
-    ("reset-account", WHO), ("lock", WHO), ("unlock", WHO), ("end-session", "x"),
+    ("reset-account", WHO), ("lock", "nobody"), ("unlock", "nobody"), ("end-session", "x"),
     ("rotate-key", "x"), ("revoke-key", "x"), ("add-account", "nobody"), ("issue-key", "nobody"),
 )  # fmt: skip
 
@@ -124,6 +126,72 @@ def test_a_sync_says_how_many_changed(house: House, cdp) -> None:
         connection.execute(sa.text("UPDATE kith.principal SET assignments = '{}' WHERE id = 'crm'"))
     assert cdp("sync") == {"changed": 1}
     assert cdp("sync") == {"changed": 0}
+
+
+def moved(house: House, *entries: dict[str, object]) -> None:
+    """Have cdp.yaml say that the clerk is a manager, crm is gone and others are new."""
+    content = declaration()
+    clerk, *others = (one for one in content["principals"] if one["id"] != "crm")
+    principals = [{**clerk, "role": "manager"}, *others, *entries]
+    path = house.workspace.settings.declaration
+    house.workspace.__dict__["declaration"] = parse({**content, "principals": principals}, path)
+
+
+def changes(house: House) -> list[tuple[str, str, str | None]]:
+    """Events of principals that changed: who did it, as what, and what changed."""
+    return [
+        (one["actor"], one["role"], one["detail"])
+        for one in house.retailer.events()
+        if one["action"] == "principal.change"
+    ]
+
+
+NEW = {"id": "new", "roles": [{"role": "clerk", "node": one} for one in ("BJ01", "BJ02")]}
+CHANGED = [
+    "clerk.bj01: was clerk BJ01; is manager BJ01",
+    "crm: was service kith to crm; is nobody",
+    "new: was nobody; is clerk BJ01, clerk BJ02",
+]
+
+
+@pytest.mark.parametrize("by", ["operator", None])
+def test_who_may_do_what_changes_with_an_event(house: House, cdp, by: str | None) -> None:
+    """Administering 4: of each who changed what they were and what they are; once."""
+    moved(house, NEW)
+    named = ("--as", by) if by else ()
+    assert cdp("sync", *named) == {"changed": 3}
+    who = ("operator", "operator") if by else ("command-line", "platform")
+    assert changes(house) == [(*who, one) for one in CHANGED]
+    assert cdp("sync", *named) == {"changed": 0}
+    assert len(changes(house)) == 3
+
+
+@pytest.mark.parametrize("words", [("sync",), ("issue-key", "new"), ("add-account", "new")])
+def test_a_refused_command_applies_nothing_of_cdp_yaml(house: House, cdp, words) -> None:
+    """Administering 1: whoever may not configure changes nobody, whatever the file says."""
+    moved(house, NEW)
+    with pytest.raises(Refused, match="no_rule"):
+        cdp(*words, "--as", "analyst")
+    assert house.row("principal", id="new") is None
+    assert house.row("principal", id="crm").assignments == ["service@kith"]
+    assert changes(house) == []
+    cdp(*words, "--as", "operator")
+    assert len(changes(house)) == 3
+
+
+def test_what_the_log_cannot_hold_is_told_by_its_digest(house: House, cdp) -> None:
+    """Administering 4: many stores, or a number in an id, leave an event all the same."""
+    many = [
+        {"role": role, "node": node}
+        for role in ("clerk", "manager")
+        for node in ("BJ01", "BJ02", "SZ01")
+    ]
+    number = {"id": "emp-20260001", "role": "clerk", "node": "BJ01"}
+    moved(house, {**NEW, "roles": many}, number)
+    cdp("sync")
+    told = [one[2] for one in changes(house)]
+    assert told[2].startswith("digest ")
+    assert told[3].startswith("new: was nobody; is 6 roles, digest ")
 
 
 def test_a_key_with_scopes_is_rotated_and_revoked(house: House, cdp) -> None:

@@ -1,13 +1,14 @@
 """Signing in with a password and a code."""
 
+import datetime as dt
 import threading
 from dataclasses import replace
 
 import pytest
 import sqlalchemy as sa
 
-from cdp.access import accounts, passwords, sessions
-from cdp.access.signing_in import Attempt, SigningIn
+from cdp.access import accounts, devices, passwords, sessions
+from cdp.access.signing_in import AT_ONCE, WAITING, Attempt, SigningIn
 from cdp.errors import Retry
 from cdp.storage import schema
 from cdp.vault.primitives import Stretching
@@ -184,6 +185,68 @@ def test_a_flood_takes_neither_memory_nor_threads(
     assert len(house.reasons()) == 8
 
 
+def test_a_flood_takes_no_place_of_a_known_device(
+    house: House, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Signing in 7: while every place is taken by others, a till that is known signs in."""
+    who = house.enrolled("clerk.bj01")
+    done = house.attempt(who)
+    assert done is not None
+    house.later(minutes=1)
+    held, inside = threading.Event(), threading.Semaphore(0)
+    real = passwords.matches
+
+    def slow(password, stored) -> bool:
+        if password.reveal(reason="test") == "wrong":
+            inside.release()
+            held.wait(20)
+        return real(password, stored)
+
+    monkeypatch.setattr(passwords, "matches", slow)
+    threads = [
+        threading.Thread(target=house.attempt, args=(f"name{n}", "wrong", "000000"))
+        for n in range(WAITING)
+    ]
+    for one in threads:
+        one.start()
+    try:
+        for _ in range(AT_ONCE):
+            assert inside.acquire(timeout=20)
+        queue = house.door._places.queue
+        while queue.acquire(blocking=False):  # until the last of them has its place too
+            queue.release()
+            held.wait(0.01)
+        with pytest.raises(Retry):
+            house.attempt("somebody", "else", "000000")
+        assert house.attempt(who, client=replace(TILL, device=done.device)) is not None
+    finally:
+        held.set()
+        for one in threads:
+            one.join()
+
+
+def test_a_clock_that_was_ahead_keeps_nobody_out(house: House) -> None:
+    """Lock-out 4: what is stored of a failure in the future is brought to now when it is seen."""
+    who = house.enrolled("clerk.bj01")
+    house.later(days=2)
+    for _ in range(10):
+        house.attempt(who, "wrong")
+    house.later(days=-2)
+    assert house.attempt(who) is None
+    house.later(minutes=16)
+    assert house.attempt(who) is not None
+
+
+def test_addresses_of_one_network_have_to_wait_together(house: House) -> None:
+    """Lock-out 5: another address of the same /64 is no way around the limit of an address."""
+    who = house.enrolled("clerk.bj01")
+    for number in range(50):
+        house.attempt(f"name{number}", client=replace_address(f"2001:db8::{number:x}"), code="0")
+    assert house.attempt(who, client=replace_address("2001:db8::ffff")) is None
+    assert house.reasons()[-1] == "too_many_failures"
+    assert house.attempt(who, client=replace_address("2001:db8:0:1::1")) is not None
+
+
 def test_the_wait_ends_and_is_never_for_good(house: House) -> None:
     """Signing in 3: after the wait the right password lets in, whatever was tried meanwhile."""
     who = house.enrolled("clerk.bj01")
@@ -211,6 +274,33 @@ def test_failures_elsewhere_keep_nobody_from_their_till(house: House) -> None:
     for _ in range(20):
         house.attempt(who, "wrong", client=far)
     assert house.attempt(who, client=replace(TILL, device="f" * 64)) is None
+
+
+def test_a_device_is_known_for_thirty_days_of_one_account(house: House) -> None:
+    """Devices 1: not for another account, and not after the days."""
+    who, now = house.enrolled("clerk.bj01"), house.workspace.now()
+    done = house.attempt(who)
+    assert done is not None
+    month = devices.KNOWN_FOR
+    with house.engine.begin() as connection:
+
+        def known(whose: str = who, device: str | None = done.device, at=now) -> bool:
+            return devices.is_known(connection, house.keys, whose, device, at)
+
+        assert known(at=now + month - dt.timedelta(seconds=1))
+        assert not known(at=now + month)
+        assert not known("manager.bj01")
+        assert not known(device="0" * 64)
+        assert not known(device=None)
+
+
+@pytest.mark.parametrize("said", ["", "x", "F" * 64, "0" * 63, "0" * 65, "\ud800"])
+def test_what_a_device_says_is_kept_if_it_is_ours(house: House, said: str) -> None:
+    """Devices 2: what we could not have given is replaced, and asks the database for nothing."""
+    given = devices.own(said)
+    assert given != said
+    assert devices.own(given) == given
+    assert not devices.is_known(None, house.keys, "clerk.bj01", said, house.workspace.now())
 
 
 def test_a_device_that_is_known_has_a_limit_of_its_own(house: House) -> None:

@@ -111,7 +111,7 @@ def test_who_is_moved_is_moved_in_the_middle_of_a_session(house: House) -> None:
     people = {**declared.principals, WHO: replace(declared.principals[WHO], assignments=moved)}
     with house.engine.begin() as connection:
         changed = replace(declared, principals=MappingProxyType(people))
-        assert sync_principals(connection, changed, house.workspace.now()) == 1
+        assert len(sync_principals(connection, changed, house.workspace.now())) == 1
     now_is = found(house, one)
     assert now_is is not None
     assert now_is.standing.assignments == ("clerk@BJ02", "manager@SZ01")

@@ -3,7 +3,8 @@
 from collections.abc import Callable
 from pathlib import Path
 
-from cdp.ingest.sync import SyncReport, sync
+from cdp.ingest.reports import SyncReport
+from cdp.ingest.sync import sync
 from cdp.workspace import Workspace
 from tests.journeys.tills import member, write_till
 

@@ -7,8 +7,8 @@ import sqlalchemy as sa
 
 from cdp.errors import KithError
 from cdp.ingest.rejects import count_rejects
+from cdp.ingest.reports import quiet
 from cdp.ingest.side_by_side import sync_all
-from cdp.ingest.sync import quiet
 from cdp.profiles import reader
 from cdp.resolution.run import SETTLED, is_outgrown, resolve
 from cdp.storage import schema

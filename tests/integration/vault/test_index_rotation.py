@@ -10,7 +10,7 @@ import sqlalchemy as sa
 from cdp.errors import Refused
 from cdp.ingest import index_keys, index_state, reindex
 from cdp.ingest.prepare import Preparer
-from cdp.ingest.sync import reading_of
+from cdp.ingest.storing import reading_of
 from cdp.storage import schema
 from cdp.storage.locks import only_one
 from cdp.vault.blind import BlindIndexer

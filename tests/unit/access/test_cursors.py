@@ -48,8 +48,12 @@ def test_a_cursor_says_nothing(ring: KeyRing) -> None:
 
 def test_the_longest_place_fits(ring: KeyRing) -> None:
     """What is taken of a text to order by is never too long for the cursor."""
-    made = Cursors(ring).made(b"q", (1, "0", "漢" * 200, "p" * 21))
-    assert len(made) <= LONGEST
+    number = "-" + "9" * 120 + ".5"
+    for text in ("漢" * 200, "\U0001f600" * 200, "\x01" * 200, '"' * 200):
+        place = (1, number, text, "p" * 21)
+        made = Cursors(ring).made(b"q", place)
+        assert len(made) <= LONGEST
+        assert Cursors(ring).opened(b"q", made) == place
 
 
 @given(st.integers(0, 500), st.integers(1, 255))

@@ -1,6 +1,7 @@
 """When failures keep a sign-in from being tried."""
 
 import datetime as dt
+from ipaddress import IPv6Address
 
 from hypothesis import given
 from hypothesis import strategies as st
@@ -52,3 +53,30 @@ def test_all_is_forgotten_in_time(kind, failures: int) -> None:
     assert lockout.counted(Failures(failures, NOW), kind, later).failures == 1
     sooner = later - dt.timedelta(seconds=1)
     assert lockout.counted(Failures(failures, NOW), kind, sooner).failures == failures + 1
+
+
+@given(terms, st.integers(0, 100), spans)
+def test_a_failure_in_the_future_counts_as_now(kind, failures: int, ahead) -> None:
+    """Lock-out 4: a clock that was set forward for a moment keeps nobody out for days."""
+    bucket = lockout.as_of(Failures(failures, NOW + ahead), NOW)
+    assert bucket == Failures(failures, NOW)
+    assert not lockout.is_locked(bucket, kind, NOW + LONGEST_WAIT)
+    assert lockout.as_of(Failures(failures, NOW - ahead), NOW) == Failures(failures, NOW - ahead)
+
+
+@given(st.integers(2, 2**64 - 1), st.integers(0, 2**64 - 1), st.integers(0, 2**64 - 1))
+def test_ipv6_is_counted_by_the_network_of_a_customer(network: int, one: int, other: int) -> None:
+    """Lock-out 5: whatever address of theirs somebody takes, it is one; a neighbour is another."""
+    first, second = (str(IPv6Address(network << 64 | host)) for host in (one, other))
+    assert lockout.counted_as(first) == lockout.counted_as(second)
+    neighbour = str(IPv6Address((network ^ 1) << 64 | one))
+    assert lockout.counted_as(first) != lockout.counted_as(neighbour)
+
+
+def test_other_addresses_are_counted_as_they_are() -> None:
+    """Lock-out 5: of IPv4 each one, also where a socket says it as IPv6; a zone changes nothing."""
+    assert lockout.counted_as("192.0.2.7") == "192.0.2.7"
+    assert lockout.counted_as("::ffff:192.0.2.7") == "192.0.2.7"
+    assert lockout.counted_as("2001:db8::1%eth0") == "2001:db8::/64"
+    for odd in ("", "testclient", "2001:db8::zz"):
+        assert lockout.counted_as(odd) == odd

@@ -116,3 +116,11 @@ def test_no_grant_is_longer_than_a_day(minutes: int) -> None:
     assert used.used_at == NOW
     assert after(used, Deed(Act.USE, MINE), NOW) == Wrong("settled")
     assert replace(used, state=State.APPROVED, used_at=None) == done
+
+
+@pytest.mark.parametrize("act", Act)
+def test_another_spelling_of_an_id_is_the_same_person(act: Act) -> None:
+    """Invariant 2: it judges nothing of its own, and does nothing that only the id itself may."""
+    state = next(State(state) for state, done in LEADS if done == act.value)
+    done = after(request(state), Deed(act, replace(MINE, id="Ada")), NOW)
+    assert done == Wrong("not_yours" if act in OWN else "own_request")

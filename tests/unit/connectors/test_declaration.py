@@ -338,7 +338,7 @@ def test_a_pasted_secret_is_not_quoted():
 def test_every_word_of_the_schema_is_explained():
     """Whatever the schema can refuse has a sentence of its own."""
     annotations = {"$schema", "title", "description", "$defs", "$ref"}
-    structure = {"properties", "propertyNames", "items", "allOf", "if", "then", "const"}
+    structure = {"properties", "propertyNames", "items", "allOf", "if", "then", "else", "const"}
     used, patterns = set(), set()
 
     def walk(node):

@@ -9,8 +9,9 @@ from hypothesis import strategies as st
 from connectors.base import Level
 from connectors.declaration import parse_source
 from connectors.errors import Stop
+from connectors.json_text import MAX_DEPTH
 from connectors.record import Record, Rejection
-from connectors.sources.json_lines import MAX_DEPTH, JsonLinesSource
+from connectors.sources.json_lines import JsonLinesSource
 from connectors.testing import contents
 
 

@@ -83,6 +83,11 @@ def test_roles_come_from_exact_equality_alone(claims: dict[str, object]) -> None
         ({"sub": "13912345678", "groups": "kith-hq"}, "principal_claim_unusable"),
         ({"sub": 7, "groups": "kith-hq"}, "principal_claim_unusable"),
         ({"groups": "kith-hq"}, "principal_claim_unusable"),
+        ({"sub": "command-line", "groups": "kith-hq"}, "principal_claim_unusable"),
+        ({"sub": "Unknown", "groups": "kith-hq"}, "principal_claim_unusable"),
+        ({"sub": "KITH", "groups": "kith-hq"}, "principal_claim_unusable"),
+        ({"sub": "cli", "groups": "kith-hq"}, "principal_claim_unusable"),
+        ({"sub": "init", "groups": "kith-hq"}, "principal_claim_unusable"),
     ],
 )
 def test_whoever_fits_no_line_is_nobody(claims: dict[str, object], reason: str) -> None:

@@ -7,11 +7,12 @@ from pathlib import Path
 import pytest
 
 import policies
-from policies.decision import DEFAULT_RULE, NOBODY, Policy, Reason, Scope, Subject
+from policies.decision import DEFAULT_RULE, NOBODY, Policy, Scope, Subject
 from policies.duties import duty_conflicts
 from policies.enforcer import compile_policy, load_policy, read_source
 from policies.organisation import read_organisation
 from policies.policyfile import read_rules
+from policies.reasons import Reason
 from policies.vocabulary import (
     DATA_FIELDS,
     EVERY_CIRCUMSTANCES,
@@ -201,6 +202,7 @@ def test_an_emergency_does_without_the_second_person_and_no_more(policy):
     [
         (OFFICER, True),
         (dataclasses.replace(OFFICER, id="office"), False),
+        (dataclasses.replace(OFFICER, id="Office"), False),
         (dataclasses.replace(OFFICER, role="manager"), False),
         (dataclasses.replace(OFFICER, node="north"), False),
         (dataclasses.replace(OFFICER, actions=frozenset({"audit"})), False),

@@ -62,6 +62,31 @@ def test_a_node_covers_the_stores_below_it():
     assert tree.sole_brand == "kith"
 
 
+ALL = {
+    "two halves": ["0.0.0.0/1", "128.0.0.0/1"],
+    "three parts": ["0.0.0.0/2", "128.0.0.0/1", "64.0.0.0/2"],
+    "written in IPv6": ["::ffff:0:0/96"],
+    "halves written in IPv6": ["::ffff:0:0/97", "::ffff:128.0.0.0/97"],
+    "one half of each": ["0.0.0.0/1", "::ffff:128.0.0.0/97"],
+    "around those": ["::/1"],
+    "beside others": ["10.1.0.0/16", "::fffe:0:0/95"],
+}
+
+
+@pytest.mark.parametrize("networks", ALL.values(), ids=ALL)
+def test_networks_that_hold_every_address_are_refused(networks):
+    """Invariant 4: alone or together, in whichever way they are written."""
+    with pytest.raises(OrganisationRefusedError, match="every address"):
+        read_organisation([{**BRAND, "networks": networks}])
+
+
+def test_networks_that_leave_one_address_out_are_networks():
+    """Invariant 4: what is refused is all of them, not many."""
+    most = [f"{128 >> one}.0.0.0/{one + 1}" for one in range(8)]  # all but the first eighth bit
+    found = read_organisation([{**BRAND, "networks": [*most, "2000::/3", "fc00::/7"]}])
+    assert len(found.networks("kith")) == 10
+
+
 @pytest.mark.parametrize("name", ['a,"b"', "a\nb", "[(", "'); --", "\u202e店", "*"])
 def test_names_decide_nothing(name):
     """Invariant 3: a name is free text; the tree is the same whatever it says."""

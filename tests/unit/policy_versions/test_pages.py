@@ -7,8 +7,9 @@ import pytest
 
 from cdp.errors import Stop
 from cdp.policy import content, examples, explaining, matrix
-from policies.decision import Policy, Reason, Subject
+from policies.decision import Policy, Subject
 from policies.organisation import read_organisation
+from policies.reasons import Reason
 from policies.vocabulary import (
     DATA_FIELDS,
     EVERY_CIRCUMSTANCES,

@@ -1,0 +1,91 @@
+"""From a request of an SDK to the source that its write key is for, and pages that may send.
+
+Invariants, each named by a test in ``tests/integration/inbound/test_routes.py``:
+
+1. A write key comes as Basic or Bearer credential, in the body, or for Sensors Analytics in the
+   address, which no log of ours holds; whatever is wrong with it is never said.
+2. A page may send only from an origin that the source declares.
+"""
+
+import base64
+import binascii
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+from fastapi import Request
+
+from api.errors import origin_refused, write_key_refused
+from cdp.resolution.inbound import Inbound
+from connectors.record import Raw
+
+LONGEST_KEY: Final = 256  # characters
+_MAX_AGE: Final = "3600"  # seconds that a browser may remember what it was told of an origin
+
+
+@dataclass(frozen=True, slots=True)
+class Sender(Raw):
+    """Who sends: the source, and the page's origin if a page does."""
+
+    source: str
+    connector: str
+    origin: str | None = field(default=None, repr=False)
+
+    @property
+    def headers(self) -> dict[str, str]:
+        """What lets a page read the answer."""
+        if self.origin is None:
+            return {}
+        return {"Access-Control-Allow-Origin": self.origin, "Vary": "Origin"}
+
+
+def sender_of(request: Request, inbound: Inbound, body: Any, connectors: frozenset[str]) -> Sender:
+    """Return who sends, by the write key of the headers, of the body or of the address.
+
+    Raises:
+        Problem: 401 for every key that is not good; 403 for a page of another origin.
+    """
+    key = _of_header(request) or _of_body(body) or request.query_params.get("token") or ""
+    source = inbound.source(key, connectors) if 0 < len(key) <= LONGEST_KEY else None
+    if source is None:
+        raise write_key_refused()
+    origin = request.headers.get("origin")
+    if origin is not None and origin not in inbound.origins(source):
+        raise origin_refused()
+    request.state.principal = source
+    return Sender(source, inbound.connector(source), origin)
+
+
+def preflight(request: Request, inbound: Inbound) -> Mapping[str, str]:
+    """Return what lets a page of a declared origin send.
+
+    Raises:
+        Problem: 403 for any other origin.
+    """
+    origin = request.headers.get("origin")
+    if origin is None or origin not in inbound.origins():
+        raise origin_refused()
+    return {
+        "Access-Control-Allow-Origin": origin,
+        "Access-Control-Allow-Methods": "POST",
+        "Access-Control-Allow-Headers": "Authorization, Content-Type, Content-Encoding",
+        "Access-Control-Max-Age": _MAX_AGE,
+        "Vary": "Origin",
+    }
+
+
+def _of_header(request: Request) -> str:
+    scheme, _, credential = request.headers.get("authorization", "").partition(" ")
+    if scheme.lower() == "bearer":
+        return credential.strip()
+    if scheme.lower() != "basic":
+        return ""
+    try:
+        return base64.b64decode(credential, validate=True).decode().partition(":")[0]
+    except (binascii.Error, UnicodeDecodeError):
+        return ""
+
+
+def _of_body(body: Any) -> str:
+    key = body.get("writeKey") if isinstance(body, Mapping) else None
+    return key if isinstance(key, str) else ""

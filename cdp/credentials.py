@@ -1,0 +1,113 @@
+"""Fetches the secrets that sources refer to: from the settings, a file, or the key ring's keeping.
+
+Invariants, each named by a test in ``tests/unit/test_credentials.py``:
+
+1. A declaration reaches only what was put there for sources.
+2. A file that everybody may use is refused.
+3. No error shows a secret.
+"""
+
+import os
+import stat
+from pathlib import Path
+from typing import Final
+
+from cdp.errors import KithError
+from cdp.settings import Settings
+from cdp.vault.credentials import MAX_SECRET, SealedCredentials
+from cdp.vault.keyring import KeyRing
+from cdp.workspace import Workspace
+from connectors.credentials import Lookup, NoCredentialError, Reference
+from connectors.record import Sensitive
+
+_EVERYBODY: Final = 0o007
+_PLAIN: Final = os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK
+
+
+def lookup_of(workspace: Workspace) -> Lookup:
+    """Return what fetches the secrets of a workspace's sources. Fetches nothing yet."""
+    return SourceSecrets(workspace.settings, workspace.declaration.folder, workspace.keyring)
+
+
+class SourceSecrets:
+    """A ``Lookup``: give it a reference, and it gives the secret."""
+
+    __slots__ = ("_folder", "_keyring", "_settings")
+
+    def __init__(self, settings: Settings, folder: Path, keyring: KeyRing) -> None:
+        self._settings = settings
+        self._folder = folder
+        self._keyring = keyring
+
+    def __call__(self, reference: Reference) -> Sensitive:
+        """Fetch the secret.
+
+        Raises:
+            NoCredentialError: it is not there, or cannot be used.
+        """
+        found = self._fetch(reference)
+        if not found:
+            raise NoCredentialError("credential_empty", f"Fill {reference}.")
+        return Sensitive(found)
+
+    def _fetch(self, reference: Reference) -> str:
+        if reference.kind == "env":
+            return self._of_environment(reference.name)
+        if reference.kind == "file":
+            return _text(_of_file(self._folder / reference.name, reference), reference)
+        return self._of_ring(reference)
+
+    def _of_environment(self, name: str) -> str:
+        value = self._settings.source_secrets.get(name)
+        if value is None:
+            step = f"Set the variable {name} where the command runs."
+            raise NoCredentialError("credential_not_set", step)
+        # bytes that are no UTF-8 arrive as lone surrogates, which nothing could send
+        return _text(value.encode(errors="surrogateescape"), Reference("env", name))
+
+    def _of_ring(self, reference: Reference) -> str:
+        kept = SealedCredentials(self._settings.credentials, self._keyring)
+        try:
+            secret = kept.get(reference.name)
+        except KithError as error:
+            raise NoCredentialError(error.rule, f"Next: {error.next_step}.") from None
+        if secret is None:
+            step = f"Run: cdp credential set {reference.name}"
+            raise NoCredentialError("credential_not_stored", step)
+        return _text(secret.expose(), reference)
+
+    def __repr__(self) -> str:
+        return "<secrets of sources>"
+
+
+def _of_file(path: Path, reference: Reference) -> bytes:
+    """The content of a file without the line break at its end."""
+    try:
+        handle = os.open(path, _PLAIN)
+    except OSError as error:
+        step = f"Put the secret there, readable by its owner ({error.strerror}): {reference}."
+        raise NoCredentialError("credential_file_missing", step) from None
+    try:
+        _require_usable(os.fstat(handle), reference)
+        with os.fdopen(handle, "rb", closefd=False) as file:
+            content = file.read(MAX_SECRET)
+    finally:
+        os.close(handle)
+    return content.removesuffix(b"\n").removesuffix(b"\r")
+
+
+def _require_usable(status: os.stat_result, reference: Reference) -> None:
+    if not stat.S_ISREG(status.st_mode) or status.st_size > MAX_SECRET:
+        step = f"Name a plain file of at most {MAX_SECRET} bytes: {reference}."
+        raise NoCredentialError("credential_file_unusable", step)
+    if status.st_mode & _EVERYBODY:
+        step = f"Everybody may use it. Run: chmod 600 {reference.name}"
+        raise NoCredentialError("credential_file_exposed", step)
+
+
+def _text(content: bytes, reference: Reference) -> str:
+    try:
+        return content.decode()
+    except UnicodeDecodeError:
+        pass  # raised below: the decoder's error holds the secret
+    raise NoCredentialError("credential_not_text", f"Write it in UTF-8: {reference}.")

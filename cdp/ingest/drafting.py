@@ -1,0 +1,173 @@
+"""The entry of a source in cdp.yaml, drafted from a guess. Pure.
+
+Invariants, each named by a test in ``tests/unit/ingest/test_drafting.py``:
+    1. A draft holds headings, shares and counts, never a value.
+    2. What only a person can know stands as ``<...>``, which no declaration accepts.
+    3. Inserting an entry leaves every other line of the file as it was.
+"""
+
+import json
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Final
+
+import yaml
+
+from cdp.errors import Stop
+from cdp.ingest.guessing import ColumnGuess, Guess
+from connectors.table import Table
+from identity.catalogue import Catalogue
+
+MOST_CANDIDATES: Final = 5  # of a record id, named in a comment
+MOST_LEFT_OUT: Final = 60  # columns that are named in a comment
+_PLAIN: Final = re.compile(r"[^\W\d_][\w.]*")
+_SECTION: Final = re.compile(r"^sources:[ \t]*(\{\})?[ \t]*(#.*)?$", re.MULTILINE)
+_INDENT: Final = 2  # of entries in a draft
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """What the person says of the new source.
+
+    Attributes:
+        name: it gets.
+        connector: that reads it.
+        location: of the file.
+        delimiter: of a CSV file.
+        record_id: columns that name a record; empty: the likeliest.
+        scopes: field -> where its identifier is unique.
+    """
+
+    name: str
+    connector: str
+    location: str
+    delimiter: str
+    record_id: Sequence[str]
+    scopes: Mapping[str, str]
+
+
+def draft(wanted: Wanted, table: Table, guess: Guess, known: Catalogue) -> str:
+    """The entry as YAML text, to stand under ``sources:``."""
+    lines = [f"  {wanted.name}:", *(f"    {line}" for line in _lines(wanted, table, guess, known))]
+    return "\n".join(line.rstrip() for line in lines) + "\n"
+
+
+def _lines(wanted: Wanted, table: Table, guess: Guess, known: Catalogue) -> Iterator[str]:
+    yield f"connector: {wanted.connector}"
+    yield f"location: {_scalar(wanted.location)}"
+    if table.encoding:
+        yield f"encoding: {table.encoding}  # detected"
+    if wanted.connector == "csv" and wanted.delimiter != ",":
+        yield f"delimiter: {json.dumps(wanted.delimiter)}"
+    if table.sheet:
+        yield f"sheet: {_scalar(table.sheet)}"
+    yield from _record_id(wanted, guess)
+    if guess.store:
+        yield f"store: {_scalar(guess.store)}"
+    yield "fields:"
+    chosen = [one for one in guess.columns if one.chosen]
+    for one in chosen or ():
+        yield f"  {one.field}: {_mapping(one, wanted, known)}  # {_reason(one)}"
+    if not chosen:
+        yield f"  {_asked('a field')}: {_asked('a column')}  # no column looks like one"
+    yield from _left_out(guess, wanted)
+    yield "# State on what ground, and for what, these people may be processed. Without it, for"
+    yield "# nothing:  consent: {basis: membership, purposes: [service]}"
+
+
+def _record_id(wanted: Wanted, guess: Guess) -> Iterator[str]:
+    ids = tuple(wanted.record_id) or (guess.record_ids[0] if guess.record_ids else ())
+    if not ids:
+        yield f"record_id: {_asked('the columns that name a record')}  # none is unique and filled"
+        return
+    others = [" and ".join(map(_visible, one)) for one in guess.record_ids if one != ids][
+        :MOST_CANDIDATES
+    ]
+    comment = f"  # filled and unique too: {', '.join(others)}" if others else ""
+    shown = _scalar(ids[0]) if len(ids) == 1 else f"[{', '.join(map(_scalar, ids))}]"
+    yield f"record_id: {shown}{comment}"
+
+
+def _mapping(one: ColumnGuess, wanted: Wanted, known: Catalogue) -> str:
+    column = _scalar(one.column)
+    field = one.field or ""
+    if field not in known.types or not known[field].scoped:
+        return column
+    given = wanted.scopes.get(field)
+    scope = _scalar(given) if given else _asked(f"{known[field].scope} of the {field}")
+    return f"{{column: {column}, scope: {scope}}}"
+
+
+def _reason(one: ColumnGuess) -> str:
+    return f"{one.confidence:.0%} sure, {one.filled} values"
+
+
+def _left_out(guess: Guess, wanted: Wanted) -> Iterator[str]:
+    """Columns that nothing is read from: whoever needs one, maps it."""
+    used = {guess.store, *wanted.record_id, *(guess.record_ids[0] if guess.record_ids else ())}
+    left = [one for one in guess.columns if not one.chosen and one.column not in used]
+    if left:
+        yield "# Not read, and so not stored. Map what you need, under fields or attributes:"
+    for one in left[:MOST_LEFT_OUT]:
+        kind = f"looks like {one.field}" if one.field else one.type or "text"
+        yield f"#   {_visible(one.column)}: {kind if one.filled else 'empty'}"
+    if len(left) > MOST_LEFT_OUT:
+        yield f"#   and {len(left) - MOST_LEFT_OUT} more"
+
+
+def _asked(what: str) -> str:
+    return json.dumps(f"<{what}>")
+
+
+def _scalar(text: str) -> str:
+    """Text as a YAML scalar: bare where YAML reads it back as this text."""
+    if _PLAIN.fullmatch(text) and yaml.safe_load(text) == text:
+        return text
+    return f'"{_visible(text)}"'
+
+
+def _visible(text: str) -> str:
+    """Text on one line, with what does not show written as YAML's double quotes take it."""
+    escaped = text.replace("\\", "\\\\").replace('"', '\\"')
+    return "".join(one if one.isprintable() else f"\\U{ord(one):08x}" for one in escaped)
+
+
+def unfilled(entry: str) -> list[str]:
+    """What still stands as ``<...>`` in an entry."""
+    return re.findall(r'"<([^"<>]+)>"', entry)
+
+
+def inserted(text: str, entry: str) -> str:
+    """The text of cdp.yaml with one more source.
+
+    Args:
+        text: of the file.
+        entry: as ``draft`` or a preset gives it.
+
+    Raises:
+        Stop: the file has a section of sources in a form that no line can be put into.
+    """
+    section = _SECTION.search(text)
+    if section is None:
+        if re.search(r"^[\"']?sources", text, re.MULTILINE):
+            raise Stop(
+                "sources_in_another_form",
+                "write `sources:` on a line of its own, with the entries below it",
+            )
+        return f"{text.rstrip()}\n\nsources:\n{entry}"
+    head, rest = text[: section.end()], text[section.end() :].removeprefix("\n")
+    if section[1]:
+        head = head.replace(section[0], section[0].replace("{}", "").rstrip())
+    return f"{head}\n{_indented(entry, rest)}{rest}"
+
+
+def _indented(entry: str, rest: str) -> str:
+    """The entry as deep as the ones that are there."""
+    found = re.match(r"(?:[ \t]*(?:#.*)?\n)*( +)\S", rest)
+    depth = len(found[1]) if found else _INDENT
+    by = depth - _INDENT
+    return "".join(
+        (" " * by + line if by >= 0 else line[-by:]) if line.strip() else line
+        for line in entry.splitlines(keepends=True)
+    )

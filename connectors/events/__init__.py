@@ -1,0 +1,1 @@
+"""What other systems' SDKs send, translated: bodies in, events out. Pure."""

@@ -1,0 +1,96 @@
+"""A body of an SDK, bounded and parsed.
+
+Invariants, each named by a test in ``tests/unit/connectors/events/test_body.py``:
+
+1. Nothing is unpacked beyond the limit: a small body cannot fill the memory.
+2. What is packed is told by its first bytes; what the headers say of it does not matter.
+3. No error holds what was sent.
+"""
+
+import json
+import zlib
+from decimal import Decimal
+from functools import cache
+from typing import Any, Final
+
+from connectors.attributes import canonical_decimal
+from connectors.json_text import nests_too_deep
+
+BATCH_LIMIT: Final = 512 * 1024
+"""Bytes, unpacked. Segment's specification of the HTTP API names 500 KB; clients stop before."""
+MESSAGE_LIMIT: Final = 32 * 1024
+"""Bytes of one message, by the same specification."""
+MOST_MESSAGES: Final = 2500
+"""Messages of one batch, by the same specification."""
+_GZIP: Final = b"\x1f\x8b"
+_ANY_WRAPPER: Final = 32 + zlib.MAX_WBITS  # zlib's or gzip's head, found by itself
+_MAX_EXPONENT: Final = 400
+_ENCODER: Final = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"))
+
+
+class BodyRefused(ValueError):  # noqa: N818 - named for what happened
+    """A whole body cannot be used. Carries the rule and the next step, never what was sent."""
+
+    def __init__(self, rule: str, next_step: str, *, too_large: bool = False) -> None:
+        super().__init__(rule, next_step)
+        self.rule = rule
+        self.next_step = next_step
+        self.too_large = too_large
+
+
+def unpacked(body: bytes, limit: int = BATCH_LIMIT) -> bytes:
+    """Return a body without its gzip wrapper, if it has one.
+
+    Raises:
+        BodyRefused: it is cut short or broken, or larger than ``limit``.
+    """
+    if body.startswith(_GZIP):
+        running = zlib.decompressobj(_ANY_WRAPPER)
+        try:
+            body = running.decompress(body, limit + 1)
+        except zlib.error:
+            raise BodyRefused("not_gzip", "Send the body again, packed whole.") from None
+        if len(body) <= limit and not running.eof:
+            raise BodyRefused("not_gzip", "Send the body again, packed whole.")
+    if len(body) > limit:
+        step = f"Send at most {limit} bytes at once."
+        raise BodyRefused("body_too_large", step, too_large=True)
+    return body
+
+
+def parsed(body: bytes) -> Any:
+    """Parse JSON in UTF-8: numbers become text with all their digits, NaN becomes a float.
+
+    Of a key that is there twice the last one counts, as in the SDKs' own parsers.
+
+    Raises:
+        BodyRefused: it is no JSON, or nests too deep.
+    """
+    try:
+        text = body.decode("utf-8")
+        if nests_too_deep(text):
+            raise BodyRefused("too_deep", "Send flatter objects.")
+        return _decoder().decode(text)
+    except (UnicodeDecodeError, json.JSONDecodeError, RecursionError):
+        pass  # outside of it, or the error would hold the text
+    raise BodyRefused("not_json", "Send valid JSON in UTF-8.")
+
+
+def size_of(message: object) -> int | None:
+    """How many bytes a message has as JSON; None where it holds half of a surrogate pair."""
+    try:
+        return len(_ENCODER.encode(message).encode())
+    except UnicodeEncodeError:
+        return None
+
+
+@cache
+def _decoder() -> json.JSONDecoder:
+    return json.JSONDecoder(parse_int=str, parse_float=_number, parse_constant=float)
+
+
+def _number(text: str) -> str:
+    exponent = text.lower().partition("e")[2]
+    if exponent and (len(exponent) > 5 or abs(int(exponent)) > _MAX_EXPONENT):
+        return text  # no type reads it, so that it is set aside where it is mapped
+    return canonical_decimal(Decimal(text))

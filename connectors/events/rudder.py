@@ -1,0 +1,28 @@
+"""RudderStack's flavour of Segment's API: what differs, brought to it.
+
+Some of its SDKs put the traits of an identify under ``context.traits``: they count as the
+message's own.
+"""
+
+import datetime as dt
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from connectors.events import segment
+from connectors.events.event import Event, Unusable
+
+messages_of = segment.messages_of
+
+
+def read(messages: Iterable[Any], received: dt.datetime) -> list[Event | Unusable]:
+    """Translate messages, one result for each, in their order."""
+    return segment.read([_as_segment(one) for one in messages], received)
+
+
+def _as_segment(message: Any) -> Any:
+    context = message.get("context") if isinstance(message, Mapping) else None
+    traits = context.get("traits") if isinstance(context, Mapping) else None
+    if not isinstance(traits, Mapping) or message.get("type") != "identify":
+        return message
+    own = message.get("traits")
+    return {**message, "traits": {**traits, **(own if isinstance(own, Mapping) else {})}}

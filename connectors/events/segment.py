@@ -1,0 +1,131 @@
+"""Segment's HTTP tracking API: one call, or a batch of calls.
+
+Written after Segment's "HTTP API source" and "Spec: Common fields". ``anonymousId: null``,
+``traits: null`` and the like count as left out: several of its SDKs send them always.
+"""
+
+import datetime as dt
+from collections.abc import Iterable, Mapping
+from typing import Any, Final
+
+from connectors.events.body import (
+    MESSAGE_LIMIT,
+    MOST_MESSAGES,
+    BodyRefused,
+    size_of,
+)
+from connectors.events.event import (
+    Event,
+    Kind,
+    Message,
+    MessageRefused,
+    Unusable,
+    corrected,
+    id_of,
+    name_of,
+    part_of,
+    time_of,
+    unusable,
+)
+
+_KINDS: Final = {kind.value: kind for kind in Kind}
+
+
+def messages_of(body: object, kind: Kind | None) -> list[Any]:
+    """Return the messages of a parsed body.
+
+    Args:
+        body: an object; with ``batch``, a list of messages.
+        kind: which the address names, for a single one; None: a batch.
+
+    Raises:
+        BodyRefused: it is neither, or has too many.
+    """
+    if not isinstance(body, Mapping):
+        raise BodyRefused("not_an_object", "Send one JSON object.")
+    batch = body.get("batch")
+    if kind is not None and batch is None:
+        return [{**body, "type": kind.value}]
+    if not isinstance(batch, list):
+        raise BodyRefused("no_batch", "Send a list of messages as batch.")
+    if len(batch) > MOST_MESSAGES:
+        step = f"Send at most {MOST_MESSAGES} messages at once."
+        raise BodyRefused("too_many_messages", step, too_large=True)
+    if body.get("sentAt") is None and body.get("context") is None:
+        return batch
+    return [_within(body, one) for one in batch]
+
+
+def _within(body: Message, message: Any) -> Any:
+    """A message of a batch with what the batch says for all of them."""
+    if not isinstance(message, Mapping):
+        return message
+    more: dict[str, Any] = {}
+    if body.get("sentAt") is not None and message.get("sentAt") is None:
+        more["sentAt"] = body["sentAt"]
+    if isinstance(body.get("context"), Mapping) and message.get("context") is None:
+        more["context"] = body["context"]
+    return {**message, **more} if more else message
+
+
+def read(messages: Iterable[Any], received: dt.datetime) -> list[Event | Unusable]:
+    """Translate messages, one result for each, in their order."""
+    return [_one(message, received) for message in messages]
+
+
+def _one(message: Any, received: dt.datetime) -> Event | Unusable:
+    try:
+        require_usable(message)
+        return event_of(message, received)
+    except MessageRefused as refused:
+        return unusable(refused, message)
+
+
+def require_usable(message: Any) -> None:
+    """Refuse what is no object, too large or cannot be stored.
+
+    Raises:
+        MessageRefused: with the rule.
+    """
+    if not isinstance(message, Mapping):
+        raise MessageRefused("not_an_object", "Send each message as an object.")
+    size = size_of(message)
+    if size is None:
+        raise MessageRefused("broken_text", "Write both halves of each \\u surrogate pair.")
+    if size > MESSAGE_LIMIT:
+        step = f"Send messages of at most {MESSAGE_LIMIT} bytes."
+        raise MessageRefused("message_too_large", step)
+
+
+def event_of(message: Message, received: dt.datetime) -> Event:
+    """Translate one message.
+
+    Raises:
+        MessageRefused: its kind is not known, it names nobody, or a part is not of its form.
+    """
+    kind = _KINDS.get(str(message.get("type")))
+    if kind is None:
+        raise MessageRefused("type_unknown", f"Send one of: {', '.join(_KINDS)}.")
+    for name in ("traits", "properties", "context"):
+        part_of(message, name)
+    user_id = id_of(message.get("userId"), "userId")
+    column = "previousId" if kind is Kind.ALIAS else "anonymousId"
+    anonymous_id = id_of(message.get(column), column)
+    _require_somebody(kind, user_id is not None, anonymous_id is not None)
+    original = time_of(message.get("originalTimestamp")) or time_of(message.get("timestamp"))
+    return Event(
+        kind,
+        id_of(message.get("messageId"), "messageId"),
+        name_of(message.get("event" if kind is Kind.TRACK else "name")),
+        user_id,
+        anonymous_id,
+        corrected(original, time_of(message.get("sentAt")), received),
+        message,
+    )
+
+
+def _require_somebody(kind: Kind, known: bool, anonymous: bool) -> None:  # noqa: FBT001
+    if kind is Kind.ALIAS and not (known and anonymous):
+        raise MessageRefused("id_missing", "Send userId and previousId.")
+    if not (known or anonymous):
+        raise MessageRefused("id_missing", "Send userId or anonymousId.")

@@ -1,0 +1,1 @@
+"""Declarations of sources that many retailers have, ready to be filled in."""

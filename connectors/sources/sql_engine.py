@@ -1,0 +1,205 @@
+"""Somebody else's database, read and never written: the one module here that imports SQLAlchemy.
+
+Any dialect of which the driver is installed. Each statement is of ours: identifiers are quoted
+by SQLAlchemy, values are bound, and a declared query stands as a subquery.
+
+Invariants, each named by a test in ``tests/integration/feeds/test_sql_hostile.py``:
+
+1. No error shows the address, the user, the password or a value.
+2. Where the dialect can, the transaction is read-only and a statement ends at the time limit.
+3. A reading that is closed leaves no connection behind.
+"""
+
+import contextlib
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+import sqlalchemy as sa
+from sqlalchemy.pool import NullPool
+
+from connectors.errors import ConnectorError, Retry, Stop
+from connectors.feed_declaration import FeedSpec
+from connectors.record import Sensitive
+from connectors.sources.sql_faults import fault_of
+
+AT_ONCE: Final = 1000  # rows that the driver fetches together
+_DSN: Final = "credentials.dsn"
+_TICKS: Final = 10_000  # steps of SQLite between two looks at the clock
+# What makes a transaction read-only and a statement end, by dialect; {ms} and {s} are the limit.
+_GUARDS: Final[Mapping[str, tuple[str, ...]]] = {
+    "postgresql": ("SET TRANSACTION READ ONLY", "SET LOCAL statement_timeout = {ms}"),
+    "mysql": ("SET SESSION max_execution_time = {ms}", "SET SESSION TRANSACTION READ ONLY"),
+    "mariadb": ("SET SESSION max_statement_time = {s}", "SET SESSION TRANSACTION READ ONLY"),
+    "sqlite": ("PRAGMA query_only = ON",),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class After:
+    """From where on rows are wanted, in the order of ``columns``; as values of the driver.
+
+    Attributes:
+        columns: that rows are ordered by.
+        values: of the row before, as many; of fewer, the first is a bound that counts too.
+    """
+
+    columns: tuple[str, ...]
+    values: tuple[Any, ...] = ()
+
+
+class Database:
+    """One database, by its address."""
+
+    def __init__(self, source: str, dsn: Sensitive, spec: FeedSpec) -> None:
+        """Read the address; nothing is opened.
+
+        Raises:
+            Stop: it is none, or its driver is not installed.
+        """
+        self._source, self._spec = source, spec
+        self._engine = self._made(dsn)
+
+    @property
+    def is_guarded(self) -> bool:
+        """Whether reading is kept from writing, and from taking too long, by the database."""
+        return self._engine.dialect.name in _GUARDS
+
+    @contextlib.contextmanager
+    def reading(self) -> Iterator["Reading"]:
+        """A connection in a read-only transaction; whatever goes wrong becomes Stop or Retry."""
+        try:
+            with self._engine.connect() as connection:
+                self._guard(connection)
+                yield Reading(connection, self._spec)
+                connection.rollback()
+        except (sa.exc.SQLAlchemyError, UnicodeError) as error:
+            problem = self._problem(error)
+        else:
+            return
+        raise problem
+
+    def _made(self, dsn: Sensitive) -> sa.Engine:
+        rule, step = "dsn_form", "Write dialect://user:password@host/database."
+        try:
+            url = sa.make_url(dsn.reveal(reason="open the database of a source"))
+            if url.get_backend_name() == "sqlite" and not Path(url.database or "").is_file():
+                rule, step = "database_missing", "Name a database file that is there."
+            else:
+                return sa.create_engine(url, poolclass=NullPool, hide_parameters=True)
+        except ModuleNotFoundError as error:
+            rule, step = "driver_missing", f"Install the driver: {error.name}."
+        except sa.exc.NoSuchModuleError:
+            rule, step = "driver_missing", "Install the package of the dialect the DSN names."
+        except (sa.exc.ArgumentError, ValueError, TypeError):
+            pass  # their text quotes the address
+        raise Stop(self._source, rule, step, field=_DSN)
+
+    def _guard(self, connection: sa.Connection) -> None:
+        limit = self._spec.time_limit
+        name = self._engine.dialect.name
+        if name == "sqlite":
+            end = time.monotonic() + limit
+            driver: Any = connection.connection.driver_connection
+            driver.set_progress_handler(lambda: time.monotonic() > end, _TICKS)
+        for text in _GUARDS.get(name, ()):
+            connection.execute(sa.text(text.format(ms=limit * 1000, s=limit)))
+
+    def _problem(self, error: Exception) -> ConnectorError:
+        fault = fault_of(error)
+        if fault.again:
+            return Retry(self._source, fault.rule, fault.next_step)
+        return Stop(self._source, fault.rule, fault.next_step, field=fault.field)
+
+    def __repr__(self) -> str:
+        return f"<database of {self._source}>"
+
+
+class Reading:
+    """What can be asked in one read-only transaction."""
+
+    def __init__(self, connection: sa.Connection, spec: FeedSpec) -> None:
+        self._connection, self._spec = connection, spec
+
+    def columns(self) -> tuple[str, ...] | None:
+        """The columns there are; None: there is no such table."""
+        if self._spec.query is not None:
+            nothing = sa.select(sa.text("*")).select_from(self._from(())).where(sa.false())
+            return tuple(self._connection.execute(nothing).keys())
+        schema, table = self._named()
+        inspector = sa.inspect(self._connection)
+        if not inspector.has_table(table, schema):
+            return None
+        return tuple(column["name"] for column in inspector.get_columns(table, schema))
+
+    def rows(
+        self, columns: Sequence[str], after: After, limit: int | None = None
+    ) -> Iterator[tuple[Any, ...]]:
+        """Rows behind a place, in order; none of which the order has no value."""
+        statement = self._select(columns, after.columns)
+        ordered: list[sa.ColumnClause[Any]] = [sa.column(name) for name in after.columns]
+        statement = statement.where(*(one.is_not(None) for one in ordered)).order_by(*ordered)
+        if after.values:
+            statement = statement.where(_behind(ordered, after.values))
+        return self._given(statement.limit(limit))
+
+    def rows_outside(
+        self, columns: Sequence[str], order: Sequence[str]
+    ) -> Iterator[tuple[Any, ...]]:
+        """Rows that have no place in an order: one of its columns is empty."""
+        missing = [sa.column(name).is_(None) for name in order]
+        return self._given(self._select(columns, order).where(sa.or_(*missing)))
+
+    def greatest(self, column: str) -> Any:
+        """The greatest value of a column; None: there is none."""
+        return self._connection.scalar(
+            sa.select(sa.func.max(sa.column(column))).select_from(self._from((column,)))
+        )
+
+    def count(self, column: str | None, least: Any) -> int:
+        """How many rows there are, from a value of a column on."""
+        statement = sa.select(sa.func.count()).select_from(self._from((column,) if column else ()))
+        if column and least is not None:
+            statement = statement.where(sa.column(column) >= least)
+        return self._connection.scalar(statement) or 0
+
+    def probe(self, columns: Sequence[str]) -> None:
+        """Ask for these columns and no row: an error says what is not allowed."""
+        self._connection.execute(self._select(columns, ()).where(sa.false())).close()
+
+    def _given(self, statement: sa.Select[Any]) -> Iterator[tuple[Any, ...]]:
+        with self._connection.execute(
+            statement, execution_options={"stream_results": True, "yield_per": AT_ONCE}
+        ) as result:
+            for row in result:
+                yield tuple(row)
+
+    def _select(self, columns: Sequence[str], more: Sequence[str]) -> sa.Select[Any]:
+        there = dict.fromkeys((*columns, *more))
+        chosen: list[sa.ColumnClause[Any]] = [sa.column(name) for name in columns]
+        return sa.select(*chosen).select_from(self._from(tuple(there)))
+
+    def _from(self, columns: Sequence[str]) -> sa.FromClause:
+        if self._spec.query is None:
+            schema, table = self._named()
+            return sa.table(table, *(sa.column(name) for name in columns), schema=schema)
+        text = self._spec.query.strip().rstrip(";").replace(":", "\\:")
+        return sa.text(text).columns(*map(sa.column, columns)).subquery("kith_query")
+
+    def _named(self) -> tuple[str | None, str]:
+        schema, dot, table = (self._spec.table or "").rpartition(".")
+        return schema if dot else None, table
+
+
+def _behind(ordered: Sequence[sa.ColumnClause[Any]], values: tuple[Any, ...]) -> Any:
+    """The rows behind a place; written out, for dialects without rows as values."""
+    if len(values) < len(ordered):
+        return ordered[0] >= values[0]
+    first, value = ordered[0], values[0]
+    if len(ordered) == 1:
+        return first > value
+    further = _behind(ordered[1:], values[1:])
+    # The first comparison says nothing new, and lets an index on the first column be used.
+    return sa.and_(first >= value, sa.or_(first > value, sa.and_(first == value, further)))

@@ -1,0 +1,273 @@
+"""Rows of a table or a query of somebody else's database.
+
+In full mode all rows come, in the order of the record id. In incremental mode those come whose
+cursor is not below the last one less the declared overlap, in the order of (cursor, record id).
+A row without a cursor comes each time, and a row without a record id is rejected each time.
+
+A state has the last cursor and, in the middle of a run, the last record id::
+
+    {"version": 1, "cursor": ["time", "2026-03-01T08:00:00"], "key": [["whole", "17"]]}
+
+Invariants, each named by a test in ``tests/integration/feeds/test_sql_feed.py``:
+
+1. Rows of one cursor are not lost, wherever a page or a run ends.
+2. A row that appears late, by no more than the overlap, is read.
+3. A cursor that went back stops the reading: the database may be an old copy.
+4. A page is one short transaction; of a query in full mode, the whole reading is.
+"""
+
+import datetime as dt
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any, Final
+
+from connectors.base import Delivery, Finding, Level, Mark, State
+from connectors.credentials import Credentials
+from connectors.declaration import SourceDeclaration
+from connectors.errors import ConnectorError, Retry, Stop
+from connectors.feed_rows import FeedRows, order_of, time_of
+from connectors.sources.sql_cells import cell_of, place_of, shown, value_at
+from connectors.sources.sql_engine import After, Database, Reading
+
+FORM: Final = 1  # version of a state
+PAGE: Final = 10_000  # rows of one transaction
+_DSN: Final = "dsn"
+_RESET: Final = "Run cdp source reset NAME: the next sync reads everything."
+_WENT_BACK: Final = (
+    "Nothing is as new as what was read before. If the database is an old copy, wait for the "
+    "right one, or run cdp source reset NAME. If the newest rows were deleted, declare an overlap."
+)
+_Start = tuple[Any, tuple[Any, ...]]  # cursor and key of the last row; () between runs
+
+
+class SqlFeed:
+    """Follows one table or query."""
+
+    def __init__(
+        self, declaration: SourceDeclaration, credentials: Credentials, *, page: int = PAGE
+    ) -> None:
+        credentials.require_known(frozenset({_DSN}))
+        self._declaration, self._spec = declaration, declaration.feed
+        self._credentials = credentials
+        self._rows = FeedRows(declaration)
+        self._key = declaration.record_id
+        self._page = page
+        self._incremental = self._spec.mode == "incremental"
+        cursor = self._spec.cursor
+        self._order = (cursor, *self._key) if self._incremental and cursor else self._key
+        self._columns = tuple(
+            dict.fromkeys((*declaration.columns(), *self._spec.columns(), *self._key))
+        )
+
+    @property
+    def name(self) -> str:
+        """The name the declaration gives the source."""
+        return self._declaration.name
+
+    def check(self) -> list[Finding]:
+        """Look at the columns and the cursor. A reason to stop comes as an ERROR finding."""
+        findings: list[Finding] = []
+        try:
+            findings.extend(self._inspect())
+        except (Stop, Retry) as stop:
+            subject = stop.field or self.name
+            findings.append(Finding(Level.ERROR, stop.rule, subject, stop.next_step))
+        return findings
+
+    def count(self, state: State | None) -> int | None:
+        """How many rows came since the state; None where the database does not say."""
+        try:
+            cursor, key = self._start(state)
+            least = cursor if key else _earlier(cursor, self._spec.overlap)
+            with self._open().reading() as reading:
+                column = self._spec.cursor if self._incremental else None
+                return reading.count(column, least)
+        except ConnectorError:
+            return None
+
+    def read(self, state: State | None) -> Iterator[Delivery]:
+        """Give the rows since the state, with a mark after each page."""
+        start = self._start(state)
+        database = self._open()
+        with database.reading() as reading:
+            self._require_columns(reading)
+            if self._incremental and not start[1]:
+                self._require_forward(reading, start[0])
+        return self._read(database, start)
+
+    # ── reading ─────────────────────────────────────────────────────────────
+
+    def _read(self, database: Database, start: _Start) -> Iterator[Delivery]:
+        position, newest, last = 0, start[0], start
+        after = self._first(start)
+        while True:
+            here = position
+            with database.reading() as reading:
+                for values in reading.rows(self._columns, after, self._limit):
+                    position += 1
+                    row = dict(zip(self._columns, values, strict=True))
+                    yield self._row(position, row)
+                    last = self._place(row)
+                    if (position - here) % self._page == 0 and self._limit is None:
+                        yield self._mark(last, last[0])
+            newest = newest if position == here else last[0]
+            if self._limit is None or position - here < self._limit:
+                break
+            after = After(self._order, self._behind(last))
+            yield self._mark(last, newest)
+        with database.reading() as reading:
+            for values in reading.rows_outside(self._columns, self._order):
+                position += 1
+                yield self._row(position, dict(zip(self._columns, values, strict=True)))
+        yield self._mark((_later(newest, start[0]), ()), newest)
+
+    @property
+    def _limit(self) -> int | None:
+        """Rows of a page. A query that is read whole is asked once: each page would cost it all."""
+        return None if self._spec.query is not None and not self._incremental else self._page
+
+    def _row(self, position: int, row: Mapping[str, Any]) -> Delivery:
+        cells = {column: cell_of(value) for column, value in row.items()}
+        order = order_of(row[self._spec.cursor]) if self._spec.cursor else None
+        return self._rows.row(
+            position, cells, lambda: "\t".join(map(shown, cells.values())), order=order
+        )
+
+    def _place(self, row: Mapping[str, Any]) -> _Start:
+        cursor = row[self._spec.cursor] if self._incremental and self._spec.cursor else None
+        if self._incremental and _sorts_as(cursor) is None:
+            raise self._cursor_form()
+        return cursor, tuple(row[column] for column in self._key)
+
+    def _first(self, start: _Start) -> After:
+        cursor, key = start
+        if key:
+            return After(self._order, self._behind(start))
+        if cursor is None:
+            return After(self._order)
+        return After(self._order, (_earlier(cursor, self._spec.overlap),))
+
+    def _behind(self, place: _Start) -> tuple[Any, ...]:
+        cursor, key = place
+        return (cursor, *key) if self._incremental else key
+
+    # ── states ──────────────────────────────────────────────────────────────
+
+    def _mark(self, place: _Start, newest: Any) -> Mark:
+        cursor, key = place
+        try:
+            value = {
+                "version": FORM,
+                "cursor": place_of(cursor),
+                "key": [place_of(one) for one in key],
+            }
+        except TypeError:
+            step = "Name columns of text, numbers or times."
+            raise Stop(self.name, "key_form", step, field="record_id") from None
+        return Mark(State(value), time_of(newest))
+
+    def _start(self, state: State | None) -> _Start:
+        if state is None:
+            return None, ()
+        try:
+            if state.version == FORM:
+                value = state.value
+                return value_at(value["cursor"]), tuple(value_at(one) for one in value["key"])
+        except (KeyError, TypeError, ValueError, ArithmeticError):
+            pass  # its text quotes the state
+        raise Stop(self.name, "state_unknown", _RESET)
+
+    def _require_forward(self, reading: Reading, cursor: Any) -> None:
+        if cursor is None or self._spec.cursor is None:
+            return
+        newest = _sorts_as(reading.greatest(self._spec.cursor))
+        least = _sorts_as(_earlier(cursor, self._spec.overlap))
+        if newest is not None and least is not None and newest < least:
+            raise Stop(self.name, "cursor_went_back", _WENT_BACK, field="cursor")
+
+    # ── looking ─────────────────────────────────────────────────────────────
+
+    def _open(self) -> Database:
+        return Database(self.name, self._credentials.require(_DSN), self._spec)
+
+    def _inspect(self) -> Iterator[Finding]:
+        database = self._open()
+        with database.reading() as reading:
+            yield from self._missing(reading)
+        if not database.is_guarded:
+            step = "Give it a login that may only SELECT, with a time limit of its own."
+            yield Finding(Level.WARNING, "not_guarded", "credentials.dsn", step)
+        cursor = self._spec.cursor
+        if cursor is None:
+            return
+        with database.reading() as reading:
+            newest = reading.greatest(cursor)
+            if newest is not None and _sorts_as(newest) is None:
+                raise self._cursor_form()
+            after = After((cursor,))
+            if next(reading.rows_outside((cursor,), after.columns), None) is not None:
+                step = "Rows without a cursor are read each time: fill the column."
+                yield Finding(Level.WARNING, "cursor_empty", cursor, step)
+
+    def _missing(self, reading: Reading) -> Iterator[Finding]:
+        there = reading.columns()
+        if there is None:
+            raise Stop(self.name, "table_missing", _NO_TABLE, field="table")
+        missing = [column for column in self._columns if column not in there]
+        for column in missing:
+            called = self._declaration.called(column)
+            yield Finding(Level.ERROR, "column_missing", called, _columns_step(there))
+        if not missing:
+            reading.probe(self._columns)
+
+    def _require_columns(self, reading: Reading) -> None:
+        for finding in self._missing(reading):
+            raise Stop(self.name, finding.rule, finding.next_step, field=finding.subject)
+
+    def _cursor_form(self) -> Stop:
+        step = "Choose a column of numbers or times: of text, only times in ISO 8601 have an order."
+        return Stop(self.name, "cursor_form", step, field="cursor")
+
+    def __repr__(self) -> str:
+        return f"<feed {self.name}>"
+
+
+_NO_TABLE: Final = (
+    "Correct the table, name its schema before a dot, or allow the user to use the schema."
+)
+_SHOWN_COLUMNS: Final = 30
+
+
+def _columns_step(there: Sequence[str]) -> str:
+    names = ", ".join(there[:_SHOWN_COLUMNS])
+    return f"Correct the mapping. There are: {names}{', …' if len(there) > _SHOWN_COLUMNS else ''}."
+
+
+def _sorts_as(value: Any) -> int | float | None:
+    """A number that grows as the database orders cursors; None: it may not."""
+    if isinstance(value, str) and time_of(value) is None:
+        return None  # text: "10" stands before "9"
+    if isinstance(value, float):
+        return value
+    return order_of(value)
+
+
+def _earlier(cursor: Any, overlap: int) -> Any:
+    """The cursor less the overlap: seconds of a time, units of a number."""
+    if not overlap or cursor is None:
+        return cursor
+    if isinstance(cursor, str):
+        time = dt.datetime.fromisoformat(cursor) - dt.timedelta(seconds=overlap)
+        # To the second and without a zone: it sorts before every spelling of the same time.
+        return time.replace(tzinfo=None, microsecond=0).isoformat("T" if "T" in cursor else " ")
+    if isinstance(cursor, dt.datetime):
+        return cursor - dt.timedelta(seconds=overlap)
+    if isinstance(cursor, dt.date):
+        return cursor - dt.timedelta(days=-(-overlap // 86_400))
+    return cursor - overlap
+
+
+def _later(one: Any, other: Any) -> Any:
+    first, second = _sorts_as(one), _sorts_as(other)
+    if first is None or second is None:
+        return other if first is None else one
+    return one if first >= second else other

@@ -1,0 +1,1 @@
+"""Messages of other tools, a line each, read as a feed."""
