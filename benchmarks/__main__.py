@@ -16,7 +16,9 @@ from benchmarks import (
     identity_spark,
     ingest_records,
     policy_decisions,
+    sources_events,
     sources_kills,
+    sources_throughput,
     vault_fields,
     vault_rotation,
 )
@@ -33,6 +35,8 @@ BENCHMARKS: dict[str, ModuleType] = {
     "ingest.records": ingest_records,
     "policy.decisions": policy_decisions,
     "sources.kills": sources_kills,
+    "sources.throughput": sources_throughput,
+    "sources.events": sources_events,
     "vault.fields": vault_fields,
     "vault.rotation": vault_rotation,
 }

@@ -130,14 +130,14 @@ def take(environment: Mapping[str, str], told: Any) -> None:
         int((workspace.settings.database_folder / "postmaster.pid").read_text().split()[0])
     )
     told.send(None)
-    started, own, others = time.perf_counter(), os.times(), _used(server)
+    started, own, others = time.perf_counter(), os.times(), used(server)
     done, failed = sync_all(workspace, SOURCES, held.quiet)
     if failed:
         raise failed[0]
     if any(one.rejected for one in done):
         raise RuntimeError("rows were rejected")
     seconds, ended = time.perf_counter() - started, os.times()
-    spent = {"own_cpu": sum(ended[:4]) - sum(own[:4]), "server_cpu": _used(server) - others}
+    spent = {"own_cpu": sum(ended[:4]) - sum(own[:4]), "server_cpu": used(server) - others}
     with workspace.engine.connect() as connection:
         for table in STORED:
             if not connection.scalar(sa.select(sa.exists(sa.select(table)))):
@@ -155,7 +155,7 @@ def _identity_fields(table: sa.Table) -> sa.ColumnElement[int]:
     return sa.func.cardinality(sa.func.array_remove(table.c.fields, "record_id"))
 
 
-def _used(server: psutil.Process) -> float:
+def used(server: psutil.Process) -> float:
     """Processor seconds of the server: its processes of now, and those that have ended."""
     used = sum(server.cpu_times()[:4])
     for one in server.children(recursive=True):
@@ -190,7 +190,7 @@ def write(root: Path, records: int, seed: int) -> None:
     half = records // 2
     with (root / "till.csv").open("w", encoding="utf-8", newline="") as file:
         rows = csv.writer(file, lineterminator="\n")
-        rows.writerow(["id", "level", "refuses", *_columns(_TILL_FIELDS)])
+        rows.writerow(["id", "level", "refuses", *columns(_TILL_FIELDS)])
         for at in range(half):
             refuses = "1" if at % 20 == 0 else "0"
             rows.writerow([f"T{at:09}", at % 5, refuses, *till_row(crowd, at)])
@@ -258,7 +258,8 @@ def _national_id(birth: int, person: int) -> str:
     return digits + _CHECKS[int(np.dot([int(one) for one in digits], _WEIGHTS)) % 11]
 
 
-def _columns(fields: Mapping[str, Any]) -> list[str]:
+def columns(fields: Mapping[str, Any]) -> list[str]:
+    """The columns of a mapping, in its order."""
     return [spec["column"] if isinstance(spec, dict) else spec for spec in fields.values()]
 
 

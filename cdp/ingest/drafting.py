@@ -92,6 +92,8 @@ def _record_id(wanted: Wanted, guess: Guess) -> Iterator[str]:
 def _mapping(one: ColumnGuess, wanted: Wanted, known: Catalogue) -> str:
     column = _scalar(one.column)
     field = one.field or ""
+    if one.split:
+        return f'{{column: {column}, split: "{one.split}"}}'
     if field not in known.types or not known[field].scoped:
         return column
     given = wanted.scopes.get(field)
@@ -135,11 +137,11 @@ def _visible(text: str) -> str:
 
 def unfilled(entry: str) -> list[str]:
     """What still stands as ``<...>`` in an entry."""
-    return re.findall(r'"<([^"<>]+)>"', entry)
+    return list(dict.fromkeys(re.findall(r'"<([^"<>]+)>"', entry)))
 
 
 def inserted(text: str, entry: str) -> str:
-    """The text of cdp.yaml with one more source.
+    """The text of cdp.yaml with one more source, behind the others: the last is trusted least.
 
     Args:
         text: of the file.
@@ -159,7 +161,20 @@ def inserted(text: str, entry: str) -> str:
     head, rest = text[: section.end()], text[section.end() :].removeprefix("\n")
     if section[1]:
         head = head.replace(section[0], section[0].replace("{}", "").rstrip())
-    return f"{head}\n{_indented(entry, rest)}{rest}"
+    lines = rest.splitlines(keepends=True)
+    ours = [place for place, line in enumerate(lines[: _section_end(lines)]) if line[0] in " \t"]
+    last = max(ours, default=-1) + 1
+    above = "".join(lines[:last])
+    above += "" if not above or above.endswith("\n") else "\n"
+    return f"{head}\n{above}{_indented(entry, rest)}{''.join(lines[last:])}"
+
+
+def _section_end(lines: Sequence[str]) -> int:
+    """The place of the next key of the file, or of the end."""
+    for place, line in enumerate(lines):
+        if line.strip() and line[0] not in " \t#":
+            return place
+    return len(lines)
 
 
 def _indented(entry: str, rest: str) -> str:

@@ -9,7 +9,7 @@ Invariants, each named by a test in ``tests/unit/ingest/test_guessing.py``:
 
 import re
 from collections.abc import Callable, Collection, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import combinations
 from typing import Final
 
@@ -27,6 +27,9 @@ NAMED_SHARE: Final = 0.5  # of the values must read, where the heading names the
 STRICT_SHARE: Final = 0.8  # where only the values tell
 MOST_PAIRED: Final = 12  # columns that are tried together as a record id
 FEWEST: Final = 3  # values, where only they tell
+SEVERAL: Final = frozenset({"phone", "email"})  # people write two of them into one cell
+SPLIT: Final = "[/、,;，；]"
+_SEPARATORS: Final = re.compile(SPLIT)
 FREE_TEXT: Final = frozenset({"nickname", "remark", "note"})
 _NOT_STATED: Final = frozenset({"0", "未知", "保密", "unknown", "other"})
 STRICT: Final = ("national_id", "email", "phone")  # forms that hardly anything else has
@@ -45,6 +48,7 @@ class ColumnGuess:
         confidence: 0 to 1: the share of values that read, less where no heading agrees.
         filled: values looked at.
         type: what it would be as an attribute; None: text, or nothing there.
+        split: characters that separate several values in its cells; None: it has one each.
         chosen: whether the declaration should take it; of several, the best one.
     """
 
@@ -53,6 +57,7 @@ class ColumnGuess:
     confidence: float
     filled: int
     type: AttributeType | None
+    split: str | None = None
     chosen: bool = False
 
 
@@ -85,14 +90,7 @@ def guess(table: Table, reading: Reading) -> Guess:
     lists = {one for one in table.columns if any(isinstance(r.get(one), tuple) for r in table.rows)}
     best = _best(judged, lists)
     columns = tuple(
-        ColumnGuess(
-            one.column,
-            one.field,
-            one.confidence,
-            one.filled,
-            one.type,
-            chosen=best.get(one.field or "") == one.column and one.column != store,
-        )
+        replace(one, chosen=best.get(one.field or "") == one.column and one.column != store)
         for one in judged
     )
     return Guess(columns, _record_ids(table), store, len(table.rows), _has_heading(table, columns))
@@ -124,8 +122,11 @@ def _column(table: Table, column: str, reading: Reading) -> ColumnGuess:
     found = named(column)
     if found is not None:
         share = _share(found[0], texts, reading)
+        parts = [part for text in texts for part in _SEPARATORS.split(text) if part.strip()]
+        apart = _share(found[0], parts, reading) if found[0] in SEVERAL else 0.0
+        split, share = (SPLIT, apart) if apart > share else (None, share)
         if share >= NAMED_SHARE:
-            return ColumnGuess(column, found[0], round(share, 2), len(texts), kind)
+            return ColumnGuess(column, found[0], round(share, 2), len(texts), kind, split)
     for field in STRICT:
         share = _strict_share(field, texts, reading)
         if share >= STRICT_SHARE and len(texts) >= FEWEST:
@@ -186,7 +187,7 @@ def _is_typed(text: str, spec: AttributeSpec) -> bool:
 def _named_here(one: ColumnGuess, columns: Collection[str]) -> ColumnGuess:
     """The same, where the columns beside it tell more: only followers subscribe."""
     if one.field == "openid" and "subscribe" in columns:
-        return ColumnGuess(one.column, "official_openid", one.confidence, one.filled, one.type)
+        return replace(one, field="official_openid")
     return one
 
 

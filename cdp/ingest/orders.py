@@ -11,15 +11,12 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import sqlalchemy as sa
-from sqlalchemy.dialects.postgresql import insert
 
 from cdp.ingest.prepare import Recognised
 from cdp.storage.schema import record, source_order
 from cdp.storage.statements import Statement, ask, bytes_array, send
 from connectors.base import Deleted
 from connectors.record import Record
-
-_AT_ONCE = 5000  # rows of one statement
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,26 +64,16 @@ def not_late(connection: sa.Connection, rows: Mapping[bytes, Named]) -> list[Nam
 
 def remember(connection: sa.Connection, source: str, rows: Sequence[Named]) -> None:
     """Keep how new these rows are: they are what counts of their records now."""
-    given = [
-        {"key": one.key, "source": source, "value": one.order, "load": _load(one.row)}
-        for one in sorted(rows, key=lambda one: one.key)
-        if one.order is not None or _load(one.row) is not None
-    ]
-    others = {one.key for one in rows} - {one["key"] for one in given}
+    given = [one for one in rows if one.order is not None or _load(one.row) is not None]
+    others = {one.key for one in rows} - {one.key for one in given}
     if others:
         send(connection, _OF_NO_LOAD, bytes_array(sorted(others)))
-    fresh = insert(source_order)
-    newer = sa.func.greatest(source_order.c.value, fresh.excluded.value)
-    statement = fresh.on_conflict_do_update(
-        index_elements=["key"],
-        set_={"value": newer, "load": fresh.excluded.load},
-        where=sa.or_(
-            source_order.c.value.is_distinct_from(newer),
-            source_order.c.load.is_distinct_from(fresh.excluded.load),
-        ),
-    )
-    for start in range(0, len(given), _AT_ONCE):
-        connection.execute(statement, given[start : start + _AT_ONCE])
+    if given:
+        given.sort(key=lambda one: one.key)
+        keys = bytes_array([one.key for one in given])
+        orders = _numbers([one.order for one in given])
+        loads = _numbers([_load(one.row) for one in given])
+        send(connection, _REMEMBER, keys, source, orders, loads)
 
 
 def outdated(connection: sa.Connection, source: str, load: int) -> list[bytes]:
@@ -103,6 +90,10 @@ def _load(row: Record | Deleted) -> int | None:
     return row.load if isinstance(row, Record) else None
 
 
+def _numbers(values: Sequence[int | None]) -> str:
+    return "{" + ",".join("NULL" if one is None else str(one) for one in values) + "}"
+
+
 _KNOWN = Statement(
     "known_orders",
     ("bytea[]",),
@@ -115,4 +106,16 @@ _OF_NO_LOAD = Statement(
     "of_no_load",
     ("bytea[]",),
     "UPDATE kith.source_order SET load = NULL WHERE key = ANY($1) AND load IS NOT NULL",
+)
+_REMEMBER = Statement(
+    "remember_orders",
+    ("bytea[]", "text", "bigint[]", "bigint[]"),
+    """
+    INSERT INTO kith.source_order AS o (key, source, value, load)
+    SELECT x.key, $2, x.value, x.load FROM unnest($1, $3, $4) AS x(key, value, load) ORDER BY x.key
+    ON CONFLICT (key) DO UPDATE
+       SET value = greatest(o.value, excluded.value), load = excluded.load
+     WHERE o.value IS DISTINCT FROM greatest(o.value, excluded.value)
+        OR o.load IS DISTINCT FROM excluded.load
+    """,
 )

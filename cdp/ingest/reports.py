@@ -64,4 +64,6 @@ class SyncReport:
 
     def to_dict(self) -> dict[str, Any]:
         """A plain object for ``--json``."""
-        return asdict(self) | {"accepted": self.accepted}
+        told = asdict(self)
+        told["findings"] = list(told["findings"])  # as JSON has it
+        return told | {"accepted": self.accepted}

@@ -14,7 +14,7 @@ from functools import cache
 from typing import Any, Final
 
 from connectors.attributes import canonical_decimal
-from connectors.json_text import nests_too_deep
+from connectors.json_text import MAX_DEPTH, nests_too_deep
 
 BATCH_LIMIT: Final = 512 * 1024
 """Bytes, unpacked. Segment's specification of the HTTP API names 500 KB; clients stop before."""
@@ -22,6 +22,7 @@ MESSAGE_LIMIT: Final = 32 * 1024
 """Bytes of one message, by the same specification."""
 MOST_MESSAGES: Final = 2500
 """Messages of one batch, by the same specification."""
+TOO_DEEP: Final = f"Nest objects and lists at most {MAX_DEPTH} deep."
 _GZIP: Final = b"\x1f\x8b"
 _ANY_WRAPPER: Final = 32 + zlib.MAX_WBITS  # zlib's or gzip's head, found by itself
 _MAX_EXPONENT: Final = 400
@@ -67,21 +68,28 @@ def parsed(body: bytes) -> Any:
         BodyRefused: it is no JSON, or nests too deep.
     """
     try:
-        text = body.decode("utf-8")
-        if nests_too_deep(text):
-            raise BodyRefused("too_deep", "Send flatter objects.")
-        return _decoder().decode(text)
-    except (UnicodeDecodeError, json.JSONDecodeError, RecursionError):
-        pass  # outside of it, or the error would hold the text
-    raise BodyRefused("not_json", "Send valid JSON in UTF-8.")
+        return _decoder().decode(body.decode("utf-8"))
+    except RecursionError:
+        rule, step = "too_deep", TOO_DEEP
+    except (UnicodeDecodeError, json.JSONDecodeError):
+        rule, step = "not_json", "Send valid JSON in UTF-8."
+    raise BodyRefused(rule, step)  # outside of it, or the error would hold the text
 
 
-def size_of(message: object) -> int | None:
-    """How many bytes a message has as JSON; None where it holds half of a surrogate pair."""
+def problem_of(message: object) -> tuple[str, str] | None:
+    """Return why a message cannot be stored, as rule and next step; None: it can.
+
+    It is too large, nests too deep, or holds half of a surrogate pair.
+    """
     try:
-        return len(_ENCODER.encode(message).encode())
+        text = _ENCODER.encode(message)
+        if len(text.encode()) > MESSAGE_LIMIT:
+            return "message_too_large", f"Send messages of at most {MESSAGE_LIMIT} bytes."
+        return ("too_deep", TOO_DEEP) if nests_too_deep(text) else None
     except UnicodeEncodeError:
-        return None
+        return "broken_text", "Write both halves of each \\u surrogate pair."
+    except RecursionError:
+        return "too_deep", TOO_DEEP
 
 
 @cache

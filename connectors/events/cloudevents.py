@@ -127,6 +127,6 @@ def _data(message: Message) -> Message:
             data = []
     if data is None:
         return {}
-    if not isinstance(data, Mapping):
+    if not isinstance(data, dict):
         raise MessageRefused("data_not_an_object", "Send the data of an event as a JSON object.")
     return data

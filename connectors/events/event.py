@@ -92,7 +92,10 @@ class MessageRefused(ValueError):  # noqa: N818 - caught where messages are read
 
 def unusable(refused: MessageRefused, message: object) -> Unusable:
     """Return what is kept of a message that was refused."""
-    raw = json.dumps(message, ensure_ascii=True)[:RAW_LIMIT]
+    try:
+        raw = json.dumps(message, ensure_ascii=True)[:RAW_LIMIT]
+    except RecursionError:
+        raw = ""
     return Unusable(refused.rule, refused.next_step, Sensitive(raw))
 
 
@@ -136,7 +139,7 @@ def part_of(message: Message, name: str) -> Message:
     found = message.get(name)
     if found is None:
         return {}
-    if not isinstance(found, Mapping):
+    if not isinstance(found, dict):
         raise MessageRefused("part_not_an_object", f"Send {name} as an object.")
     return found
 
@@ -151,7 +154,7 @@ def at_path(node: Any, path: tuple[str, ...]) -> Any:
         if isinstance(node, list):
             inner = [at_path(one, path[depth:]) for one in node]
             return [one for one in inner if one is not ABSENT and one is not None]
-        if not isinstance(node, Mapping) or key not in node:
+        if not isinstance(node, dict) or key not in node:
             return ABSENT
         node = node[key]
         if node is None:

@@ -39,7 +39,7 @@ class Keeper:
         """Return what is kept of an event; what is left out is told by rule alone."""
         found: dict[str, AttributeValue] = {}
         sent = event.row.get(_PROPERTIES)
-        undeclared = len(sent.keys() - self._declared) if isinstance(sent, Mapping) else 0
+        undeclared = len(sent.keys() - self._declared) if isinstance(sent, dict) else 0
         left_out = [NOT_DECLARED] * undeclared
         for name, path, spec in self._paths:
             value = at_path(event.row, path)

@@ -5,7 +5,7 @@ message's own.
 """
 
 import datetime as dt
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from typing import Any
 
 from connectors.events import segment
@@ -20,9 +20,9 @@ def read(messages: Iterable[Any], received: dt.datetime) -> list[Event | Unusabl
 
 
 def _as_segment(message: Any) -> Any:
-    context = message.get("context") if isinstance(message, Mapping) else None
-    traits = context.get("traits") if isinstance(context, Mapping) else None
-    if not isinstance(traits, Mapping) or message.get("type") != "identify":
+    context = message.get("context") if isinstance(message, dict) else None
+    traits = context.get("traits") if isinstance(context, dict) else None
+    if not isinstance(traits, dict) or message.get("type") != "identify":
         return message
     own = message.get("traits")
-    return {**message, "traits": {**traits, **(own if isinstance(own, Mapping) else {})}}
+    return {**message, "traits": {**traits, **(own if isinstance(own, dict) else {})}}

@@ -9,10 +9,9 @@ from collections.abc import Iterable, Mapping
 from typing import Any, Final
 
 from connectors.events.body import (
-    MESSAGE_LIMIT,
     MOST_MESSAGES,
     BodyRefused,
-    size_of,
+    problem_of,
 )
 from connectors.events.event import (
     Event,
@@ -41,7 +40,7 @@ def messages_of(body: object, kind: Kind | None) -> list[Any]:
     Raises:
         BodyRefused: it is neither, or has too many.
     """
-    if not isinstance(body, Mapping):
+    if not isinstance(body, dict):
         raise BodyRefused("not_an_object", "Send one JSON object.")
     batch = body.get("batch")
     if kind is not None and batch is None:
@@ -58,7 +57,7 @@ def messages_of(body: object, kind: Kind | None) -> list[Any]:
 
 def _within(body: Message, message: Any) -> Any:
     """A message of a batch with what the batch says for all of them."""
-    if not isinstance(message, Mapping):
+    if not isinstance(message, dict):
         return message
     more: dict[str, Any] = {}
     if body.get("sentAt") is not None and message.get("sentAt") is None:
@@ -87,14 +86,11 @@ def require_usable(message: Any) -> None:
     Raises:
         MessageRefused: with the rule.
     """
-    if not isinstance(message, Mapping):
+    if not isinstance(message, dict):
         raise MessageRefused("not_an_object", "Send each message as an object.")
-    size = size_of(message)
-    if size is None:
-        raise MessageRefused("broken_text", "Write both halves of each \\u surrogate pair.")
-    if size > MESSAGE_LIMIT:
-        step = f"Send messages of at most {MESSAGE_LIMIT} bytes."
-        raise MessageRefused("message_too_large", step)
+    problem = problem_of(message)
+    if problem is not None:
+        raise MessageRefused(*problem)
 
 
 def event_of(message: Message, received: dt.datetime) -> Event:

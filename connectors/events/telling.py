@@ -200,7 +200,7 @@ def stated(
 def preferences_of(event: Event) -> Mapping[str, Any]:
     """Return what a message says of consent, by category."""
     found = at_path(event.row, _PREFERENCES)
-    return found if isinstance(found, Mapping) else {}
+    return found if isinstance(found, dict) else {}
 
 
 def record_id_of(event: Event) -> str:

@@ -17,7 +17,7 @@ from connectors.record import Record, Rejection
 from connectors.sources.csv_rows import exceeds
 from connectors.sources.header import nameless, resolve_header
 from connectors.sources.local_file import FileSource
-from connectors.sources.parquet_engine import DAMAGED, TOO_MANY, RefusedError, Table
+from connectors.sources.parquet_engine import DAMAGED, TOO_MANY, ParquetTable, RefusedError
 from connectors.sources.parquet_pages import (
     ENCRYPTED_MARK,
     MARK,
@@ -29,6 +29,7 @@ from connectors.sources.parquet_pages import (
     footer_length,
 )
 from connectors.sources.places import size_of
+from connectors.table import MOST_COLUMNS, MOST_ROWS, Table, table_of
 
 MAX_METADATA: Final = 16 * 1024**2  # bytes
 _ENCRYPTED: Final = ("file_encrypted", "Export the file without encryption.")
@@ -36,6 +37,17 @@ _ENCRYPTED: Final = ("file_encrypted", "Export the file without encryption.")
 
 class ParquetSource(FileSource):
     """Streams a Parquet file, a batch of rows at a time, and reads only the declared columns."""
+
+    def table(self, most: int = MOST_ROWS) -> Table:
+        """The first rows, the paths of structures as columns. Raises ``Stop`` as ``read`` does."""
+        with self._opened() as (parquet, _):
+            columns = parquet.columns()[:MOST_COLUMNS]
+            rows = (
+                list(row)
+                for _, cells in parquet.read(columns, 0)
+                for row in zip(*cells, strict=True)
+            )
+            return table_of(columns, rows, most)
 
     def _count(self) -> int:
         with self._opened() as (table, _):
@@ -63,12 +75,12 @@ class ParquetSource(FileSource):
             yield from nameless(table.columns())
 
     @contextmanager
-    def _opened(self) -> Iterator[tuple[Table, list[str]]]:
+    def _opened(self) -> Iterator[tuple[ParquetTable, list[str]]]:
         """The table, and the declared columns."""
         with self._open_filled() as file:
             described = self._described(file)
             try:
-                table = Table(file, described)
+                table = ParquetTable(file, described)
                 resolve_header(table.columns(), self._declaration)
                 yield table, list(self._declaration.columns())
             except RefusedError as refused:

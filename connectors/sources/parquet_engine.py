@@ -61,7 +61,7 @@ TOO_MANY: Final = ("too_many_columns", f"Export at most {MAX_COLUMNS} columns.")
 DAMAGED: Final = ("file_damaged", "Export or copy the file again: it cannot be read whole.")
 
 
-class Table:
+class ParquetTable:
     """One Parquet file, opened. Holds at most a batch of rows and the pages they stand in."""
 
     def __init__(self, file: BinaryIO, described: Footer) -> None:

@@ -47,7 +47,7 @@ def test_a_file_is_wired_checked_and_synced(
     sheet = folder / "data/members.xlsx"
     retailer.write_sample("member_sheet", sheet)
     shown = cdp("source", "init", str(sheet))
-    assert "phone: 手机" in shown.out
+    assert "phone: {column: 手机, split:" in shown.out
     assert "location: data/members.xlsx" in shown.out.replace('"', "")
     told = cdp("source", "init", str(sheet), "--json")
     assert {one["field"] for one in told.json["columns"] if one["chosen"]} >= {

@@ -18,7 +18,8 @@ from connectors.errors import DeclarationError, Stop
 from connectors.record import Record, Rejection
 from connectors.registry import open_source
 from connectors.sources import parquet, parquet_engine, parquet_pages
-from connectors.sources.parquet_engine import RefusedError, Table
+from connectors.sources.parquet_engine import ParquetTable, RefusedError
+from connectors.table import unmapped
 
 CANARY = "canary-13800001111"
 
@@ -47,7 +48,7 @@ def cells(column, name="c", path=None, **options):
 def opened(content):
     """A table over the bytes of a file."""
     length, _ = parquet_pages.footer_length(pa.BufferReader(content), len(content))
-    return Table(pa.BufferReader(content), parquet_pages.footer(content[-8 - length : -8]))
+    return ParquetTable(pa.BufferReader(content), parquet_pages.footer(content[-8 - length : -8]))
 
 
 def bad(cell):
@@ -221,6 +222,17 @@ def test_a_missing_column_names_those_that_are_there(tmp_path):
     (finding,) = open_source(declared(fields={"name": "contact.name"}), tmp_path).check()
     assert finding.rule == "column_missing"
     assert "contact.phone" in finding.next_step
+
+
+def test_the_first_rows_can_be_looked_at_before_there_is_a_mapping(tmp_path):
+    """Columns and paths as they are; a structure itself is nothing that could be mapped."""
+    table = pa.table({"id": ["1", "2"], "contact": [{"phone": CANARY}, None], "n": [1.5, None]})
+    (tmp_path / "m.parquet").write_bytes(written(table))
+    seen = open_source(unmapped("members", "parquet", "m.parquet"), tmp_path).table(1)
+    assert seen.columns == ("id", "contact", "contact.phone", "n")
+    assert (seen.texts("id"), seen.texts("contact.phone")) == (["1"], [CANARY])
+    assert seen.texts("contact") == []
+    assert CANARY not in repr(seen)
 
 
 @pytest.mark.parametrize("option", [{"encoding": "utf-8"}, {"sheet": "a"}, {"delimiter": ";"}])

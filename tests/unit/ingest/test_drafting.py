@@ -92,6 +92,21 @@ def test_3_every_other_line_stays(text: str) -> None:
     assert all(line in lines for line in text.splitlines() if line and "{}" not in line)
 
 
+def test_a_new_source_is_trusted_least() -> None:
+    """Without `trust`, the order of sources is who is believed first: a new one comes last."""
+    text = "sources:\n  till: {a: 1}\n  # of the app\n  app: {b: 2}\n\n# who\nprincipals: []\n"
+    whole = inserted(text, drafted(loyalty_card="kith"))
+    assert list(yaml.safe_load(whole)["sources"]) == ["till", "app", "members"]
+    assert whole.endswith("\n\n# who\nprincipals: []\n")
+
+
+def test_two_numbers_in_one_cell_are_split() -> None:
+    """Where cells hold several phones, the draft splits them."""
+    rows = tuple({"id": str(n), "手机": f"1395714{n:04}/1385716{n:04}"} for n in range(4))
+    source = parse_source("members", read(drafted(Table(("id", "手机"), rows))))
+    assert source.fields["phone"][0].split == "/、,;，；"
+
+
 def test_a_file_in_another_form_is_left_alone() -> None:
     """Where sources stand on one line, nothing is put in, and the way out is said."""
     with pytest.raises(Stop, match="sources_in_another_form"):

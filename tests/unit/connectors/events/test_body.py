@@ -7,7 +7,7 @@ import tracemalloc
 import pytest
 
 from connectors.events import body
-from connectors.events.body import BATCH_LIMIT, BodyRefused, parsed, size_of, unpacked
+from connectors.events.body import BATCH_LIMIT, BodyRefused, parsed, problem_of, unpacked
 
 CANARY = "13912346789"
 
@@ -54,7 +54,7 @@ def test_what_is_at_the_limit_is_taken():
         (f'{{"a": {CANARY}'.encode(), "not_json"),
         (f'"{CANARY}"\xff'.encode("latin-1"), "not_json"),
         (b"", "not_json"),
-        (b'{"a":' + b"[" * 1000 + b"]" * 1000 + b"}", "too_deep"),
+        (b'{"a":' + b"[" * 100_000 + b"]" * 100_000 + b"}", "too_deep"),
     ],
 )
 def test_what_is_broken_is_refused_by_rule(content, rule):
@@ -74,10 +74,12 @@ def test_not_a_number_costs_only_its_own_value():
     assert isinstance(parsed(b'{"a": NaN}')["a"], float)
 
 
-def test_half_a_surrogate_pair_has_no_size():
-    """What no encoding can write is noticed."""
-    assert size_of({"a": "\ud800"}) is None
-    assert size_of({"a": "张"}) == len(json.dumps({"a": "张"}, ensure_ascii=False).encode()) - 1
+def test_what_cannot_be_stored_is_told():
+    """Half of a surrogate pair, too many bytes, too many levels: of this message alone."""
+    deep = json.loads("[" * 65 + "]" * 65)
+    rules = [problem_of(one) for one in ({"a": "\ud800"}, {"a": "张" * 11_000}, deep, {"a": "张"})]
+    told = [rule and rule[0] for rule in rules]
+    assert told == ["broken_text", "message_too_large", "too_deep", None]
 
 
 def test_the_limits_are_those_of_the_specification():

@@ -1,0 +1,94 @@
+"""What one message may do: invariants of `cdp/ingest/judging.py`."""
+
+from uuid import uuid4
+
+import pytest
+
+from cdp.ingest.judging import NO_CONSENT, NOBODY, NOT_DECLARED, NOT_TRUSTED, Judge, Judged
+from cdp.vault.keyring import KeyRing
+from connectors.record import Sensitive
+from tests.unit.connectors.events.inbound import NOW, declared, event
+from tests.unit.vault.test_event_keys import signature
+
+KEY = "identity-key"
+GRANTED = {"context": {"consent": {"categoryPreferences": {"Advertising": True}}}}
+ORDER = {"type": "track", "event": "Order Completed", **GRANTED}
+
+
+@pytest.fixture(scope="module")
+def ring(tmp_path_factory):
+    return KeyRing.create(tmp_path_factory.mktemp("ring") / "ring", uuid4())
+
+
+@pytest.fixture
+def judge(ring):
+    def made(trust="identities", key=KEY):
+        secret = Sensitive(key) if key else None
+        return Judge(ring, declared(trust=trust), lambda: secret)
+
+    return made
+
+
+def test_a_key_that_is_not_trusted_asserts_nobody(judge):
+    """Invariant 1: whatever it sends, and a user's id of an event does not count."""
+    public = judge("events")
+    for sent in (
+        {"type": "identify"}, {"type": "identify", "userId": None, "anonymousId": "d"},
+        {"type": "alias", "previousId": "d"}, {"type": "group", "groupId": "g"},
+    ):  # fmt: skip
+        assert public.judge(event(**sent), NOW) == NOT_TRUSTED
+    kept = public.judge(event(**ORDER, anonymousId="d"), NOW)
+    assert (kept.assertion, kept.device, kept.left_out) == (None, None, (NOT_TRUSTED,))
+    assert kept.subject == public.judge(event(**ORDER, userId=None, anonymousId="d"), NOW).subject
+    assert public.judge(event(**ORDER), NOW) == NOBODY
+
+
+@pytest.mark.parametrize("key", [None, "another"])
+def test_a_signature_needs_the_key_of_the_source(judge, key):
+    """Invariant 1: without an identity key no signature holds, nor one under another."""
+    text = signature(KEY, "web", "u1", NOW, 60)
+    sent = event(context={"signature": text})
+    assert judge("events", key).judge(sent, NOW) == NOT_TRUSTED
+
+
+def test_a_signed_id_tells_itself_and_its_device(judge):
+    """Invariant 1: no trait."""
+    text = signature(KEY, "web", "u1", NOW, 60)
+    sent = event(context={"signature": text}, traits={"phone": "139"}, anonymousId="d")
+    found = judge("events").judge(sent, NOW)
+    assert isinstance(found, Judged)
+    assert (dict(found.assertion.told.columns), list(found.assertion.told.devices)) == ({}, ["d"])
+    assert found.device is not None
+
+
+def test_what_is_not_declared_or_not_consented_is_not_kept(judge):
+    """Invariants 2 and 3."""
+    assert judge().judge(event(type="track", event="Other"), NOW) == NOT_DECLARED
+    assert judge().judge(event(type="screen"), NOW) == NOT_DECLARED
+    assert judge().judge(event(type="track", event="Order Completed"), NOW) == NO_CONSENT
+    kept = judge().judge(event(**ORDER, properties={"total": "x", "more": 1}), NOW)
+    assert (kept.purposes, kept.left_out) == (
+        ("marketing",), ("property_not_declared", "not_decimal"),
+    )  # fmt: skip
+
+
+def test_a_message_has_one_name(judge):
+    """Invariant 4: whether its sender named it, and whenever it sent it."""
+    one = judge()
+
+    def name(**more):
+        return one.judge(event(**ORDER, **more), NOW).message
+
+    assert name(messageId="m") == name(messageId="m", properties={"total": 1}) != name()
+    assert name(sentAt="2026-05-04T08:00:00Z") == name(sentAt="2026-05-04T08:00:09Z")
+    assert len({name(), name(userId="u2"), name(properties={"total": 1}), name(messageId="m")}) == 4
+
+
+def test_nothing_shows(judge):
+    """Neither of what was sent nor of whom it is about."""
+    found = judge().judge(event(userId="13912346789", traits={"phone": "13912346789"}), NOW)
+    assert "13912346789" not in repr(found)
+    with pytest.raises(ValueError, match="nothing is sent"):
+        entry = {"connector": "jsonl", "location": "a", "record_id": "id", "credentials": None}
+        none = dict.fromkeys(("trust", "events", "consent_categories"))
+        Judge(None, declared(**none | entry), lambda: None)
