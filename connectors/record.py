@@ -159,7 +159,8 @@ class Record:
     opted_out: frozenset[str] = frozenset()  # purposes the person refused
     problems: tuple[FieldProblem, ...] = ()
     breaches: tuple[Breach, ...] = ()  # of the contract; no part of what the record says
-    day: str | None = None  # YYYY-MM-DD, where the contract asks how fresh the rows are
+    # YYYY-MM-DD, where the contract asks how fresh the rows are
+    day: str | None = field(default=None, repr=False)
     # Of a feed that has an order: a greater one is newer. Microseconds since 1970, or a count.
     order: int | None = None
     load: int | None = None  # of a feed that loads a whole table anew: which time it does so

@@ -10,7 +10,7 @@ Invariants, each named by a test in ``tests/integration/sync/test_contracts.py``
 import datetime as dt
 from collections import Counter
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from statistics import median
 from typing import Final
 
@@ -22,7 +22,7 @@ from connectors.base import Source
 from connectors.contract_terms import Contract, Freshness, Volume
 from connectors.declaration import SourceDeclaration
 from connectors.digests import sha256_hex
-from connectors.record import RAW_LIMIT, Breach, Record, Rejection, Sensitive
+from connectors.record import RAW_LIMIT, Breach, Raw, Record, Rejection, Sensitive
 
 FEWEST_RUNS: Final = 3  # earlier deliveries, before anything is usual
 _LOOKED_AT: Final = 100  # runs, to find that many deliveries among them
@@ -48,7 +48,7 @@ class ContractFinding:
 
 
 @dataclass(frozen=True, slots=True)
-class Delivery:
+class Delivery(Raw):
     """What there is to know of a delivery as a whole.
 
     Attributes:
@@ -57,7 +57,7 @@ class Delivery:
     """
 
     rows: int
-    newest: dt.date | None
+    newest: dt.date | None = field(repr=False)
 
 
 class Watch:
@@ -201,7 +201,7 @@ def _stale(
     if newest is None:
         what = "No row has a day there"
     else:
-        what = f"The newest day is {(today - newest).days} days back, {freshness.days} are agreed"
+        what = f"No row is of the last {freshness.days} days, as agreed"
     step = f"{what}: deliver newer rows, or correct contract.freshness."
     yield ContractFinding("contract_freshness", freshness.column, freshness.action, 0, step)
 

@@ -206,6 +206,9 @@ class _FeedSync:
 
         def store(connection: sa.Connection) -> None:
             self._report = before
+            if any(isinstance(row, Deleted | Outdated) for row in batch.rows):
+                self._how.departures.begin(connection)
+            hold_ledger(connection)  # before anything that a shred may wait for
             for rows in _parts(batch.rows):
                 self._store(connection, rows)
             if batch.mark is not None:
@@ -221,9 +224,6 @@ class _FeedSync:
 
     def _store(self, connection: sa.Connection, rows: Sequence[_Item]) -> None:
         name = self._declaration.name
-        if any(isinstance(row, Deleted | Outdated) for row in rows):
-            self._how.departures.begin(connection)
-        hold_ledger(connection)  # before anything that a shred may wait for
         for row in rows:
             if isinstance(row, Outdated):  # alone: see _parts
                 self._end(connection, outdated(connection, name, row.load))

@@ -9,7 +9,7 @@ Invariants, each named by a test in ``tests/unit/ingest/test_guessing.py``:
 
 import re
 from collections.abc import Callable, Collection, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from itertools import combinations
 from typing import Final
 
@@ -19,7 +19,7 @@ from cdp.ingest.values import Reading, read_record
 from connectors.attributes import AttributeRefused, typed
 from connectors.base import Finding, Level
 from connectors.declaration import AttributeSpec, AttributeType
-from connectors.record import FieldValue, Record, Sensitive
+from connectors.record import FieldValue, Raw, Record, Sensitive
 from connectors.table import Table
 
 SAMPLE: Final = 200  # values of one column
@@ -62,7 +62,7 @@ class ColumnGuess:
 
 
 @dataclass(frozen=True, slots=True)
-class Guess:
+class Guess(Raw):
     """What a file seems to be.
 
     Attributes:
@@ -74,9 +74,10 @@ class Guess:
         has_heading: False where the first row seems to be a person.
     """
 
-    columns: tuple[ColumnGuess, ...]
-    record_ids: tuple[tuple[str, ...], ...]
-    store: str | None
+    # Of a file without a heading these are the cells of a person.
+    columns: tuple[ColumnGuess, ...] = field(repr=False)
+    record_ids: tuple[tuple[str, ...], ...] = field(repr=False)
+    store: str | None = field(repr=False)
     rows: int
     has_heading: bool
 
@@ -127,10 +128,10 @@ def _column(table: Table, column: str, reading: Reading) -> ColumnGuess:
         split, share = (SPLIT, apart) if apart > share else (None, share)
         if share >= NAMED_SHARE:
             return ColumnGuess(column, found[0], round(share, 2), len(texts), kind, split)
-    for field in STRICT:
-        share = _strict_share(field, texts, reading)
+    for strict in STRICT:
+        share = _strict_share(strict, texts, reading)
         if share >= STRICT_SHARE and len(texts) >= FEWEST:
-            return ColumnGuess(column, field, round(0.9 * share, 2), len(texts), kind)
+            return ColumnGuess(column, strict, round(0.9 * share, 2), len(texts), kind)
     return nothing
 
 

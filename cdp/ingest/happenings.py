@@ -7,6 +7,7 @@ Invariants, each named by a test in ``tests/integration/inbound/test_inbound.py`
 3. Events of a device are its owner's from the moment that somebody trusted says whose it is,
    those that came before included.
 4. With a record its events and its devices go.
+5. Of what is told at once by many nothing is lost.
 """
 
 import datetime as dt
@@ -43,6 +44,16 @@ class Standing(Raw):
     seen: frozenset[bytes] = field(repr=False)
     owners: Mapping[bytes, int] = field(repr=False)
     gone: frozenset[bytes] = field(repr=False)
+
+
+def hold(connection: sa.Connection, keys: Iterable[bytes]) -> None:
+    """Let nobody else merge what is told of these records until the transaction ends.
+
+    Also of those that are not stored yet, which no row could hold. Call it before anything is
+    looked up; these locks come before all others.
+    """
+    stripes = {int.from_bytes(key[:2]) % _STRIPES for key in keys}
+    send(connection, _HOLD, array(sorted(stripes)))
 
 
 def standing(connection: sa.Connection, source: str, messages: Sequence[Judged]) -> Standing:
@@ -149,6 +160,12 @@ def tallied(connection: sa.Connection) -> list[tuple[Any, ...]]:
     return [tuple(row) for row in connection.execute(sa.select(*columns).order_by(*columns[:3]))]
 
 
+_STRIPES = 4096  # locks; two records on one stripe only wait for each other without need
+_HOLD = Statement(
+    "hold_stripes",
+    ("integer[]",),
+    "SELECT pg_advisory_xact_lock(11303, x.stripe) FROM unnest($1) AS x(stripe)",
+)
 _CELLS = {CONTACT: KEPT, SENSITIVE: KEPT_SENSITIVE}
 _STANDING = Statement(
     "event_standing",

@@ -39,7 +39,12 @@ _WORDS: Final[Mapping[str, str]] = {
 # Identifiers that only their exact heading names: another openid is of another app.
 _EXACT: Final = frozenset({"openid", "ouid", "omid", "oaid", "external_userid"})
 # Never a person's key, whatever stands there: earlier numbers, secrets, names the platform masks.
-_AVOIDED: Final = "oldmobile oldphone oldtel 旧手机 原手机 旧手机号 原手机号 sessionkey buyernick password pwd 密码"
+_AVOIDED: Final = frozenset(
+    {
+        *("oldmobile", "oldphone", "oldtel", "旧手机", "原手机", "旧手机号", "原手机号"),
+        *("sessionkey", "buyernick", "password", "pwd", "密码"),
+    }
+)
 _ID_WORDS: Final = "id 编号 卡号 会员号 单号 订单号 no code tid openid userid orderid wid"
 _NOISE: Final = re.compile(r"[\W_]+")
 
@@ -78,7 +83,7 @@ def _fits(field: str, word: str, last: str) -> bool:
 
 def avoided(heading: str) -> bool:
     """Whether a column of this heading must not be taken for a key."""
-    return _last(heading) in _AVOIDED.split()
+    return _last(heading) in _AVOIDED
 
 
 def names_a_record(heading: str) -> int:

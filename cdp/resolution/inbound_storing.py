@@ -139,6 +139,9 @@ class _Part:
     def read(self, connection: sa.Connection) -> tuple[Sequence[Record], tuple[Rejection, ...]]:
         """Leave out what had its effect or is of somebody destroyed; merge what is told."""
         self.repeated, self.left_out = 0, Counter()
+        if self.asserts:
+            asserting = [one.subject for _, one in self._messages if one.assertion is not None]
+            happenings.hold(connection, asserting)
         self._standing = happenings.standing(
             connection, self._source, [one for _, one in self._messages]
         )

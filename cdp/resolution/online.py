@@ -43,7 +43,8 @@ from identity.columns import Ints
 ATTEMPTS = 5
 TURN = 5.0  # seconds; who waits longer for another is told to send again, and holds nothing
 STRIPES = 4096  # locks; two keys on one stripe only wait for each other without need
-_KEYS, _RECORDS = 11_301, 11_302  # lock classes: blocking keys come before records
+# Lock classes: blocking keys come before records, and 11_303 of cdp.ingest.happenings before both.
+_KEYS, _RECORDS = 11_301, 11_302
 Lock = tuple[int, int]
 
 

@@ -4,7 +4,7 @@ A file of this machine is opened as it is. A file elsewhere is fetched once, who
 temporary file without a name, and read from there, so that what was fingerprinted is what is
 read; or it is looked into from afar, for a check.
 
-Invariants, each named by a test in ``tests/integration/test_places.py``:
+Invariants, named by tests in ``tests/integration/test_places.py`` and ``test_places_sftp.py``:
 
 1. No error shows a secret, or the location with one.
 2. A file that changes while it is fetched is noticed, and nothing of it is used.

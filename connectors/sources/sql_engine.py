@@ -13,7 +13,7 @@ Invariants, each named by a test in ``tests/integration/feeds/test_sql_hostile.p
 import contextlib
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
 
@@ -22,7 +22,7 @@ from sqlalchemy.pool import NullPool
 
 from connectors.errors import ConnectorError, Retry, Stop
 from connectors.feed_declaration import FeedSpec
-from connectors.record import Sensitive
+from connectors.record import Raw, Sensitive
 from connectors.sources.sql_faults import fault_of
 
 AT_ONCE: Final = 1000  # rows that the driver fetches together
@@ -38,7 +38,7 @@ _GUARDS: Final[Mapping[str, tuple[str, ...]]] = {
 
 
 @dataclass(frozen=True, slots=True)
-class After:
+class After(Raw):
     """From where on rows are wanted, in the order of ``columns``; as values of the driver.
 
     Attributes:
@@ -47,7 +47,7 @@ class After:
     """
 
     columns: tuple[str, ...]
-    values: tuple[Any, ...] = ()
+    values: tuple[Any, ...] = field(default=(), repr=False)  # a key may be a number of a person
 
 
 class Database:

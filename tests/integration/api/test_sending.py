@@ -257,7 +257,6 @@ def test_the_event_comes_before_the_records(app: App, monkeypatch: pytest.Monkey
     def look(*_: object) -> None:
         seen.extend(app.events())
         raise Retry("database_lost", "send it again in a moment")
-
     with monkeypatch.context() as patched:
         patched.setattr(Arrivals, "resolve", look)
         response = app.send([CANARY])

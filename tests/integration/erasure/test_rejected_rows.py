@@ -12,9 +12,8 @@ import pytest
 import sqlalchemy as sa
 from openpyxl import Workbook
 
-import cdp.ingest.sync as syncing
 from cdp.erasure import rejected
-from cdp.ingest import destroyed
+from cdp.ingest import destroyed, storing
 from cdp.ingest.reports import SyncReport
 from cdp.ingest.sync import SAME_ID, sync
 from cdp.storage import schema
@@ -157,7 +156,7 @@ def test_a_shred_in_the_middle_of_a_batch_takes_its_rows_too(
     shop: Workspace, row: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Rejected 2: a shred that would come between the look and the commit waits."""
-    real = syncing.write_set_aside
+    real = storing.write_set_aside
     shreds: list[Future[Any]] = []
     with ThreadPoolExecutor(1) as pool:
 
@@ -166,7 +165,7 @@ def test_a_shred_in_the_middle_of_a_batch_takes_its_rows_too(
             wait_for(shop, shreds[0])
             real(*given)
 
-        monkeypatch.setattr(syncing, "write_set_aside", writes)
+        monkeypatch.setattr(storing, "write_set_aside", writes)
         second = {**CARD, "name": "欧阳晓美"} if row == "the same id" else STRAY
         report = delivered(shop, [CARD, second])
     assert shreds[0].result()

@@ -71,7 +71,7 @@ def test_what_an_identify_leaves_out_stays(shop: Shop) -> None:
 
 
 def test_many_senders_at_once_end_as_one_would(shop: Shop) -> None:
-    """Eight threads tell parts of five people: nothing of any part is lost."""
+    """Invariant 5 of happenings: eight threads tell parts of five people, new ones too."""
     parts = [
         identify(f"u{n}", f"m{n}-{name}", **{name: value.replace("00003", f"0000{n}")})
         for name, value in MEMBER.items()

@@ -1,6 +1,7 @@
 """Data contracts while syncing, one test for each invariant of cdp.ingest.contract."""
 
 import datetime as dt
+import json
 from typing import Any
 
 import pytest
@@ -10,6 +11,7 @@ from cdp.errors import Stop
 from cdp.ingest.contract import Delivery, judged
 from cdp.ingest.rejects import count_rejects
 from cdp.ingest.sync import sync
+from cdp.resolution.online import Arrivals
 from cdp.storage.schema import record
 from cdp.workspace import Workspace
 from connectors.contract_terms import Contract, Freshness, Volume
@@ -65,7 +67,7 @@ def test_1_a_stale_delivery_is_not_stored_at_all(shop: Opener) -> None:
     with pytest.raises(Stop) as stopped:
         deliver(workspace, member("C1", birthday=str(day - dt.timedelta(31))))
     assert stopped.value.where["column"] == "birthday"
-    assert "31 days back" in stopped.value.next_step
+    assert "last 30 days" in stopped.value.next_step
     assert stored(workspace) == 0
     report = deliver(workspace, member("C1", birthday=str(day - dt.timedelta(30))))
     assert (report.added, report.findings) == (1, ())
@@ -140,6 +142,18 @@ def test_3_a_warning_changes_nothing_of_what_is_stored(shop: Opener) -> None:
     ]
     assert contents(warned) == contents(without)
     warned.engine.dispose()
+
+
+def test_a_record_that_is_sent_and_would_pause_is_refused(shop: Opener) -> None:
+    """Nothing stops behind a single record: it is not stored, and its sender is told why."""
+    terms = {"columns": {"store": {"allowed": ["BJ01"], "on_breach": "pause"}}}
+    workspace = agreed(shop, contract=terms)
+    rows = [json.dumps(member("C1", store="canary")), json.dumps(member("C2"))]
+    done = Arrivals(workspace, "till").resolve(rows)
+    assert [(one.position, one.rule) for one in done.refused] == [(1, "contract_allowed")]
+    assert "canary" not in str(done)
+    assert stored(workspace) == done.stored == 1
+    workspace.engine.dispose()
 
 
 FRESH = Contract(freshness=Freshness("day", 3, "warn"))

@@ -88,7 +88,7 @@ def test_nothing_shows(judge):
     """Neither of what was sent nor of whom it is about."""
     found = judge().judge(event(userId="13912346789", traits={"phone": "13912346789"}), NOW)
     assert "13912346789" not in repr(found)
+    entry = {"connector": "jsonl", "location": "a", "record_id": "id", "credentials": None}
+    file = declared(**dict.fromkeys(("trust", "events", "consent_categories")) | entry)
     with pytest.raises(ValueError, match="nothing is sent"):
-        entry = {"connector": "jsonl", "location": "a", "record_id": "id", "credentials": None}
-        none = dict.fromkeys(("trust", "events", "consent_categories"))
-        Judge(None, declared(**none | entry), lambda: None)
+        Judge(None, file, lambda: None)
