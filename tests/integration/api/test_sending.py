@@ -257,6 +257,7 @@ def test_the_event_comes_before_the_records(app: App, monkeypatch: pytest.Monkey
     def look(*_: object) -> None:
         seen.extend(app.events())
         raise Retry("database_lost", "send it again in a moment")
+
     with monkeypatch.context() as patched:
         patched.setattr(Arrivals, "resolve", look)
         response = app.send([CANARY])
@@ -390,7 +391,6 @@ def test_many_senders_end_as_one_would(app: App) -> None:
             return stored
 
         return work
-
     with served(app.workspace) as url, ThreadPoolExecutor(4) as pool:
         assert sum(pool.map(send(url), range(0, 8, 2))) == len(rows)
         with httpx.Client(base_url=url, timeout=60) as client:
