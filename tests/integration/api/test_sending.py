@@ -71,9 +71,9 @@ class App:
     def key(self, who: str) -> dict[str, str]:
         """The header that lets ``who`` in."""
         if who not in self._keys:
-            now, rings = self.workspace.now(), RecordKeys(self.workspace.keyring)
+            rings = RecordKeys(self.workspace.keyring)
             with self.workspace.engine.begin() as connection:
-                self._keys[who] = keys.issue(connection, rings, who, now).text
+                self._keys[who] = keys.issue(connection, rings, who, self.workspace.now()).text
         return {"Authorization": f"Bearer {self._keys[who]}"}
 
     def send(
@@ -86,8 +86,8 @@ class App:
 
     def events(self, who: str = "wires") -> list[dict[str, Any]]:
         """The audit events of one principal."""
-        event = schema.audit_event
-        statement = sa.select(event.c.line).where(event.c.actor == who).order_by(event.c.id)
+        event = schema.audit_event.c
+        statement = sa.select(event.line).where(event.actor == who).order_by(event.id)
         with self.workspace.engine.connect() as connection:
             return [json.loads(line) for line in connection.scalars(statement)]
 
@@ -112,11 +112,10 @@ def app(prepared: Workspace, databases: Databases, tmp_path: Path) -> Iterator[A
     """A copy of the shop with a folder of its own, so that its ledger is its own."""
     url = databases.copy_of(str(prepared.settings.database_url))
     home = shutil.copytree(prepared.settings.home, tmp_path / "home")
-    workspace = tills.reopen(prepared, replace(prepared.settings, database_url=url, home=home))
-    app = App(workspace)
+    app = App(tills.reopen(prepared, replace(prepared.settings, database_url=url, home=home)))
     with app.client:
         yield app
-    workspace.engine.dispose()
+    app.workspace.engine.dispose()
 
 
 def assert_problem(response: httpx.Response, status: int, code: str) -> None:
@@ -391,6 +390,7 @@ def test_many_senders_end_as_one_would(app: App) -> None:
             return stored
 
         return work
+
     with served(app.workspace) as url, ThreadPoolExecutor(4) as pool:
         assert sum(pool.map(send(url), range(0, 8, 2))) == len(rows)
         with httpx.Client(base_url=url, timeout=60) as client:
