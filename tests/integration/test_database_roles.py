@@ -17,7 +17,7 @@ from tests.integration.access.shop import Shop
 from tests.journeys.databases import Databases
 
 pytestmark = pytest.mark.integration
-POLICIES = 2 * 3 + 5 + 4 + 4  # of tiers; of the owner; of people; of who looks for them
+POLICIES = 2 * 3 + 7 + 6 + 4  # of tiers; of the owner; of people; of who looks for them
 READS = {
     "SELECT cells FROM kith_vault.masked": roles.ROLES,
     "SELECT value FROM kith_vault.blind_index WHERE field = 'phone'": roles.ROLES,
