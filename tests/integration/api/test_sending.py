@@ -307,7 +307,8 @@ def test_what_is_remembered_of_values_is_held_once(app: App) -> None:
     sending, used = Sending(replace(app.workspace, now=lambda: today[0])), []
     for days in (0, 1):
         today[0] += dt.timedelta(days)
-        used += [sending._arrivals(name)._intake._preparer._deriver for name in ("app", "till")]
+        made = [sending.sources.arrivals(name) for name in ("app", "till")]
+        used += [one._intake._preparer._deriver for one in made]
     assert all(one is used[0] for one in used)
 
 
