@@ -304,11 +304,10 @@ def test_a_key_that_was_retired_meanwhile_is_a_retry(app: App) -> None:
 def test_what_is_remembered_of_values_is_held_once(app: App) -> None:
     """All sources derive features with one deriver, tomorrow too: its memory does not grow."""
     today = [app.workspace.now()]
-    sending, used = Sending(replace(app.workspace, now=lambda: today[0])), []
+    sources, used = Sending(replace(app.workspace, now=lambda: today[0])).sources, []
     for days in (0, 1):
         today[0] += dt.timedelta(days)
-        made = [sending.sources.arrivals(name) for name in ("app", "till")]
-        used += [one._intake._preparer._deriver for one in made]
+        used += [sources.arrivals(name)._intake._preparer._deriver for name in ("app", "till")]
     assert all(one is used[0] for one in used)
 
 
