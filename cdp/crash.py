@@ -92,6 +92,12 @@ def as_json(crash: Crash) -> str:
     )
 
 
+def put(line: str, stream: TextIO) -> None:
+    """Write a line whole: ``print`` writes its end apart, and another thread between them."""
+    stream.write(f"{line}\n")
+    stream.flush()
+
+
 def _kind(error: BaseException) -> str:
     """The type of an error, and the code of one of the operating system's."""
     kind = type(error)
@@ -195,4 +201,4 @@ class Foreign(logging.Handler):
         }
         if isinstance(said, BaseException):
             line["error"] = _kind(said)
-        print(json.dumps(line), file=self._stream or sys.stderr, flush=True)
+        put(json.dumps(line), self._stream or sys.stderr)

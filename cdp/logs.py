@@ -100,7 +100,7 @@ def configure(stream: TextIO | None = None) -> None:
     """Write lines of JSON to ``stream`` (None: standard error), and let nobody else speak."""
     out = stream or sys.stderr
     write_to(stream)
-    crash.take_over(lambda found: print(crash.as_json(found), file=out, flush=True), out)
+    crash.take_over(lambda found: crash.put(crash.as_json(found), out), out)
 
 
 def write_to(stream: TextIO | None) -> None:
@@ -114,5 +114,5 @@ def write_to(stream: TextIO | None) -> None:
             structlog.processors.TimeStamper(fmt="iso", utc=True),
             structlog.processors.JSONRenderer(),
         ],
-        logger_factory=lambda *_: structlog.PrintLogger(stream or sys.stderr),
+        logger_factory=lambda *_: structlog.WriteLogger(stream or sys.stderr),
     )
