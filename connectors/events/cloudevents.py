@@ -11,11 +11,11 @@ import binascii
 import datetime as dt
 import json
 from collections.abc import Iterable, Mapping
+from functools import partial
 from typing import Any, Final
 from urllib.parse import unquote
 
-from connectors.events import segment
-from connectors.events.body import MOST_MESSAGES, BodyRefused, parsed
+from connectors.events.body import BodyRefused, parsed
 from connectors.events.event import (
     Event,
     Kind,
@@ -26,12 +26,13 @@ from connectors.events.event import (
     id_of,
     name_of,
     time_of,
-    unusable,
 )
+from connectors.events.reading import few, read_each
 
 ONE: Final = "application/cloudevents+json"
 BATCH: Final = "application/cloudevents-batch+json"
 _HEAD: Final = "ce-"
+_VERSIONS: Final = frozenset({"1.0", "1"})  # a number was brought to its shortest form
 _JSON: Final = ("application/json", "text/json")
 _ASSERTING: Final = {f".{kind}": kind for kind in Kind if kind.asserts}
 
@@ -52,10 +53,7 @@ def messages_of(media_type: str, headers: Mapping[str, str], body: bytes) -> lis
         found = parsed(body)
         if not isinstance(found, list):
             raise BodyRefused("no_batch", "Send a list of events.")
-        if len(found) > MOST_MESSAGES:
-            step = f"Send at most {MOST_MESSAGES} events at once."
-            raise BodyRefused("too_many_messages", step, too_large=True)
-        return found
+        return few(found)
     if kind == ONE:
         return [parsed(body)]
     if f"{_HEAD}specversion" not in headers:
@@ -72,24 +70,14 @@ def messages_of(media_type: str, headers: Mapping[str, str], body: bytes) -> lis
 
 def read(messages: Iterable[Any], received: dt.datetime) -> list[Event | Unusable]:
     """Translate events, one result for each, in their order."""
-    found: list[Event | Unusable] = []
-    for message in messages:
-        try:
-            segment.require_usable(message)
-            found.append(_event(message, received))
-        except MessageRefused as refused:
-            found.append(unusable(refused, message))
-    return found
+    return read_each(messages, partial(_event, received=received))
 
 
 def _event(message: Message, received: dt.datetime) -> Event:
     for name in ("id", "source", "type"):
         if not isinstance(message.get(name), str) or not message[name]:
             raise MessageRefused("attribute_missing", f"Send the attribute {name}.")
-    if str(message.get("specversion")) not in {
-        "1.0",
-        "1",
-    }:  # a number was brought to its shortest form
+    if str(message.get("specversion")) not in _VERSIONS:
         raise MessageRefused("version_unknown", "Send specversion 1.0.")
     sent = name_of(message["type"])
     kind = next((found for end, found in _ASSERTING.items() if sent.endswith(end)), Kind.TRACK)

@@ -6,13 +6,10 @@ Written after Segment's "HTTP API source" and "Spec: Common fields". ``anonymous
 
 import datetime as dt
 from collections.abc import Iterable, Mapping
+from functools import partial
 from typing import Any, Final
 
-from connectors.events.body import (
-    MOST_MESSAGES,
-    BodyRefused,
-    problem_of,
-)
+from connectors.events.body import BodyRefused
 from connectors.events.event import (
     Event,
     Kind,
@@ -24,8 +21,8 @@ from connectors.events.event import (
     name_of,
     part_of,
     time_of,
-    unusable,
 )
+from connectors.events.reading import few, read_each
 
 _KINDS: Final = {kind.value: kind for kind in Kind}
 
@@ -47,12 +44,9 @@ def messages_of(body: object, kind: Kind | None) -> list[Any]:
         return [{**body, "type": kind.value}]
     if not isinstance(batch, list):
         raise BodyRefused("no_batch", "Send a list of messages as batch.")
-    if len(batch) > MOST_MESSAGES:
-        step = f"Send at most {MOST_MESSAGES} messages at once."
-        raise BodyRefused("too_many_messages", step, too_large=True)
     if body.get("sentAt") is None and body.get("context") is None:
-        return batch
-    return [_within(body, one) for one in batch]
+        return few(batch)
+    return [_within(body, one) for one in few(batch)]
 
 
 def _within(body: Message, message: Any) -> Any:
@@ -69,28 +63,7 @@ def _within(body: Message, message: Any) -> Any:
 
 def read(messages: Iterable[Any], received: dt.datetime) -> list[Event | Unusable]:
     """Translate messages, one result for each, in their order."""
-    return [_one(message, received) for message in messages]
-
-
-def _one(message: Any, received: dt.datetime) -> Event | Unusable:
-    try:
-        require_usable(message)
-        return event_of(message, received)
-    except MessageRefused as refused:
-        return unusable(refused, message)
-
-
-def require_usable(message: Any) -> None:
-    """Refuse what is no object, too large or cannot be stored.
-
-    Raises:
-        MessageRefused: with the rule.
-    """
-    if not isinstance(message, dict):
-        raise MessageRefused("not_an_object", "Send each message as an object.")
-    problem = problem_of(message)
-    if problem is not None:
-        raise MessageRefused(*problem)
+    return read_each(messages, partial(event_of, received=received))
 
 
 def event_of(message: Message, received: dt.datetime) -> Event:

@@ -11,11 +11,11 @@ import binascii
 import datetime as dt
 from collections.abc import Iterable, Mapping
 from contextlib import suppress
+from functools import partial
 from typing import Any, Final
 from urllib.parse import parse_qs
 
-from connectors.events import segment
-from connectors.events.body import MOST_MESSAGES, BodyRefused, parsed, unpacked
+from connectors.events.body import BodyRefused, parsed, unpacked
 from connectors.events.event import (
     Event,
     Kind,
@@ -27,8 +27,8 @@ from connectors.events.event import (
     name_of,
     part_of,
     time_of,
-    unusable,
 )
+from connectors.events.reading import few, read_each
 
 _PAGES: Final = {"$pageview": Kind.PAGE, "$AppViewScreen": Kind.SCREEN, "$MPViewScreen": Kind.PAGE}
 _PROFILES: Final = frozenset({"profile_set", "profile_set_once", "profile_unset"})
@@ -42,11 +42,7 @@ def messages_of(body: bytes) -> list[Any]:
         BodyRefused: it is none of the forms, too large, or has too many.
     """
     found = parsed(_content(unpacked(body)))
-    messages = found if isinstance(found, list) else [found]
-    if len(messages) > MOST_MESSAGES:
-        step = f"Send at most {MOST_MESSAGES} messages at once."
-        raise BodyRefused("too_many_messages", step, too_large=True)
-    return messages
+    return few(found if isinstance(found, list) else [found])
 
 
 def _content(body: bytes) -> bytes:
@@ -57,27 +53,16 @@ def _content(body: bytes) -> bytes:
         form = parse_qs(body.decode("ascii"), max_num_fields=8)
     # A plus sign that was not escaped reads as a space.
     sent = (form.get("data_list") or form.get("data") or [""])[0].replace(" ", "+")
-    try:
-        return unpacked(base64.b64decode(sent, validate=True)) if sent else _none()
-    except binascii.Error:
-        pass
+    if not sent:
+        raise BodyRefused("no_data", _STEP)
+    with suppress(binascii.Error):
+        return unpacked(base64.b64decode(sent, validate=True))
     raise BodyRefused("not_base64", _STEP)
-
-
-def _none() -> bytes:
-    raise BodyRefused("no_data", _STEP)
 
 
 def read(messages: Iterable[Any], received: dt.datetime) -> list[Event | Unusable]:
     """Translate messages, one result for each, in their order."""
-    found: list[Event | Unusable] = []
-    for message in messages:
-        try:
-            segment.require_usable(message)
-            found.append(_event(message, received))
-        except MessageRefused as refused:
-            found.append(unusable(refused, message))
-    return found
+    return read_each(messages, partial(_event, received=received))
 
 
 def _event(message: Message, received: dt.datetime) -> Event:
