@@ -33,7 +33,6 @@ from connectors.record import (
 from connectors.vocabulary import FREE_TEXT_FIELDS
 
 # Cells have a module of their own; whoever maps rows takes them from here too.
-__all__ = ["BadCell", "Cell", "RowMapper", "join_record_id", "trim"]
 
 MAX_VALUES: Final = 100  # values of one field in one row
 MAX_RECORD_ID: Final = 512  # characters

@@ -18,7 +18,8 @@ import re
 from collections.abc import Iterator
 from typing import Final
 
-from connectors.mapping import MAX_RECORD_ID, join_record_id, trim
+from connectors.cells import trim
+from connectors.mapping import MAX_RECORD_ID, join_record_id
 from connectors.sources.csv_rows import CellSplitter
 from connectors.sources.json_lines import texts_of
 

@@ -4,7 +4,7 @@ Each law takes a ``SourceCase`` and raises ``AssertionError`` with one sentence 
 Run them all with ``for law in LAWS: law(case)``, or give ``LAWS`` to a parametrised test.
 """
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -31,13 +31,13 @@ class SourceCase:
 def contents(row: Record | Rejection) -> tuple[object, ...]:
     """Everything in a result, opened, so that two can be compared."""
     if isinstance(row, Rejection):
-        return (row.source, row.position, row.field, row.rule, row.next_step, _open(row.raw))
+        return (row.source, row.position, row.field, row.rule, row.next_step, opened(row.raw))
     fields = {name: [_value(value) for value in values] for name, values in row.fields.items()}
-    problems = [(p.field, p.rule, p.next_step, _open(p.raw)) for p in row.problems]
+    problems = [(p.field, p.rule, p.next_step, opened(p.raw)) for p in row.problems]
     return (
         row.source,
         row.position,
-        _open(row.record_id),
+        opened(row.record_id),
         fields,
         dict(row.attributes),
         row.store,
@@ -50,16 +50,16 @@ def check_finds_no_error(case: SourceCase) -> None:
     """A readable source has no ERROR finding, and its checked name is the declared one."""
     source = case.open()
     errors = [finding for finding in source.check() if finding.level is Level.ERROR]
-    _require(not errors, f"check reports {[finding.rule for finding in errors]}")
-    _require(bool(source.name), "a source has a name")
+    require(not errors, f"check reports {[finding.rule for finding in errors]}")
+    require(bool(source.name), "a source has a name")
 
 
 def positions_increase(case: SourceCase) -> None:
     """Positions begin at 1 or later and only grow; each result names its source."""
     source, last = case.open(), 0
     for row in source.read():
-        _require(row.position > last, f"position {row.position} follows {last}")
-        _require(row.source == source.name, "a result names another source")
+        require(row.position > last, f"position {row.position} follows {last}")
+        require(row.source == source.name, "a result names another source")
         last = row.position
 
 
@@ -67,7 +67,7 @@ def reading_again_gives_the_same(case: SourceCase) -> None:
     """The same bytes give the same results, from one object or from two."""
     source = case.open()
     first, second, other = _all(source), _all(source), _all(case.open())
-    _require(first == second == other, "two readings differ")
+    require(first == second == other, "two readings differ")
 
 
 def resuming_gives_the_same_tail(case: SourceCase) -> None:
@@ -76,15 +76,15 @@ def resuming_gives_the_same_tail(case: SourceCase) -> None:
     last = max(_position(row) for row in whole)
     for after in range(last + 2):
         tail = [row for row in whole if _position(row) > after]
-        _require(_all(case.open(), after) == tail, f"the tail after {after} differs")
+        require(_all(case.open(), after) == tail, f"the tail after {after} differs")
 
 
 def fingerprint_follows_the_content(case: SourceCase) -> None:
     """Same content, same fingerprint; other content, another one."""
     same = {case.open().fingerprint(), case.open().fingerprint()}
-    _require(len(same) == 1, "the same content has two fingerprints")
-    _require(case.open_changed().fingerprint() not in same, "other content has the same one")
-    _require(all(len(one) == 64 for one in same), "a fingerprint has 64 hex digits")
+    require(len(same) == 1, "the same content has two fingerprints")
+    require(case.open_changed().fingerprint() not in same, "other content has the same one")
+    require(all(len(one) == 64 for one in same), "a fingerprint has 64 hex digits")
 
 
 def nothing_shows_a_value(case: SourceCase) -> None:
@@ -99,33 +99,33 @@ def nothing_shows_a_value(case: SourceCase) -> None:
             shown += [str(row.problems), *(problem.next_step for problem in row.problems)]
     broken = case.open_broken()
     shown.append(str(broken.check()))
-    shown += _texts_of_stop(broken)
+    shown += texts_of_stop(broken.read)
     for text in shown:
-        _require(not any(canary in text for canary in case.canaries), "a value shows")
+        require(not any(canary in text for canary in case.canaries), "a value shows")
 
 
 def a_broken_source_stops(case: SourceCase) -> None:
     """What cannot be read is an ERROR of check and a Stop of read, with a next step."""
     source = case.open_broken()
     errors = [finding for finding in source.check() if finding.level is Level.ERROR]
-    _require(bool(errors) and all(finding.next_step for finding in errors), "check finds nothing")
-    _require(bool(_texts_of_stop(source)), "read does not stop")
+    require(bool(errors) and all(finding.next_step for finding in errors), "check finds nothing")
+    require(bool(texts_of_stop(source.read)), "read does not stop")
 
 
 def rejected_rows_are_reported(case: SourceCase) -> None:
     """A bad row gives one rejection of the whole row, with rule, next step and the row itself."""
     rejections = [row for row in case.open().read() if isinstance(row, Rejection)]
-    _require(bool(rejections), "the case has no bad row")
+    require(bool(rejections), "the case has no bad row")
     for row in rejections:
-        _require(row.field is None, "a source rejects whole rows only")
-        _require(bool(row.rule and row.next_step), "a rejection lacks rule or next step")
+        require(row.field is None, "a source rejects whole rows only")
+        require(bool(row.rule and row.next_step), "a rejection lacks rule or next step")
 
 
 def count_is_plausible(case: SourceCase) -> None:
     """The estimate is None or within a factor of two of the last position."""
     source = case.open()
     estimate, last = source.count(), max(row.position for row in source.read())
-    _require(estimate is None or last <= 2 * estimate <= 4 * last, f"{estimate} for {last} rows")
+    require(estimate is None or last <= 2 * estimate <= 4 * last, f"{estimate} for {last} rows")
 
 
 LAWS: Final[tuple[Callable[[SourceCase], None], ...]] = (
@@ -217,23 +217,26 @@ def _position(row: tuple[object, ...]) -> int:
     return position if isinstance(position, int) else 0
 
 
-def _open(value: Sensitive) -> str:
+def opened(value: Sensitive) -> str:
+    """The raw value, to compare it."""
     return value.reveal(reason=_REASON)
 
 
 def _value(value: FieldValue) -> tuple[str, str | None, tuple[str, ...]]:
-    return _open(value.value), value.scope, value.formats
+    return opened(value.value), value.scope, value.formats
 
 
-def _texts_of_stop(source: Source) -> list[str]:
+def texts_of_stop(read: Callable[[], Iterable[object]]) -> list[str]:
+    """Read to the end; what the ``Stop`` shows that ends it, nothing if none does."""
     try:
-        for _ in source.read():
+        for _ in read():
             pass
     except Stop as stop:
         return [str(stop), repr(stop)]
     return []
 
 
-def _require(holds: bool, sentence: str) -> None:  # noqa: FBT001 - reads as: require this
+def require(holds: bool, sentence: str) -> None:  # noqa: FBT001 - reads as: require this
+    """Raise AssertionError with ``sentence`` unless the law holds."""
     if not holds:
         raise AssertionError(sentence)

@@ -13,10 +13,9 @@ from typing import Final
 
 from connectors.base import Deleted, Delivery, Feed, Finding, Level, Mark, Outdated, State
 from connectors.errors import Stop
-from connectors.record import Record, Rejection, Sensitive
-from connectors.testing import contents
+from connectors.record import Record, Rejection
+from connectors.testing import contents, opened, require, texts_of_stop
 
-_REASON: Final = "compare rows in a conformance test"
 Standing = dict[str, tuple[object, ...]]  # record id -> what a record says
 
 
@@ -44,7 +43,7 @@ def applied(deliveries: Iterable[Delivery]) -> Standing:
             for name in [name for name, load in loads.items() if load < one.load]:
                 del standing[name], loads[name]
         elif isinstance(one, Record | Deleted) and not _is_late(one, orders):
-            name = _open(one.record_id)
+            name = opened(one.record_id)
             standing.pop(name, None)
             loads.pop(name, None)
             if isinstance(one, Record):
@@ -56,7 +55,7 @@ def applied(deliveries: Iterable[Delivery]) -> Standing:
 
 def _is_late(one: Record | Deleted, orders: dict[str, int]) -> bool:
     """Whether a newer row of the record was there before; if not, this is the newest now."""
-    name = _open(one.record_id)
+    name = opened(one.record_id)
     if one.order is None:
         return False
     if one.order < orders.get(name, one.order):
@@ -69,8 +68,8 @@ def check_finds_no_error(case: FeedCase) -> None:
     """A readable feed has a name and no ERROR finding."""
     feed = case.open()
     errors = [finding.rule for finding in feed.check() if finding.level is Level.ERROR]
-    _require(not errors, f"check reports {errors}")
-    _require(bool(feed.name), "a feed has a name")
+    require(not errors, f"check reports {errors}")
+    require(bool(feed.name), "a feed has a name")
 
 
 def positions_ascend(case: FeedCase) -> None:
@@ -80,8 +79,8 @@ def positions_ascend(case: FeedCase) -> None:
         for one in feed.read(state):
             if isinstance(one, Mark):
                 continue
-            _require(one.position > last, f"position {one.position} follows {last}")
-            _require(one.source == feed.name, "a result names another source")
+            require(one.position > last, f"position {one.position} follows {last}")
+            require(one.source == feed.name, "a result names another source")
             last = one.position
 
 
@@ -90,7 +89,7 @@ def reading_again_gives_the_same(case: FeedCase) -> None:
     for state in (None, *_states(case)):
         feed = case.open()
         first, second = _all(feed, state), _all(feed, state)
-        _require(first == second == _all(case.open(), state), "two readings differ")
+        require(first == second == _all(case.open(), state), "two readings differ")
 
 
 def resuming_gives_the_same_tail(case: FeedCase) -> None:
@@ -99,7 +98,7 @@ def resuming_gives_the_same_tail(case: FeedCase) -> None:
     What was given before it may come again, before the tail.
     """
     whole = list(case.open().read(None))
-    _require(sum(isinstance(one, Mark) for one in whole) >= 2, "the case has too few marks")
+    require(sum(isinstance(one, Mark) for one in whole) >= 2, "the case has too few marks")
     for place, mark in enumerate(whole):
         if not isinstance(mark, Mark):
             continue
@@ -107,8 +106,8 @@ def resuming_gives_the_same_tail(case: FeedCase) -> None:
         tail = [_told(one) for one in whole[place:] if not isinstance(one, Mark)]
         given = [one[1:] for one in _all(case.open(), State.of(mark.state.text()))]
         again = given[: len(given) - len(tail)]
-        _require(given[len(again) :] == tail, f"the tail behind delivery {place} differs")
-        _require(all(one in before for one in again), "something new came before the tail")
+        require(given[len(again) :] == tail, f"the tail behind delivery {place} differs")
+        require(all(one in before for one in again), "something new came before the tail")
 
 
 def delivering_again_changes_nothing(case: FeedCase) -> None:
@@ -117,19 +116,19 @@ def delivering_again_changes_nothing(case: FeedCase) -> None:
     left = applied(whole)
     for state in (None, *_states(case)):
         again = [*whole, *case.open().read(state)]
-        _require(applied(again) == left, "delivering again changes what is left")
+        require(applied(again) == left, "delivering again changes what is left")
 
 
 def deletes_take_effect(case: FeedCase) -> None:
     """A record that was deleted last is not among those that are left."""
     whole = list(case.open().read(None))
-    gone = {_open(one.record_id) for one in whole if isinstance(one, Deleted)}
-    _require(bool(gone) or not case.deletes, "the case has no deletion")
+    gone = {opened(one.record_id) for one in whole if isinstance(one, Deleted)}
+    require(bool(gone) or not case.deletes, "the case has no deletion")
     for name in gone:
         mine = [one for one in whole if isinstance(one, Record | Deleted) and _of(one, name)]
         newest = max(mine, key=lambda one: one.order or 0)
         if isinstance(newest, Deleted):
-            _require(name not in applied(whole), "a deleted record is left")
+            require(name not in applied(whole), "a deleted record is left")
 
 
 def nothing_shows_a_value(case: FeedCase) -> None:
@@ -145,16 +144,16 @@ def nothing_shows_a_value(case: FeedCase) -> None:
         elif isinstance(one, Record):
             shown += [str(one.problems), *(problem.next_step for problem in one.problems)]
     broken = case.open_broken()
-    shown += [repr(broken), str(broken.check()), *_texts_of_stop(broken)]
+    shown += [repr(broken), str(broken.check()), *texts_of_stop(lambda: broken.read(None))]
     for text in shown:
-        _require(not any(canary in text for canary in case.canaries), "a value shows")
+        require(not any(canary in text for canary in case.canaries), "a value shows")
 
 
 def a_broken_feed_stops(case: FeedCase) -> None:
     """What cannot be read is an ERROR of check and a Stop of read, each with a next step."""
     errors = [one for one in case.open_broken().check() if one.level is Level.ERROR]
-    _require(bool(errors) and all(one.next_step for one in errors), "check finds nothing")
-    _require(bool(_texts_of_stop(case.open_broken())), "read does not stop")
+    require(bool(errors) and all(one.next_step for one in errors), "check finds nothing")
+    require(bool(texts_of_stop(lambda: case.open_broken().read(None))), "read does not stop")
 
 
 def an_unknown_state_stops(case: FeedCase) -> None:
@@ -162,7 +161,7 @@ def an_unknown_state_stops(case: FeedCase) -> None:
     try:
         list(case.open().read(State({"version": 10**9})))
     except Stop as stop:
-        _require(bool(stop.next_step), "the Stop has no next step")
+        require(bool(stop.next_step), "the Stop has no next step")
         return
     raise AssertionError("an unknown state is read")
 
@@ -176,7 +175,7 @@ def cancelling_leaves_nothing_open(case: FeedCase) -> None:
         with closing(reading):  # type: ignore[type-var]  # a generator, as the law demands
             for _ in islice(reading, count):
                 pass
-        _require(case.left_open() == before, f"closed after {count}, it leaves something open")
+        require(case.left_open() == before, f"closed after {count}, it leaves something open")
 
 
 FEED_LAWS: Final[tuple[Callable[[FeedCase], None], ...]] = (
@@ -264,7 +263,7 @@ def _told(one: Record | Rejection | Deleted | Outdated | Mark) -> tuple[object, 
     if isinstance(one, Rejection):
         return ("rejection", *contents(replace(one, position=0)))
     if isinstance(one, Deleted):
-        return ("deleted", one.order, _open(one.record_id))
+        return ("deleted", one.order, opened(one.record_id))
     return ("outdated", one.load) if isinstance(one, Outdated) else ("mark",)
 
 
@@ -273,26 +272,8 @@ def _said(record: Record) -> tuple[object, ...]:
 
 
 def _of(one: Record | Deleted, name: str) -> bool:
-    return _open(one.record_id) == name
+    return opened(one.record_id) == name
 
 
 def _states(case: FeedCase) -> list[State]:
     return [one.state for one in case.open().read(None) if isinstance(one, Mark)]
-
-
-def _open(value: Sensitive) -> str:
-    return value.reveal(reason=_REASON)
-
-
-def _texts_of_stop(feed: Feed) -> list[str]:
-    try:
-        for _ in feed.read(None):
-            pass
-    except Stop as stop:
-        return [str(stop), repr(stop)]
-    return []
-
-
-def _require(holds: bool, sentence: str) -> None:  # noqa: FBT001 - reads as: require this
-    if not holds:
-        raise AssertionError(sentence)

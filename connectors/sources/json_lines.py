@@ -15,10 +15,11 @@ from typing import Any, Final, NoReturn
 
 from connectors.attributes import canonical_decimal
 from connectors.base import Finding, Level
+from connectors.cells import BadCell, Cell
 from connectors.columns import file_columns
 from connectors.declaration import SourceDeclaration
 from connectors.json_text import MAX_DEPTH, nests_too_deep
-from connectors.mapping import BadCell, Cell, RowMapper
+from connectors.mapping import RowMapper
 from connectors.record import RAW_LIMIT, Record, Rejection, Sensitive
 from connectors.sources import encodings
 from connectors.sources.csv_rows import exceeds

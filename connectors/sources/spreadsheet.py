@@ -25,7 +25,7 @@ from python_calamine import (
 
 from connectors.attributes import canonical_decimal
 from connectors.base import Finding, Level
-from connectors.mapping import BadCell, Cell, trim
+from connectors.cells import BadCell, Cell, trim
 from connectors.record import Record, Rejection, Sensitive
 from connectors.sources.cell_text import duration_text
 from connectors.sources.csv_rows import exceeds

@@ -4,8 +4,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from connectors.cells import BadCell, trim
 from connectors.declaration import parse_source
-from connectors.mapping import BadCell, RowMapper, join_record_id, trim
+from connectors.mapping import RowMapper, join_record_id
 from connectors.record import RAW_LIMIT, Record, Rejection, Sensitive
 from connectors.testing import contents
 

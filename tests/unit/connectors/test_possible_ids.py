@@ -8,7 +8,8 @@ import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
-from connectors.mapping import MAX_RECORD_ID, join_record_id, trim
+from connectors.cells import trim
+from connectors.mapping import MAX_RECORD_ID, join_record_id
 from connectors.possible_ids import (
     MAX_TRIED,
     columns_of,

@@ -10,9 +10,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from connectors.base import Level
+from connectors.cells import BadCell
 from connectors.declaration import parse_source
 from connectors.errors import Stop
-from connectors.mapping import BadCell
 from connectors.record import Record, Rejection
 from connectors.sources import spreadsheet
 from connectors.sources.spreadsheet import SpreadsheetSource, cell_of
