@@ -23,6 +23,7 @@ import unicodedata
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import date
+from functools import partial
 from types import MappingProxyType
 from typing import Final
 
@@ -69,19 +70,16 @@ def mask(kind: str, text: str, *, width: int | None = None) -> str:
 
 def masker(kind: str) -> Callable[[str], str]:
     """Return the mask named ``kind`` as a function of the value, for many values; see `mask`."""
-    return _MASKERS.get(kind, _NOTHING)
+    found = MASKS.get(kind)
+    return partial(_shown, _whole if found is None else found.apply)
 
 
-def _closed(apply: Callable[[str], str | None]) -> Callable[[str], str]:
-    """Return ``apply`` behind what every mask asks of a value first (invariant 1)."""
-
-    def shown(text: str) -> str:
-        if len(text) > _LONGEST:
-            return HIDDEN
-        text = (text if text.isascii() else unicodedata.normalize("NFKC", text)).strip()
-        return (apply(text) or HIDDEN) if len(text) <= _LONGEST else HIDDEN
-
-    return shown
+def _shown(apply: Callable[[str], str | None], text: str) -> str:
+    """Return what a mask shows, behind what every mask asks of a value first (invariant 1)."""
+    if len(text) > _LONGEST:
+        return HIDDEN
+    text = (text if text.isascii() else unicodedata.normalize("NFKC", text)).strip()
+    return (apply(text) or HIDDEN) if len(text) <= _LONGEST else HIDDEN
 
 
 def _whole(_text: str) -> None:
@@ -378,5 +376,3 @@ MASKS: Final[Mapping[str, Mask]] = MappingProxyType(
         "ip": Mask(_ip, 65_536),
     }
 )
-_MASKERS: Final = {kind: _closed(one.apply) for kind, one in MASKS.items()}
-_NOTHING: Final = _closed(_whole)
