@@ -14,10 +14,21 @@ from cdp.settings import Settings
 from cdp.vault.credentials import MAX_SECRET, SealedCredentials
 from cdp.vault.errors import KeyRingChanged
 from cdp.vault.keyring import KeyRing
+from cdp.vault.ring_document import RingDocument
 from cdp.vault.secret import Secret
 from connectors.credentials import NoCredentialError, Reference
 
 SECRET = "canary-秘密"
+STORED = (
+    b"{\n"
+    b' "format": "kith-credentials",\n'
+    b' "version": 1,\n'
+    b' "workspace": "00000000-0000-0000-0000-000000000007",\n'
+    b' "entries": {\n'
+    b'  "till": "AQABbm5ubm5ubm5ubm5uWLaPK5bF1cFD3JDiW9FwySdo1S/lnzonA4NFnTA="\n'
+    b" }\n"
+    b"}\n"
+)  # made once by the first release that sealed credentials
 
 
 @pytest.fixture
@@ -189,3 +200,15 @@ def test_what_cannot_be_stored_stops(tmp_path, keyring):
         SealedCredentials(tmp_path / "c", keyring).put("a", Secret(b"x" * (MAX_SECRET + 1)))
     with pytest.raises(Stop, match="credentials_unwritable"):
         SealedCredentials(tmp_path / "none" / "c", keyring).put("a", Secret(b"x"))
+
+
+def test_the_form_of_the_file_stays(tmp_path):
+    """Format 1 to the byte: what a release has stored, every later one opens."""
+    drawn = iter(range(1, 255))
+    document = RingDocument.fresh(UUID(int=7), lambda count: bytes([next(drawn)]) * count)
+    stored = SealedCredentials(tmp_path / "credentials.json", KeyRing.of(document))
+    stored.put("till", Secret(SECRET.encode()), lambda count: b"n" * count)
+    assert (tmp_path / "credentials.json").read_bytes() == STORED
+    again = stored.get("till")
+    assert again is not None
+    assert again.expose() == SECRET.encode()
