@@ -95,6 +95,14 @@ def test_every_test_is_a_sentence(path):
             assert (ast.get_docstring(node) or "").endswith((".", "?")), node.name
 
 
+@pytest.mark.parametrize("path", TESTS)
+def test_no_name_of_a_test_tells_the_time(path):
+    """What is packed has one form in every worker; gzip writes the time unless told not to."""
+    for node in ast.walk(ast.parse(source(path))):
+        if isinstance(node, ast.Call) and ast.unparse(node.func) == "gzip.compress":
+            assert "mtime" in {given.arg for given in node.keywords}
+
+
 def test_every_module_is_on_the_map():
     """ARCHITECTURE.md names every module, and names none that is gone."""
     text = (ROOT / "docs" / "ARCHITECTURE.md").read_text(encoding="utf-8")

@@ -108,7 +108,7 @@ class Shop:
         named = {name.replace("_", "-"): value for name, value in headers.items()}
         return self.client.post(
             path,
-            content=gzip.compress(body) if pack else body,
+            content=gzip.compress(body, mtime=0) if pack else body,
             headers={**basic(KEYS[to]), "Content-Type": "application/json", **named},
         )
 
