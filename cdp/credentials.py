@@ -29,6 +29,11 @@ def lookup_of(workspace: Workspace) -> Lookup:
     return SourceSecrets(workspace.settings, workspace.declaration.folder, workspace.keyring)
 
 
+def credentials_of(workspace: Workspace) -> SealedCredentials:
+    """Return what ``ring:`` references of a workspace name. Reads nothing yet."""
+    return SealedCredentials(workspace.settings.credentials, workspace.keyring)
+
+
 class SourceSecrets:
     """A ``Lookup``: give it a reference, and it gives the secret."""
 

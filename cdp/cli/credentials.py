@@ -9,11 +9,11 @@ import typer
 
 from cdp.access.principals import subject_of
 from cdp.cli import output, session
+from cdp.credentials import credentials_of
 from cdp.errors import Stop
 from cdp.keys.permission import tried
-from cdp.vault.credentials import MAX_SECRET, SealedCredentials
+from cdp.vault.credentials import MAX_SECRET
 from cdp.vault.secret import Secret
-from cdp.workspace import Workspace
 
 app = typer.Typer(help="Keep secrets of other systems for sources.", no_args_is_help=True)
 Name = Annotated[str, typer.Argument(help="What cdp.yaml calls it: ring:NAME.")]
@@ -27,14 +27,14 @@ def store(name: Name, principal: session.As, as_json: session.Json = False) -> N
         raise Stop("name_form", "use lower-case letters, digits and _, beginning with a letter")
     workspace = session.workspace()
     with tried(workspace, subject_of(workspace, principal), "credential-set"):
-        _kept(workspace).put(name, _asked())
+        credentials_of(workspace).put(name, _asked())
     _done(name, "stored", as_json=as_json)
 
 
 @app.command("list")
 def show(as_json: session.Json = False) -> None:
     """List the names of what is kept. No secret is shown."""
-    names = _kept(session.workspace()).names()
+    names = credentials_of(session.workspace()).names()
     if as_json:
         output.as_json(list(names))
     else:
@@ -46,13 +46,9 @@ def remove(name: Name, principal: session.As, as_json: session.Json = False) -> 
     """Forget a secret."""
     workspace = session.workspace()
     with tried(workspace, subject_of(workspace, principal), "credential-remove"):
-        if not _kept(workspace).remove(name):
+        if not credentials_of(workspace).remove(name):
             raise Stop("no_such_credential", "list them with: cdp credential list")
     _done(name, "removed", as_json=as_json)
-
-
-def _kept(workspace: Workspace) -> SealedCredentials:
-    return SealedCredentials(workspace.settings.credentials, workspace.keyring)
 
 
 def _asked() -> Secret:

@@ -15,17 +15,20 @@ Invariants, each named by a test in ``tests/integration/keys``:
 
 import datetime as dt
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Final
 
 import sqlalchemy as sa
 
+from cdp.credentials import credentials_of
 from cdp.errors import Refused
 from cdp.keys import permission, usage
 from cdp.keys.purposes import ROTATIONS, After, goes_on
 from cdp.storage.schema import workspace as workspace_table
 from cdp.vault import ring_edits
-from cdp.vault.errors import NotRotatable, VersionInUse
+from cdp.vault.credentials import PURPOSE as CREDENTIALS_KEY
+from cdp.vault.errors import KeyRingChanged, NotRotatable, VersionInUse
 from cdp.vault.keyring import KeyRing
 from cdp.vault.primitives import system_randomness
 from cdp.vault.ring_document import RingDocument
@@ -82,6 +85,9 @@ class KeyKeeper:
 
         version = self._do(f"rotate-{purpose}", change).keys[purpose].current
         self.workspace.keyring.secret(purpose, version)  # this process lacks it, so it looks again
+        if purpose == CREDENTIALS_KEY:
+            with suppress(KeyRingChanged):  # whoever stores a secret meanwhile renews the others
+                credentials_of(self.workspace).renew()
         return version
 
     def resume(self, purpose: str) -> int:
@@ -165,7 +171,7 @@ class KeyKeeper:
             edit = editor.begin(first, to)
             with workspace.engine.begin() as connection:
                 usage.hold_still(connection)
-                used = usage.in_use(connection)
+                used = usage.in_use(connection, credentials_of(workspace))
                 written = edit.finish(change(used) if change else None)
                 # From here on the database knows its ring by what no rotation changes.
                 check = KeyRing.of(written).key_check(workspace.id)

@@ -3,6 +3,7 @@
 import datetime as dt
 from dataclasses import dataclass
 
+from cdp.credentials import credentials_of
 from cdp.keys import usage
 from cdp.keys.purposes import ROTATIONS, After, goes_on
 from cdp.vault import ring_edits
@@ -41,7 +42,7 @@ def status(workspace: Workspace) -> KeyStatus:
     """Hold the ring and the database against each other."""
     ring, now = workspace.keyring, workspace.now()
     with workspace.engine.connect() as connection:
-        used = usage.in_use(connection)
+        used = usage.in_use(connection, credentials_of(workspace))
     versions = [
         one for purpose in ROTATIONS for one in _versions(ring, purpose, used.get(purpose, {}), now)
     ]

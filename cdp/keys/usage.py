@@ -1,7 +1,8 @@
-"""Which key versions the database needs, and how many rows need each.
+"""Which key versions the database and the file of credentials need, and how many rows need each.
 
-Purposes that are not counted here (`api-keys`, `published`, `webhook-secrets`) leave no
-version in the database: everything there derives from the version in force.
+Purposes that are not counted here (`api-keys`, `published`) leave no version in the database:
+everything there derives from the version in force. So it is with what receivers of webhooks
+know; what is counted under `webhook-secrets` are the credentials of sources.
 """
 
 import datetime as dt
@@ -12,6 +13,7 @@ import sqlalchemy as sa
 from sqlalchemy.dialects.postgresql import insert
 
 from cdp.storage.schema import retired_key
+from cdp.vault.credentials import PURPOSE, SealedCredentials
 
 Rows = Mapping[int, int]  # version: rows
 Usage = Mapping[str, Rows]  # by purpose
@@ -54,9 +56,13 @@ _WRITTEN: Final = (
 )
 
 
-def in_use(connection: sa.Connection) -> dict[str, dict[int, int]]:
-    """Count the rows that need each version of each purpose."""
-    found: dict[str, dict[int, int]] = {}
+def in_use(connection: sa.Connection, credentials: SealedCredentials) -> dict[str, dict[int, int]]:
+    """Count the rows, and the credentials, that need each version of each purpose.
+
+    Raises:
+        Stop: the file of credentials cannot be used.
+    """
+    found: dict[str, dict[int, int]] = {PURPOSE: credentials.versions()}
     for statement in _COUNTS:
         for purpose, version, rows in connection.execute(sa.text(statement)):
             mine = found.setdefault(purpose, {})

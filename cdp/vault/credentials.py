@@ -3,6 +3,8 @@
 1. A sealed secret opens only under its own name, in its own workspace.
 2. The file is whole or not there: it is written as a key ring is (`cdp.vault.ring_file`).
 3. No error and no ``repr`` shows a secret.
+4. A version of the key that a secret needs can be told, and every secret brought under the one
+   in force.
 
 Shape of the file, mode 0600::
 
@@ -17,7 +19,9 @@ A sealed secret is written as::
 import base64
 import json
 import struct
+from collections import Counter
 from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Final
 
@@ -56,6 +60,27 @@ class SealedCredentials:
         """
         return tuple(sorted(self._entries(self._content())))
 
+    def versions(self) -> dict[int, int]:
+        """Return how many secrets each version of the key is needed for. Raises as ``names``."""
+        sealed = self._entries(self._content()).values()
+        return dict(Counter(_version(one) for one in sealed if len(one) >= _HEAD.size))
+
+    def renew(self, randomness: Randomness = primitives.system_randomness) -> int:
+        """Seal every secret that opens under the version in force; return how many came under it.
+
+        One that does not open stays as it is: it was refused before, and is refused after.
+
+        Raises:
+            Stop: the file cannot be used.
+            KeyRingChanged: somebody else changed the file meanwhile.
+        """
+        before = self._content()
+        entries = self._entries(before)
+        renewed = self._renewed(entries, randomness)
+        if renewed:
+            self._write(before, {**entries, **renewed})
+        return len(renewed)
+
     def get(self, name: str) -> Secret | None:
         """Open the secret of that name; None when there is none.
 
@@ -69,7 +94,7 @@ class SealedCredentials:
     def put(
         self, name: str, secret: Secret, randomness: Randomness = primitives.system_randomness
     ) -> None:
-        """Seal and store ``secret`` under that name, in place of what had it.
+        """Seal and store ``secret`` under that name, in place of what had it; renew the others.
 
         Raises:
             Stop: the file cannot be used, or the secret is too large.
@@ -78,12 +103,9 @@ class SealedCredentials:
         if len(secret.expose()) > MAX_SECRET:
             raise Stop("credential_too_large", f"use at most {MAX_SECRET} bytes", credential=name)
         before = self._content()
-        version = self._keyring.current(PURPOSE)
-        head = _HEAD.pack(_FORMAT, version)
-        nonce = randomness(NONCE_BYTES)
-        cipher = primitives.key_cipher(self._key(version))
-        sealed = head + nonce + cipher.encrypt(nonce, secret.expose(), self._bound(name, head))
-        self._write(before, {**self._entries(before), name: sealed})
+        sealed = self._sealed(name, secret, self._keyring.current(PURPOSE), randomness)
+        entries = self._entries(before)
+        self._write(before, {**entries, **self._renewed(entries, randomness), name: sealed})
 
     def remove(self, name: str) -> bool:
         """Forget a secret; says whether there was one. Raises as ``put``."""
@@ -142,6 +164,23 @@ class SealedCredentials:
             step = "make its folder writable, with room, and try again"
             raise Stop("credentials_unwritable", step, path=self._path) from error
 
+    def _renewed(self, entries: Mapping[str, bytes], randomness: Randomness) -> dict[str, bytes]:
+        """Those that are under an older version and open, sealed under the one in force."""
+        current = self._keyring.current(PURPOSE)
+        renewed: dict[str, bytes] = {}
+        for name, sealed in entries.items():
+            if len(sealed) < _HEAD.size or _version(sealed) == current:
+                continue
+            with suppress(Stop):
+                renewed[name] = self._sealed(name, self._open(name, sealed), current, randomness)
+        return renewed
+
+    def _sealed(self, name: str, secret: Secret, version: int, randomness: Randomness) -> bytes:
+        head = _HEAD.pack(_FORMAT, version)
+        nonce = randomness(NONCE_BYTES)
+        cipher = primitives.key_cipher(self._key(version))
+        return head + nonce + cipher.encrypt(nonce, secret.expose(), self._bound(name, head))
+
     def _open(self, name: str, sealed: bytes) -> Secret:
         try:
             _, version = _HEAD.unpack_from(sealed)
@@ -160,3 +199,7 @@ class SealedCredentials:
 
     def __repr__(self) -> str:
         return "<sealed credentials>"
+
+
+def _version(sealed: bytes) -> int:
+    return int(_HEAD.unpack_from(sealed)[1])

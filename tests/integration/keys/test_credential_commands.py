@@ -71,3 +71,17 @@ def test_a_source_elsewhere_is_brought_in_with_a_secret_of_the_ring(cdp, kept, f
         assert (done["added"], done["rejected"]) == (2, 0)
         (again,) = cdp("source", "sync", "--json").json
         assert (again["added"], again["unchanged"]) == (0, 2)
+
+
+def test_a_rotated_key_takes_the_secrets_along(kept, cdp):
+    """Invariant 3 of keeping: what the file of credentials needs is counted, and brought along."""
+    kept("set", "store_key", *BY, given="canary-1\n")
+
+    def needed() -> dict[int, int]:
+        status = cdp("key", "status", "--json").json
+        lines = [one for one in status["versions"] if one["purpose"] == "webhook-secrets"]
+        return {one["version"]: one["rows"] for one in lines}
+
+    assert needed() == {1: 1}
+    cdp("key", "rotate", "webhook-secrets", *BY, "--yes")
+    assert needed() == {1: 0, 2: 1}

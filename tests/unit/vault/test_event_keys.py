@@ -4,7 +4,7 @@ import datetime as dt
 import hashlib
 import hmac
 import pickle
-from uuid import uuid4
+from uuid import UUID, uuid4
 
 import pytest
 from hypothesis import given
@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 from cdp.vault.event_keys import LONGEST, EventKeys, WriteKeys, signed
 from cdp.vault.keyring import KeyRing
+from cdp.vault.ring_document import RingDocument
 from connectors.record import Sensitive
 
 NOW = dt.datetime(2026, 5, 4, 9, tzinfo=dt.UTC)
@@ -40,6 +41,16 @@ def test_equal_messages_have_equal_names(keys, tmp_path):
     assert {len(one) for one in names} == {16}
 
 
+def test_names_of_messages_stay():
+    """Invariant 1: what a release has stored, every later one knows again."""
+    drawn = iter(range(1, 255))
+    ring = KeyRing.of(RingDocument.fresh(UUID(int=7), lambda count: bytes([next(drawn)]) * count))
+    pinned = EventKeys(ring)
+    assert pinned.named("web", "m1").hex() == "e19c793347dc07addf7062f65efcfba1"
+    assert pinned.unnamed("web", b"m1").hex() == "c0e91330a34bddcad99ffcc8a37df2ac"
+    assert pinned.unnamed("bag", b"m1") != pinned.unnamed("web", b"m1")
+
+
 def test_a_write_key_is_found():
     """Invariant 2: by what it is, and only whole."""
     found = WriteKeys(
@@ -62,6 +73,20 @@ def test_a_signed_id_holds(user, seconds):
     assert signed(
         Sensitive(SECRET), "web", Sensitive(user.encode(errors="ignore").decode() or "u"), text, NOW
     )
+
+
+def test_a_signed_id_holds_to_its_last_moment():
+    """Invariant 3: a day at the most, to the second."""
+    text = signature(SECRET, "web", "u1", NOW, LONGEST.total_seconds())
+    assert signed(Sensitive(SECRET), "web", Sensitive("u1"), text, NOW)
+    early = NOW - dt.timedelta(seconds=1)
+    assert not signed(Sensitive(SECRET), "web", Sensitive("u1"), text, early)
+
+
+def test_an_id_that_is_no_text_is_judged_too():
+    """Half a surrogate pair comes through JSON: it is another user, and no crash."""
+    text = signature(SECRET, "web", "u1", NOW, 600)
+    assert not signed(Sensitive(SECRET), "web", Sensitive("\ud800"), text, NOW)
 
 
 @pytest.mark.parametrize(
@@ -88,6 +113,8 @@ def test_nothing_shows(keys):
     """Invariant 4: in no repr and no pickle."""
     several = WriteKeys({"web": [Sensitive(SECRET)]})
     assert SECRET not in repr(several) + repr(keys)
-    for one in (several, keys):
-        with pytest.raises(TypeError):
+    assert (repr(several), repr(keys)) == ("<1 write keys>", "<event keys>")
+    for one, what in ((several, "write keys"), (keys, "event keys")):
+        with pytest.raises(TypeError) as caught:
             pickle.dumps(one)
+        assert str(caught.value) == f"{what} cannot be pickled; make them in each process"
