@@ -171,7 +171,7 @@ class KeyKeeper:
             edit = editor.begin(first, to)
             with workspace.engine.begin() as connection:
                 usage.hold_still(connection)
-                used = usage.in_use(connection, credentials_of(workspace))
+                used = usage.needed(workspace, connection)
                 written = edit.finish(change(used) if change else None)
                 # From here on the database knows its ring by what no rotation changes.
                 check = KeyRing.of(written).key_check(workspace.id)

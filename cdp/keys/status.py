@@ -3,7 +3,6 @@
 import datetime as dt
 from dataclasses import dataclass
 
-from cdp.credentials import credentials_of
 from cdp.keys import usage
 from cdp.keys.purposes import ROTATIONS, After, goes_on
 from cdp.vault import ring_edits
@@ -42,7 +41,7 @@ def status(workspace: Workspace) -> KeyStatus:
     """Hold the ring and the database against each other."""
     ring, now = workspace.keyring, workspace.now()
     with workspace.engine.connect() as connection:
-        used = usage.in_use(connection, credentials_of(workspace))
+        used = usage.needed(workspace, connection)
     versions = [
         one for purpose in ROTATIONS for one in _versions(ring, purpose, used.get(purpose, {}), now)
     ]

@@ -12,8 +12,10 @@ from typing import Final
 import sqlalchemy as sa
 from sqlalchemy.dialects.postgresql import insert
 
+from cdp.credentials import credentials_of
 from cdp.storage.schema import retired_key
-from cdp.vault.credentials import PURPOSE, SealedCredentials
+from cdp.vault.credentials import PURPOSE
+from cdp.workspace import Workspace
 
 Rows = Mapping[int, int]  # version: rows
 Usage = Mapping[str, Rows]  # by purpose
@@ -56,13 +58,18 @@ _WRITTEN: Final = (
 )
 
 
-def in_use(connection: sa.Connection, credentials: SealedCredentials) -> dict[str, dict[int, int]]:
+def needed(workspace: Workspace, connection: sa.Connection) -> dict[str, dict[int, int]]:
     """Count the rows, and the credentials, that need each version of each purpose.
 
     Raises:
         Stop: the file of credentials cannot be used.
     """
-    found: dict[str, dict[int, int]] = {PURPOSE: credentials.versions()}
+    return in_use(connection) | {PURPOSE: credentials_of(workspace).versions()}
+
+
+def in_use(connection: sa.Connection) -> dict[str, dict[int, int]]:
+    """Count the rows of the database that need each version of each purpose."""
+    found: dict[str, dict[int, int]] = {}
     for statement in _COUNTS:
         for purpose, version, rows in connection.execute(sa.text(statement)):
             mine = found.setdefault(purpose, {})
