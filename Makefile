@@ -5,6 +5,7 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 SINGER := $(VENV)/singer/.installed
 NODE := $(VENV)/node/.installed
+ELSEWHERE := $(VENV)/elsewhere/.installed
 
 .DEFAULT_GOAL := help
 .PHONY: help setup demo test check serve bench mutants
@@ -38,7 +39,13 @@ $(NODE): .ci/node/package-lock.json | $(STAMP)
 	    else echo "npm did not fetch the SDK for Node: its test is skipped" >&2; fi; \
 	fi
 
-test: $(STAMP) $(SINGER) $(NODE) ## run all tests, on every core
+# dlt and a Singer tap, which tests have deliver to Kith; what they need is not what Kith needs.
+$(ELSEWHERE): .ci/elsewhere.txt | $(STAMP)
+	@$(PYTHON) -m venv $(VENV)/elsewhere && \
+	    if $(VENV)/elsewhere/bin/python -m pip install --quiet --disable-pip-version-check -r .ci/elsewhere.txt; then touch $@; \
+	    else echo "dlt and tap-postgres were not fetched: their tests are skipped" >&2; fi
+
+test: $(STAMP) $(SINGER) $(NODE) $(ELSEWHERE) ## run all tests, on every core
 	$(BIN)/python -m pytest -n auto --dist worksteal
 
 check: $(STAMP) ## lint, types, import contracts

@@ -9,12 +9,25 @@ from fastapi import FastAPI
 from api import errors
 from api.auth import Services
 from api.edge import Edge
-from api.routes import authzen, figures, health, inbound, profiles, records, reveals, session
+from api.routes import (
+    authzen,
+    figures,
+    health,
+    hooks,
+    inbound,
+    metrics,
+    profiles,
+    records,
+    reveals,
+    session,
+)
 from cdp.access.by_parts import PartsGate
 from cdp.access.oidc import IdentityProvider, terms_of
 from cdp.access.signing_in import SigningIn
 from cdp.access.single_sign_on import SingleSignOn
 from cdp.credentials import lookup_of
+from cdp.erasure.departing import Departing
+from cdp.resolution.hooks import Hooks
 from cdp.resolution.inbound import Inbound
 from cdp.resolution.sending import Sending
 from cdp.vault.keyed import ApiKeyDigests
@@ -61,6 +74,7 @@ def create_app(workspace: Workspace) -> FastAPI:
         SigningIn(workspace, sign_in_keys),
         _single_sign_on(workspace, sign_in_keys),
     )
+    app.state.hooks = Hooks(workspace, sending.sources, lookup_of(workspace), Departing())
     app.add_middleware(Edge)
     errors.install(app)
     app.include_router(health.router)
@@ -69,8 +83,10 @@ def create_app(workspace: Workspace) -> FastAPI:
     app.include_router(profiles.router)
     app.include_router(figures.router)
     app.include_router(records.router)
+    app.include_router(metrics.router)
     app.include_router(reveals.router)
     app.include_router(inbound.router)
+    app.include_router(hooks.router)
     return app
 
 

@@ -26,6 +26,7 @@ from api.errors import MEDIA_TYPE, content, crashed
 from api.routes import inbound
 from cdp import logs
 from connectors.events.body import BATCH_LIMIT
+from connectors.hooks.rows import LIMIT as HOOK_LIMIT
 
 BODY_LIMIT: Final = 16 * 1024
 """Bytes. The largest honest body, a reveal with its reason, has less than one thousand."""
@@ -34,6 +35,7 @@ RECORDS_LIMIT: Final = 512 * 1024
 """Bytes of records sent at once: the most of them, with five thousand bytes each."""
 _RECORDS: Final = re.compile(r"/v1/sources/[^/]+/records")
 _INBOUND: Final = frozenset(inbound.PATHS)
+_HOOKS: Final = re.compile(r"/v1/hooks/[^/]+")
 BODY_SECONDS: Final = 30.0
 """For a whole body: a batch of an SDK in this time needs 17 KB a second."""
 _NAMED_BY_CALLERS: Final = "/access/v1/"  # paths of requests that their callers may name
@@ -152,6 +154,8 @@ def _limit(path: str) -> int:
     """How many bytes a body may have."""
     if path in _INBOUND:
         return BATCH_LIMIT
+    if _HOOKS.fullmatch(path):
+        return HOOK_LIMIT
     return RECORDS_LIMIT if _RECORDS.fullmatch(path) else BODY_LIMIT
 
 

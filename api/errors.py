@@ -178,6 +178,16 @@ def write_key_refused() -> Problem:
     )
 
 
+def signature_refused() -> Problem:
+    """Return the one answer to every webhook that is not proven (invariant 3)."""
+    return Problem(
+        401,
+        "unauthorised",
+        "Sign the body as the source declares, with its secret, and check the clock.",
+        {"WWW-Authenticate": 'Signature realm="kith"'},
+    )
+
+
 def origin_refused() -> Problem:
     """Return the problem of a page that sends from an origin that no source declares."""
     return Problem(403, "origin_not_allowed", "Declare the page's origin under the source.")

@@ -2,16 +2,17 @@
 
 Invariants, each named by a test in ``tests/integration/inbound/test_routes.py``:
 
-1. A write key comes as Basic or Bearer credential, in the body, or for Sensors Analytics in the
-   address, which no log of ours holds; whatever is wrong with it is never said.
-2. A page may send only from an origin that the source declares.
+1. A write key comes as Basic or Bearer credential, in the body, or for Sensors Analytics alone
+   in the address, which no log of ours holds; whatever is wrong with it is never said.
+2. A page may send only from an origin that the source declares; what is wrong with what it sent
+   it may read.
+3. One in a header or an address is looked at before the body, and before a turn is taken.
 """
 
 import base64
-import binascii
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any, Final
+from typing import Final
 
 from fastapi import Request
 
@@ -36,16 +37,45 @@ class Sender(Raw):
         """What lets a page read the answer."""
         if self.origin is None:
             return {}
-        return {"Access-Control-Allow-Origin": self.origin, "Vary": "Origin"}
+        return {
+            "Access-Control-Allow-Origin": self.origin,
+            "Access-Control-Expose-Headers": "Retry-After",
+            "Vary": "Origin",
+        }
 
 
-def sender_of(request: Request, inbound: Inbound, body: Any, connectors: frozenset[str]) -> Sender:
-    """Return who sends, by the write key of the headers, of the body or of the address.
+def sender_of(
+    request: Request, inbound: Inbound, connectors: frozenset[str], *, in_address: bool = False
+) -> Sender | None:
+    """Return who sends, by the write key beside the body; None where there is none.
+
+    Args:
+        request: whose headers are read.
+        inbound: knows the keys.
+        connectors: of the sources that are sent to here.
+        in_address: whether a key may stand in the address too.
 
     Raises:
         Problem: 401 for every key that is not good; 403 for a page of another origin.
+        Retry: the keys cannot be read right now.
     """
-    key = _of_header(request) or _of_body(body) or request.query_params.get("token") or ""
+    key = _of_header(request) or (request.query_params.get("token", "") if in_address else "")
+    return _sender(request, inbound, key, connectors) if key else None
+
+
+def sender_in(
+    request: Request, inbound: Inbound, body: object, connectors: frozenset[str]
+) -> Sender:
+    """Return who sends, by the write key in a parsed body.
+
+    Raises:
+        Problem, Retry: as ``sender_of``; 401 also where there is none.
+    """
+    found = body.get("writeKey") if isinstance(body, Mapping) else None
+    return _sender(request, inbound, found if isinstance(found, str) else "", connectors)
+
+
+def _sender(request: Request, inbound: Inbound, key: str, connectors: frozenset[str]) -> Sender:
     source = inbound.source(key, connectors) if 0 < len(key) <= LONGEST_KEY else None
     if source is None:
         raise write_key_refused()
@@ -82,10 +112,5 @@ def _of_header(request: Request) -> str:
         return ""
     try:
         return base64.b64decode(credential, validate=True).decode().partition(":")[0]
-    except (binascii.Error, UnicodeDecodeError):
+    except ValueError:  # it is not base 64, not ASCII, or not UTF-8
         return ""
-
-
-def _of_body(body: Any) -> str:
-    key = body.get("writeKey") if isinstance(body, Mapping) else None
-    return key if isinstance(key, str) else ""

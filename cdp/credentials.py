@@ -5,9 +5,11 @@ Invariants, each named by a test in ``tests/unit/test_credentials.py``:
 1. A declaration reaches only what was put there for sources.
 2. A file that everybody may use is refused.
 3. No error shows a secret.
+4. No file of Kith's own secrets is one of a source: its key ring would go to whoever is there.
 """
 
 import os
+import re
 import stat
 from pathlib import Path
 from typing import Final
@@ -21,6 +23,7 @@ from connectors.credentials import Lookup, NoCredentialError, Reference
 from connectors.record import Sensitive
 
 _EVERYBODY: Final = 0o007
+_OURS: Final = re.compile(rb'\s*\{\s*"format"\s*:\s*"kith-')
 _PLAIN: Final = os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK
 
 
@@ -39,7 +42,7 @@ class SourceSecrets:
 
     __slots__ = ("_folder", "_keyring", "_settings")
 
-    def __init__(self, settings: Settings, folder: Path, keyring: KeyRing) -> None:
+    def __init__(self, settings: Settings, folder: Path, keyring: KeyRing | None) -> None:
         self._settings = settings
         self._folder = folder
         self._keyring = keyring
@@ -59,8 +62,34 @@ class SourceSecrets:
         if reference.kind == "env":
             return self._of_environment(reference.name)
         if reference.kind == "file":
-            return _text(_of_file(self._folder / reference.name, reference), reference)
+            return _text(self._of_file(reference), reference)
         return self._of_ring(reference)
+
+    def _of_file(self, reference: Reference) -> bytes:
+        """The content of a file without the line break at its end."""
+        try:
+            handle = os.open(self._folder / reference.name, _PLAIN)
+        except OSError as error:
+            step = f"Put the secret there, readable by its owner ({error.strerror}): {reference}."
+            raise NoCredentialError("credential_file_missing", step) from None
+        try:
+            status = os.fstat(handle)
+            _require_usable(status, 0, reference)
+            with os.fdopen(handle, "rb", closefd=False) as file:
+                content = file.read(MAX_SECRET + 1)
+            _require_usable(status, len(content), reference)
+        finally:
+            os.close(handle)
+        # by the file and not by its name, which may be a link; and by its form, for copies of it
+        settings = self._settings
+        own = (settings.key_ring, settings.credentials, settings.passphrase_file)
+        mine = any(_is(status, one) for one in (*own, settings.oidc_client_secret_file))
+        if mine or _OURS.match(content):
+            step = (
+                f"It holds secrets of Kith itself. Name a file of this source alone: {reference}."
+            )
+            raise NoCredentialError("credential_not_of_a_source", step)
+        return content.removesuffix(b"\n").removesuffix(b"\r")
 
     def _of_environment(self, name: str) -> str:
         value = self._settings.source_secrets.get(name)
@@ -71,6 +100,8 @@ class SourceSecrets:
         return _text(value.encode(errors="surrogateescape"), Reference("env", name))
 
     def _of_ring(self, reference: Reference) -> str:
+        if self._keyring is None:
+            raise NoCredentialError("credential_needs_a_workspace", "Run: cdp init")
         kept = SealedCredentials(self._settings.credentials, self._keyring)
         try:
             secret = kept.get(reference.name)
@@ -85,24 +116,16 @@ class SourceSecrets:
         return "<secrets of sources>"
 
 
-def _of_file(path: Path, reference: Reference) -> bytes:
-    """The content of a file without the line break at its end."""
+def _is(status: os.stat_result, path: Path | None) -> bool:
     try:
-        handle = os.open(path, _PLAIN)
-    except OSError as error:
-        step = f"Put the secret there, readable by its owner ({error.strerror}): {reference}."
-        raise NoCredentialError("credential_file_missing", step) from None
-    try:
-        _require_usable(os.fstat(handle), reference)
-        with os.fdopen(handle, "rb", closefd=False) as file:
-            content = file.read(MAX_SECRET)
-    finally:
-        os.close(handle)
-    return content.removesuffix(b"\n").removesuffix(b"\r")
+        return path is not None and os.path.samestat(status, path.stat())
+    except OSError:
+        return False  # it is not there
 
 
-def _require_usable(status: os.stat_result, reference: Reference) -> None:
-    if not stat.S_ISREG(status.st_mode) or status.st_size > MAX_SECRET:
+def _require_usable(status: os.stat_result, size: int, reference: Reference) -> None:
+    # What has more bytes than its size is made by the system, such as a process's environment.
+    if not stat.S_ISREG(status.st_mode) or not size <= status.st_size <= MAX_SECRET:
         step = f"Name a plain file of at most {MAX_SECRET} bytes: {reference}."
         raise NoCredentialError("credential_file_unusable", step)
     if status.st_mode & _EVERYBODY:

@@ -40,13 +40,20 @@ _PRINCIPAL: Final = _text(r"(?!.*[0-9]{6})[A-Za-z0-9_.-]{1,64}")
 KEYS: Final[Mapping[str, Form]] = MappingProxyType(
     {
         "at": _PLACE,
+        "changes": _number,
         "error": _text(r"[A-Za-z_][\w.]{0,120}(?:\[[A-Z0-9]{2,20}\])?"),
+        "job": _text(r"sync|resolve"),
         "method": _text(r"[A-Z]{1,16}|\?"),
         "milliseconds": _number,
+        "outcome": _text(r"[a-z_]{1,20}"),
         "principal": lambda value: value is None or _PRINCIPAL(value),
         "reference": _text(r"[0-9a-f]{8}"),
+        "rejected": _number,
         "request_id": _text(r"[0-9a-f]{32}"),
         "route": _text(r"none|(?!.*[0-9]{6})/[a-z0-9_/{}-]{0,100}"),
+        "rows": _number,
+        "rule": _text(r"(?!.*[0-9]{6})[a-z][a-z0-9_]{0,63}"),
+        "source": _text(r"(?!.*[0-9]{6})[a-z][a-z0-9_]{0,62}"),
         "status": _number,
     }
 )

@@ -21,10 +21,14 @@ from connectors.date_formats import names_a_day
 from connectors.declaration_schema import is_identifier, require, require_plain
 from connectors.digests import sha256_hex
 from connectors.errors import DeclarationError
-from connectors.events.declaration import RECORD_ID, InboundSpec, parse_inbound
+from connectors.events.declaration import KEEP_EVENTS, RECORD_ID, InboundSpec, parse_inbound
 from connectors.feed_declaration import NO_FEED, FeedSpec, parse_feed
+from connectors.hooks.declaration import HookSpec, parse_hook
+from connectors.http_declaration import HTTP, HttpSpec, parse_http
+from connectors.installed_declaration import Installed, parse_installed
 from connectors.remote import HERE, Remote, parse_remote
 from connectors.schedule import Schedule, parse_schedule
+from connectors.topic_declaration import KAFKA, TopicSpec, parse_topic
 from connectors.vocabulary import IDENTITY_FIELDS, PROFILE_FIELDS
 
 DIGEST_VERSION: Final = 1
@@ -32,10 +36,11 @@ AttributeType = Literal["integer", "decimal", "date", "boolean", "category"]
 NOTHING: Final[Mapping[str, Any]] = MappingProxyType({})
 # Where rows lie and how they are reached says nothing of what they mean.
 _NO_MEANING: Final = frozenset(
-    {"location", "feed", "credentials", "remote", "contract", "schedule"}
+    {"location", "feed", "http", "topic", "hook", "credentials", "remote", "contract", "schedule"}
+    | {"keep_events"}
 )
 # Parts that came after digest version 1: absent from the digest while they hold their default.
-_ADDED: Final[frozenset[str]] = frozenset({"derived", "inbound"})
+_ADDED: Final[frozenset[str]] = frozenset({"derived", "inbound", "installed"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,7 +102,12 @@ class SourceDeclaration:
     contract: Contract | None = None
     schedule: Schedule | None = None
     inbound: InboundSpec | None = None  # what holds where rows are sent instead of read
+    keep_events: int = KEEP_EVENTS  # days
     feed: FeedSpec = NO_FEED  # how it is followed; a file is read from end to end
+    http: HttpSpec | None = None  # how an HTTP API is asked
+    topic: TopicSpec | None = None  # how a topic is read
+    hook: HookSpec | None = None  # what holds where rows are sent as webhooks
+    installed: Installed | None = None  # of a connector that is not ours
 
     def columns(self) -> tuple[str, ...]:
         """Every column the file must have, each once, those of the mapping first."""
@@ -165,34 +175,35 @@ def parse_source(name: str, entry: object, identifiers: Collection[str] = ()) ->
     known = IDENTITY_FIELDS.union(identifiers)
     _require_known_fields(name, entry, known)
     raw = require("source", name, entry)
-    attributes = {
-        attribute: _attribute(name, attribute, spec, known | PROFILE_FIELDS)
-        for attribute, spec in raw.get("attributes", {}).items()
-    }
+    attributes = _attributes(name, raw.get("attributes", NOTHING), known | PROFILE_FIELDS)
     consent = _consent(name, raw["consent"]) if "consent" in raw else None
+    derived = parse_columns(name, raw.get("columns", NOTHING))
     declaration = SourceDeclaration(
         name=name,
         connector=raw["connector"],
         location=raw.get("location", ""),
         record_id=_names(raw["record_id"]) if "record_id" in raw else RECORD_ID,
-        fields=MappingProxyType(
-            {f: _field_specs(spec) for f, spec in raw.get("fields", {}).items()}
-        ),
-        attributes=MappingProxyType(attributes),
+        fields=_fields(raw.get("fields", NOTHING)),
+        attributes=attributes,
         encoding=raw.get("encoding", "utf-8"),
         delimiter=raw.get("delimiter", "\t" if raw["connector"] == "tsv" else ","),
         sheet=raw.get("sheet"),
         store=raw.get("store"),
         consent=consent,
         credentials=parse_credentials(name, raw.get("credentials", NOTHING)),
-        remote=parse_remote(name, raw),
-        derived=parse_columns(name, raw.get("columns", NOTHING)),
+        remote=HERE if raw["connector"] in {HTTP, KAFKA} else parse_remote(name, raw),
+        derived=derived,
         contract=parse_contract(name, raw, {*raw.get("fields", ()), *attributes}),
         schedule=parse_schedule(name, raw.get("schedule")),
         inbound=parse_inbound(
             name, raw, consent, lambda one, spec: _attribute(name, one, spec, frozenset())
         ),
+        keep_events=raw.get("keep_events", KEEP_EVENTS),
         feed=parse_feed(name, raw),
+        http=parse_http(name, raw),
+        topic=parse_topic(name, raw, derived),
+        hook=parse_hook(name, raw),
+        installed=parse_installed(raw),
     )
     _require_scopes_filled(name, declaration.fields)
     require_use(name, declaration.derived, declaration.used_columns(), declaration.record_id)
@@ -285,6 +296,10 @@ def _names(value: str | list[str]) -> tuple[str, ...]:
     return (value,) if isinstance(value, str) else tuple(value)
 
 
+def _fields(raw: Mapping[str, Any]) -> Mapping[str, tuple[FieldSpec, ...]]:
+    return MappingProxyType({name: _field_specs(spec) for name, spec in raw.items()})
+
+
 def _field_specs(value: Any) -> tuple[FieldSpec, ...]:
     return tuple(_field_spec(one) for one in (value if isinstance(value, list) else [value]))
 
@@ -299,6 +314,13 @@ def _field_spec(value: str | dict[str, Any]) -> FieldSpec:
         formats=tuple(value.get("formats", ())),
         split=split[1:-1] if split else None,
     )
+
+
+def _attributes(
+    source: str, raw: Mapping[str, Any], taken: frozenset[str]
+) -> Mapping[str, AttributeSpec]:
+    found = {name: _attribute(source, name, spec, taken) for name, spec in raw.items()}
+    return MappingProxyType(found)
 
 
 def _attribute(source: str, name: str, raw: dict[str, Any], taken: frozenset[str]) -> AttributeSpec:

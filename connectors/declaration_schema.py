@@ -139,6 +139,7 @@ _PATTERN_ADVICE: Final = {
     "reference": "Write where the secret lies, never the secret: env:SOURCE_NAME, file:PATH or "
     "ring:NAME.",
     "text": "Write at least one character that is not a space.",
+    "tombstone": "Write tombstone, or a mapping.",
 }
 
 

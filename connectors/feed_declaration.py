@@ -1,6 +1,7 @@
 """How a source that is a feed is followed: table or query, cursor, and what means deleted."""
 
 import json
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Final, Literal
@@ -12,22 +13,36 @@ TIME_LIMIT: Final = 300  # seconds that one statement may take at the source
 SQL: Final = "sql"
 PIPED: Final = "piped"  # on standard input: see cdp ingest
 
+# What a column says of a deletion where nobody declared its values. Whatever is none of this is
+# refused: a wrong guess would destroy people.
+_YES: Final = frozenset({"true", "t", "yes", "y", "1", "是"})
+_NO: Final = frozenset({"", "false", "f", "no", "n", "null", "none", "nil", "-", "否"})
+_ZEROS: Final = re.compile(r"[-+]?0[0:. tz+-]*")  # 0, 0.0, and MySQL's 0000-00-00 00:00:00
+_DAY: Final = re.compile(r"(\d{4})[-/.]\d{1,2}[-/.]\d{1,2}(?:[ t].*)?")
+_EARLIEST, _LATEST = 1971, 2200  # years; 1900, 1970 and 9999 stand for never
+_COUNT: Final = re.compile(r"[1-9]\d{8,19}")  # seconds since 1970, or parts of them
+
 
 @dataclass(frozen=True, slots=True)
 class DeletedSpec:
     """A row whose ``column`` holds one of ``values`` (case ignored) says: deleted.
 
-    Without values, anything in the column says so, such as the time of the deletion.
+    Without values, a time in the column says so, or a plain yes.
     """
 
     column: str
     values: tuple[str, ...] = ()
 
-    def says(self, text: str) -> bool:
-        """Whether a trimmed cell says that the record is deleted."""
-        if not self.values:
-            return bool(text)
-        return text.casefold() in {value.strip().casefold() for value in self.values}
+    def says(self, text: str) -> bool | None:
+        """Whether a trimmed cell says that the record is deleted; None: that is not clear."""
+        text = text.casefold()
+        if self.values:
+            return text in {value.strip().casefold() for value in self.values}
+        if text in _NO or _ZEROS.fullmatch(text):
+            return False
+        day = _DAY.fullmatch(text)
+        time = _EARLIEST <= int(day[1]) <= _LATEST if day else _COUNT.fullmatch(text)
+        return True if text in _YES or time else None
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,7 +84,7 @@ def parse_feed(source: str, raw: Mapping[str, Any]) -> FeedSpec:
         query=raw.get("query"),
         cursor=cursor.get("column"),
         overlap=cursor.get("overlap", 0),
-        deleted=_deleted(raw["deleted"]) if "deleted" in raw else None,
+        deleted=_deleted(raw.get("deleted")),
         time_limit=raw.get("time_limit", TIME_LIMIT),
     )
     if raw["connector"] == SQL:
@@ -77,7 +92,10 @@ def parse_feed(source: str, raw: Mapping[str, Any]) -> FeedSpec:
     return spec
 
 
-def _deleted(raw: Mapping[str, Any]) -> DeletedSpec:
+def _deleted(raw: object) -> DeletedSpec | None:
+    """What a column says of a deletion; None: nothing, or something else does."""
+    if not isinstance(raw, Mapping) or "column" not in raw:
+        return None
     return DeletedSpec(raw["column"], tuple(raw.get("values", ())))
 
 

@@ -6,6 +6,8 @@ Invariants, each named by a test in ``tests/unit/connectors/test_feed_rows.py``:
 2. A row that says deleted needs nothing but a readable record id.
 3. An order is a whole number that grows as the cursor does: times of any zone compare by when
    they were.
+4. A row of which it is not clear whether it says deleted is a rejection: neither is guessed.
+5. A rejection names its record where it can, and the load that the row came in.
 """
 
 import datetime as dt
@@ -18,10 +20,15 @@ from typing import Final
 from connectors.base import Deleted
 from connectors.cells import Cell, trim
 from connectors.declaration import SourceDeclaration
+from connectors.kept_cells import kept_cells
 from connectors.mapping import RowMapper
 from connectors.record import Record, Rejection
 
 LARGEST: Final = 2**63 - 1  # an order is kept in 64 bits
+UNCLEAR: Final = "deleted_unclear"
+_UNCLEAR_STEP: Final = (
+    "Say under deleted.values which values mean deleted; without them a time, true or 1 does."
+)
 _WHOLE: Final = re.compile(r"[+-]?\d{1,19}")
 _EPOCH: Final = dt.datetime(1970, 1, 1, tzinfo=dt.UTC)
 
@@ -52,12 +59,16 @@ class FeedRows:
             order: of the row.
             load: of the whole table that the row came in.
         """
-        if self._says_deleted(cells):
+        says = self._says_deleted(cells)
+        if says:
             return self.deleted(position, cells, text, order=order)
         row = self._mapper.map(position, cells, text)
-        if isinstance(row, Rejection) or order is load is None:
-            return row
-        return replace(row, order=order, load=load)
+        if says is None:
+            unclear = self.reject(position, UNCLEAR, _UNCLEAR_STEP, text())
+            row = replace(unclear, record_id=row.record_id, cells=kept_cells(cells))
+        if isinstance(row, Rejection):
+            return row if order is load is None else replace(row, order=order, load=load)
+        return row if order is load is None else replace(row, order=order, load=load)
 
     def deleted(
         self,
@@ -79,11 +90,12 @@ class FeedRows:
         """The rejection of a whole row."""
         return self._mapper.reject(position, rule, next_step, text)
 
-    def _says_deleted(self, cells: Mapping[str, Cell]) -> bool:
-        if self._deleted is None:
+    def _says_deleted(self, cells: Mapping[str, Cell]) -> bool | None:
+        """Whether the row says that its record is deleted; None: that is not clear."""
+        cell = cells.get(self._deleted.column) if self._deleted else None
+        if self._deleted is None or cell is None:
             return False
-        cell = cells.get(self._deleted.column)
-        return isinstance(cell, str) and self._deleted.says(trim(cell))
+        return self._deleted.says(trim(cell)) if isinstance(cell, str) else None
 
 
 def order_of(value: object) -> int | None:

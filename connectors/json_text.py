@@ -1,28 +1,23 @@
 """How deep a JSON text nests, told without parsing it."""
 
+import re
+from itertools import accumulate
 from typing import Final
 
 MAX_DEPTH: Final = 64
+_TEXT: Final = re.compile(r'"[^"\\]*(?:\\.[^"\\]*)*"?', re.DOTALL)
+_STEPS: Final = {"{": 1, "[": 1, "}": -1, "]": -1}
+_NO_BRACKET: Final = re.compile(r"[^{}\[\]]+")
 
 
 def nests_too_deep(text: str) -> bool:
     """Whether objects and lists stand more than ``MAX_DEPTH`` deep."""
     if text.count("{") + text.count("[") <= MAX_DEPTH:
         return False
-    return _depth(text) > MAX_DEPTH
+    return depth_of(text) > MAX_DEPTH
 
 
-def _depth(text: str) -> int:
-    deepest = depth = 0
-    in_text = escaped = False
-    for letter in text:
-        if escaped:
-            escaped = False
-        elif in_text:
-            escaped, in_text = letter == "\\", letter != '"'
-        elif letter == '"':
-            in_text = True
-        else:
-            depth += (letter in "{[") - (letter in "]}")
-            deepest = max(deepest, depth)
-    return deepest
+def depth_of(text: str) -> int:
+    """How deep objects and lists stand in each other; what stands in quotes does not count."""
+    brackets = _NO_BRACKET.sub("", _TEXT.sub("", text))
+    return max(accumulate(map(_STEPS.__getitem__, brackets), initial=0))

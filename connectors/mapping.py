@@ -20,6 +20,7 @@ from connectors.columns import Columns
 from connectors.contract import RowContract
 from connectors.declaration import AttributeSpec, FieldSpec, OptOut, SourceDeclaration
 from connectors.formula import OPENERS, is_formula
+from connectors.kept_cells import kept_cells
 from connectors.record import (
     RAW_LIMIT,
     AttributeValue,
@@ -98,6 +99,7 @@ class RowMapper:
             cells: column of the file -> cell; a column that is not there counts as empty.
             text: gives the row as text; called only for a rejection.
         """
+        given = cells
         if self._columns is not None:
             cells = self._columns.of(cells)
         problems: list[FieldProblem] = []
@@ -115,6 +117,7 @@ class RowMapper:
                 rejected,
                 record_id=Sensitive(record_id) if record_id else None,
                 breaches=refused.breaches,
+                cells=kept_cells(given),
             )
         return Record(
             source=self._declaration.name,

@@ -16,7 +16,7 @@ import itertools
 import json
 import re
 from collections.abc import Iterator
-from typing import Final
+from typing import Any, Final
 
 from connectors.cells import trim
 from connectors.mapping import MAX_RECORD_ID, join_record_id
@@ -79,11 +79,34 @@ def _texts(row: str, delimiter: str) -> Iterator[str]:
         yield from row.split('"')
 
 
-def kept(record_id: str | None, row: str) -> str:
-    """Return the text that is kept of a rejected row: with its id, if that could be read."""
-    if record_id is None:
+def kept(
+    record_id: str | None, row: str, cells: str | None = None, order: int | None = None
+) -> str:
+    """Return the text that is kept of a rejected row.
+
+    Args:
+        record_id: of the row, if that could be read.
+        row: as text.
+        cells: of the row, as `connectors.kept_cells` has them; None: there are none.
+        order: of the row, if its source gave one.
+    """
+    if record_id is None and cells is None:
         return row
-    return json.dumps({_KEPT_ID: record_id, "row": row}, ensure_ascii=False)
+    whole: dict[str, Any] = {_KEPT_ID: record_id, "row": row}
+    if cells is not None:
+        whole |= {"cells": json.loads(cells), "order": order}
+    return json.dumps(whole, ensure_ascii=False)
+
+
+def kept_parts(text: str) -> dict[str, Any] | None:
+    """Return what ``kept`` put together: row, and cells and order where there are; None: a row."""
+    if not text.startswith(f'{{"{_KEPT_ID}": '):
+        return None
+    try:
+        found = json.loads(text)
+    except (ValueError, RecursionError):
+        return None
+    return found if isinstance(found, dict) and isinstance(found.get("row"), str) else None
 
 
 def kept_id(text: str) -> str | None:

@@ -182,6 +182,10 @@ class Rejection:
     raw: Sensitive  # the row as text, cut after RAW_LIMIT characters
     record_id: Sensitive | None = None  # whose row it is, where that could be read
     breaches: tuple[Breach, ...] = ()  # of the contract, where they are why
+    load: int | None = None  # as of a record
+    order: int | None = None  # as of a record
+    # Its cells as one text, where there are any: see connectors/kept_cells.py.
+    cells: Sensitive | None = None
 
 
 RAW_LIMIT: Final = 64 * 1024

@@ -4,19 +4,22 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Final
 
-from connectors.base import Feed
+from connectors.base import Feed, Source
 from connectors.credentials import Credentials, Lookup, refuse
 from connectors.declaration import SourceDeclaration
 from connectors.destinations.csv_file import CsvFileDestination
 from connectors.destinations.webhook import WebhookDestination
 from connectors.errors import Stop
+from connectors.installed import INSTALLED, open_installed
 from connectors.sources.csv_file import CsvFileSource
+from connectors.sources.http_feed import HttpFeed
 from connectors.sources.json_lines import JsonLinesSource
 from connectors.sources.local_file import FileSource
 from connectors.sources.parquet import ParquetSource
 from connectors.sources.piped import PipedFeed
 from connectors.sources.spreadsheet import SpreadsheetSource
 from connectors.sources.sql_feed import SqlFeed
+from connectors.sources.topic_feed import TopicFeed
 
 SOURCES: Final[Mapping[str, type[FileSource]]] = {
     "csv": CsvFileSource,
@@ -27,6 +30,8 @@ SOURCES: Final[Mapping[str, type[FileSource]]] = {
 }
 
 FEEDS: Final[Mapping[str, Callable[[SourceDeclaration, Credentials], Feed]]] = {
+    "http": HttpFeed,
+    "kafka": TopicFeed,
     "piped": PipedFeed,
     "sql": SqlFeed,
 }
@@ -39,7 +44,7 @@ DESTINATIONS: Final[Mapping[str, type[WebhookDestination] | type[CsvFileDestinat
 
 def open_source(
     declaration: SourceDeclaration, folder: Path, lookup: Lookup = refuse
-) -> FileSource | Feed:
+) -> Source | Feed:
     """The source of a declaration, a file or a feed. Reads nothing yet, and fetches no secret.
 
     Args:
@@ -53,11 +58,13 @@ def open_source(
     credentials = Credentials(declaration.name, declaration.credentials, lookup)
     if declaration.connector in FEEDS:
         return FEEDS[declaration.connector](declaration, credentials)
-    if declaration.inbound is not None:
-        step = "Nothing is read from it: point an SDK at Kith, or run cdp serve."
+    if declaration.connector == INSTALLED:
+        return open_installed(declaration, folder, credentials)
+    if declaration.inbound is not None or declaration.hook is not None:
+        step = "Nothing is read from it: point the sender at Kith, and run cdp serve."
         raise Stop(declaration.name, "rows_are_sent", step, field="connector")
     serving = SOURCES.get(declaration.connector)
     if serving is None:
-        step = f"Use one of: {', '.join(sorted({*SOURCES, *FEEDS}))}."
+        step = f"Use one of: {', '.join([*sorted({*SOURCES, *FEEDS}), INSTALLED])}."
         raise Stop(declaration.name, "unknown_connector", step, field="connector")
     return serving(declaration, folder, credentials)

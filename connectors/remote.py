@@ -99,6 +99,9 @@ def address_of(source: str, location: str) -> Address | None:
         return None
     if scheme == "s3":
         bucket, _, key = rest.partition("/")
+        if "@" in bucket:
+            step = "Take the secret out of it, and name it under credentials."
+            raise DeclarationError(source, "password_in_location", step, field="location")
         if not bucket or not key or key.endswith("/"):
             step = "Write s3://BUCKET/KEY, the key of one object."
             raise DeclarationError(source, "location_form", step, field="location")

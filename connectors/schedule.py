@@ -2,10 +2,14 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Final
 from zoneinfo import ZoneInfo
 
 from connectors.errors import DeclarationError
+
+TIME_LIMIT: Final = 120
+"""Minutes that one run may take where nothing is declared. What it committed by then stays, and
+the next run goes on from there."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -16,11 +20,13 @@ class Schedule:
         minutes: between two syncs; None where it is once a day.
         daily: HH:MM in ``time_zone``; None where it is by minutes.
         time_zone: an IANA name.
+        time_limit: minutes that one run may take.
     """
 
     minutes: int | None = None
     daily: str | None = None
     time_zone: str = "UTC"
+    time_limit: int = TIME_LIMIT
 
 
 def parse_schedule(source: str, raw: Mapping[str, Any] | None) -> Schedule | None:
@@ -44,4 +50,5 @@ def parse_schedule(source: str, raw: Mapping[str, Any] | None) -> Schedule | Non
         raise DeclarationError(
             source, "no_such_time_zone", step, field="schedule.time_zone"
         ) from None
-    return Schedule(raw.get("minutes"), raw.get("daily"), zone)
+    limit = raw.get("time_limit", TIME_LIMIT)
+    return Schedule(raw.get("minutes"), raw.get("daily"), zone, limit)

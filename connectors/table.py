@@ -12,6 +12,7 @@ from connectors.record import Raw
 
 MOST_ROWS: Final = 500
 MOST_COLUMNS: Final = 300  # a file with more is no list of people
+MOST_TEXT: Final = 16 * 1024**2  # characters of all rows together; then no more of them are taken
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,13 +67,24 @@ def table_of(
     names = list(header)
     columns = tuple(name for name in names[:MOST_COLUMNS] if name)
     kept: list[Mapping[str, Cell]] = []
-    crooked = 0
+    crooked = text = 0
     for cells in islice(rows, most):
         if cells is None or len(cells) != len(names):
             crooked += 1
-        else:
-            kept.append(dict(zip(names, cells, strict=True)))
+            continue
+        # Of a column without end nothing is kept: 500 rows of a million cells would fill memory.
+        row = {name: cell for name, cell in zip(names[:MOST_COLUMNS], cells, strict=False) if name}
+        kept.append(row)
+        text += sum(map(_length, row.values()))
+        if text > MOST_TEXT:
+            break
     return Table(columns, tuple(kept), crooked=crooked, **more)
+
+
+def _length(cell: Cell) -> int:
+    if isinstance(cell, str):
+        return len(cell)
+    return sum(map(len, cell)) if isinstance(cell, tuple) else 0
 
 
 def unmapped(name: str, connector: str, location: str, **more: Any) -> SourceDeclaration:

@@ -165,7 +165,7 @@ class MemorySource:
         return len(self._rows)
 
     def check(self) -> list[Finding]:
-        """An ERROR when no row has the columns of the record id."""
+        """An ERROR when a declared column is in no row."""
         try:
             self._require_columns()
         except Stop as stop:
@@ -180,9 +180,11 @@ class MemorySource:
             yield self._mapper.map(position, row, text.__str__)
 
     def _require_columns(self) -> None:
-        wanted = set(self._declaration.record_id)
-        if self._rows and not any(wanted <= set(row) for row in self._rows):
-            raise Stop(self.name, "column_missing", "Give the rows the columns of the record id.")
+        there = {column for row in self._rows for column in row}
+        missing = [one for one in self._declaration.columns() if one not in there]
+        if self._rows and missing:
+            names = ", ".join(map(self._declaration.called, missing))
+            raise Stop(self.name, "column_missing", f"Give the rows the columns: {names}.")
 
 
 class MemoryDestination:

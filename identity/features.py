@@ -13,8 +13,9 @@ Invariants:
 """
 
 import struct
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -110,7 +111,16 @@ _FLAGS = -(-len(SINGLE) // 8)
 _LENGTHS = 1 + _FLAGS
 _HEAD = -(-(_LENGTHS + len(MULTIPLE)) // 8) * 8
 _SINGLES = (1 << len(SINGLE)) - 1
-_PADDING = bytes(_HEAD - _LENGTHS - len(MULTIPLE))
+_EMPTY_HEAD = bytes([VERSION]) + bytes(_HEAD - 1)
+_FLAG_OF = tuple((name, 1 << place) for place, name in enumerate(SINGLE))
+_LENGTH_OF = tuple((name, place) for place, name in enumerate(MULTIPLE, _LENGTHS))
+
+
+class Ascending(list[int]):
+    """Keys of a list feature, each once and ascending, no more than are kept; see `ascending`."""
+
+    __slots__ = ()
+
 
 Values = Mapping[str, int | Sequence[int]]
 Bytes = npt.NDArray[np.uint8]
@@ -124,17 +134,30 @@ def pack(values: Values) -> bytes:
             sequences of such ints. Missing ones are left out.
     """
     flags, keys = 0, []
-    for place, name in enumerate(SINGLE):
-        if key := values.get(name, 0):
-            flags |= 1 << place
+    for name, flag in _FLAG_OF:
+        if name in values and (key := values[name]):
+            flags |= flag
             keys.append(key)
-    lengths = bytearray()
-    for name in MULTIPLE:
-        several = sorted(set(values.get(name, ())))[:MAX_KEYS]  # type: ignore[arg-type]
-        lengths.append(len(several))
-        keys += several
-    head = bytes([VERSION]) + flags.to_bytes(_FLAGS, "little") + lengths + _PADDING
-    return head + struct.pack(f"<{len(keys)}q", *keys)
+    head = bytearray(_EMPTY_HEAD)
+    head[1:_LENGTHS] = flags.to_bytes(_FLAGS, "little")
+    for name, place in _LENGTH_OF:
+        if name in values:
+            several: Sequence[int] = values[name]  # type: ignore[assignment]
+            if len(several) > 1 and type(several) is not Ascending:
+                several = sorted(set(several))[:MAX_KEYS]
+            head[place] = len(several)
+            keys += several
+    return bytes(head) + _words(len(keys)).pack(*keys)
+
+
+def ascending(several: Iterable[int]) -> Ascending:
+    """The keys of a list feature as they are packed, for those that are packed again and again."""
+    return Ascending(sorted(set(several))[:MAX_KEYS])
+
+
+@lru_cache(maxsize=512)
+def _words(count: int) -> struct.Struct:
+    return struct.Struct(f"<{count}q")
 
 
 def unpack(record_ids: Sequence[int], blobs: Sequence[bytes]) -> pa.Table:

@@ -17,7 +17,7 @@ import sqlalchemy as sa
 
 from cdp.demo.receiver import Receiver
 from cdp.storage import embedded, schema
-from tests.journeys import marks, tills
+from tests.journeys import inbound_marks, marks, tills
 from tests.journeys.commands import Shell
 from tests.journeys.tills import ORGANISATION, crowd, write_app, write_declaration
 
@@ -73,6 +73,7 @@ def everything_marked() -> list[str]:
     """Every marked value."""
     rows = [PERSON, ACCOUNT, ASIDE, *REJECTED.values(), REFUSER]
     values = [v for row in rows for k, v in row.items() if k != "no_ads"] + SHORT_ROW
+    values += inbound_marks.values()
     return list(dict.fromkeys(values))
 
 
@@ -93,7 +94,7 @@ def declared(hook: str) -> dict[str, Any]:
     clerk = {"role": "clerk", "node": "BJ01"}
     return tills.declaration(
         organisation=ORGANISATION,
-        sources={"till": till, "app": app},
+        sources={"till": till, "app": app, **inbound_marks.sources()},
         destinations={
             "tagger": {**webhook, "purpose": "analysis", "fields": ["profile_id", "tags"]},
             "weekly": {
@@ -169,6 +170,7 @@ def journey() -> Iterator[Journey]:
         (folder / "tmp").mkdir()
         write_declaration(folder, declared(receiver.url))
         write_sources(folder)
+        inbound_marks.write_keys(folder)
         home = folder / "home"
         shell = Shell(folder, None, home, {"TMPDIR": str(folder / "tmp")})
         shell.run("init")
@@ -198,6 +200,8 @@ def walk(journey: Journey) -> None:
     shell.run("source", "sync")
     shell.run_all(("source", "sync"), ("source", "rejects"), ("source", "rejects", "--json"))
     shell.run("identity", "resolve")
+    inbound_marks.send_all(shell)
+    shell.run_all(("source", "events"), ("source", "events", "--tally", "--json"))
     profile = profile_of_the_person(journey)
     till, app = f"till:{PERSON['card']}", f"app:{ACCOUNT['openid']}"
     shell.run_all(
@@ -249,6 +253,9 @@ def test_the_journey_was_a_whole_one(journey: Journey) -> None:
     assert {"phone", "email", "national_id", "unionid", "loyalty_card"} <= fields
     assert {"name", "phone", "note", "nickname", "remark", "address", "birth_date"} <= cells
     assert {"national_id", "bank_card"} <= kept
+    assert {"raw_told", "anonymous_id"} <= cells
+    sent = [one.code for one in journey.shell.history if one.arguments[0] == "inbound"]
+    assert [sent.count(status) for status in (200, 400, 401, 403)] == [4, 4, 4, 3]
     assert journey.receiver.accepted
     assert (journey.shell.folder / "exports" / "weekly.csv").stat().st_size > 0
 

@@ -14,6 +14,7 @@ PLACES = MappingProxyType(
         "init": ("cdp.cli.setup", "init"),
         "source": ("cdp.cli.source", "app"),
         "ingest": ("cdp.cli.ingest", "app"),
+        "worker": ("cdp.cli.running", "app"),
         "identity": ("cdp.cli.identity", "app"),
         "profile": ("cdp.cli.profile", "app"),
         "reveal": ("cdp.cli.reveal", "app"),

@@ -1,43 +1,65 @@
 """``cdp source status`` and ``cdp source reset``: how sources stand, and beginning again."""
 
+import datetime as dt
 from typing import Annotated
 
 import typer
 
 from cdp.cli import output, session
 from cdp.ingest import feed_state
+from cdp.running.standing import SourceStanding, standings
 from cdp.storage.locks import only_one
 from cdp.workspace import Workspace
 
 Name = Annotated[str, typer.Argument(help="A source of cdp.yaml.")]
 Names = Annotated[list[str] | None, typer.Argument(help="Sources of cdp.yaml; default: all.")]
 _HEADER = (
-    "source", "last run", "ended", "rows", "rejected share", "state of", "newest row of", "lag, s",
+    "source", "state", "last run", "ended", "rows", "usual", "rejected share", "state of",
+    "newest row of", "lag, s",
 )  # fmt: skip
 
 
 def status(names: Names = None, as_json: session.Json = False) -> None:
-    """Say when each source was read last, how far, and how old its state is. Never the state."""
+    """Say how each source stands: state, last run, rows, lag, what failed. Never a value.
+
+    Example: cdp source status crm
+    """
     workspace = session.workspace()
     declared = workspace.declaration
     chosen = [declared.source(one).name for one in names] if names else list(declared.sources)
     with workspace.engine.connect() as connection:
-        found = feed_state.standings(connection, chosen, workspace.now())
+        found = standings(connection, declared, chosen, workspace.now())
     if as_json:
         output.as_json([one.to_dict() for one in found])
         return
-    rows = [
-        (
-            one.source,
-            *(time and f"{time:%Y-%m-%d %H:%M:%S}" for time in (one.started_at, one.finished_at)),
-            one.position,
-            one.rejected_share,
-            *(time and f"{time:%Y-%m-%d %H:%M:%S}" for time in (one.state_at, one.newest_at)),
-            one.lag and round(one.lag),
+    output.table("Sources, times in UTC", _HEADER, [_line(one) for one in found])
+    wrong = [one for one in found if one.rule]
+    if wrong:
+        output.table(
+            "Failing, paused, or with something in the way",
+            ("source", "failures", "rule", "due again", "next step"),
+            [(w.source, w.failures, w.rule, _time(w.due_again), w.next_step) for w in wrong],
         )
-        for one in found
-    ]
-    output.table("Sources, times in UTC", _HEADER, rows)
+
+
+def _line(one: SourceStanding) -> tuple[object, ...]:
+    read = one.read
+    return (
+        one.source,
+        one.state,
+        _time(read.started_at),
+        _time(read.finished_at),
+        read.position,
+        one.usual,
+        read.rejected_share,
+        _time(read.state_at),
+        _time(read.newest_at),
+        read.lag and round(read.lag),
+    )
+
+
+def _time(moment: dt.datetime | None) -> str | None:
+    return f"{moment:%Y-%m-%d %H:%M:%S}" if moment else None
 
 
 def reset(

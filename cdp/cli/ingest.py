@@ -34,9 +34,16 @@ _TOLD = (
 
 
 @app.command()
-def singer(source: Source, as_json: session.Json = False) -> None:
+def singer(
+    source: Source,
+    all_may_go: Annotated[
+        bool,
+        typer.Option(help="Follow a version that lacks over half of the records before it."),
+    ] = False,
+    as_json: session.Json = False,
+) -> None:
     """Messages of a Singer tap; states go to standard output: tap | cdp ingest singer."""
-    _ingest(SingerMessages, source, as_json=as_json)
+    _ingest(SingerMessages, source, as_json=as_json, all_may_go=all_may_go)
 
 
 @app.command()
@@ -57,7 +64,13 @@ def jsonl(source: Source, as_json: session.Json = False) -> None:
     _ingest(PlainMessages, source, as_json=as_json)
 
 
-def _ingest(read: Callable[[SourceDeclaration], Messages], name: str, *, as_json: bool) -> None:
+def _ingest(
+    read: Callable[[SourceDeclaration], Messages],
+    name: str,
+    *,
+    as_json: bool,
+    all_may_go: bool = False,
+) -> None:
     workspace = session.workspace()
     declaration = workspace.declaration.source(name)
     messages = read(declaration)
@@ -69,7 +82,7 @@ def _ingest(read: Callable[[SourceDeclaration], Messages], name: str, *, as_json
             sys.stdout.write(f"{sent}\n")
             sys.stdout.flush()
 
-    how = Following(departures=Departing(), hear=give_back, resumes=False)
+    how = Following(departures=Departing(), hear=give_back, resumes=False, all_may_go=all_may_go)
     report = sync_feed(workspace, declaration, feed, how)
     told = report.to_dict() | {"passed_over": feed.passed_over}
     if as_json:

@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from cdp.cli import feeding, output, session, wiring
+from cdp.cli import conformance, events, feeding, output, pausing, session, upkeep, wiring
 from cdp.credentials import lookup_of
 from cdp.erasure.departing import Departing
 from cdp.errors import Stop
@@ -21,12 +21,20 @@ from cdp.resolution.sending import MOST
 from cdp.workspace import Workspace
 from connectors.base import Level
 from connectors.feed_declaration import PIPED
+from connectors.hooks.declaration import WEBHOOK
 from connectors.registry import open_source
 
 app = typer.Typer(help="Wire a source, look at it, bring it in.", no_args_is_help=True)
 app.command()(wiring.init)
 app.command()(feeding.status)
 app.command()(feeding.reset)
+app.command()(pausing.pause)
+app.command()(pausing.resume)
+app.command()(events.events)
+app.command("test-connector")(conformance.try_laws)
+app.command()(upkeep.backfill)
+app.command()(upkeep.replay)
+app.command()(upkeep.remove)
 Name = Annotated[str, typer.Argument(help="A source of cdp.yaml.")]
 Names = Annotated[list[str] | None, typer.Argument(help="Sources of cdp.yaml; default: all.")]
 
@@ -39,8 +47,9 @@ def _chosen(workspace: Workspace, names: list[str] | None) -> list[str]:
         )
     if names:
         return [declared.source(name).name for name in names]
+    unread = {PIPED, WEBHOOK}
     read = {n: one for n, one in declared.sources.items() if one.inbound is None}
-    return [name for name, one in read.items() if one.connector != PIPED]
+    return [name for name, one in read.items() if one.connector not in unread]
 
 
 @app.command()

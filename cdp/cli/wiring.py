@@ -1,4 +1,4 @@
-"""``cdp source init``: a new entry of cdp.yaml, from a file or from a preset."""
+"""``cdp source init``: a new entry of cdp.yaml, from a file, a table or a preset."""
 
 from dataclasses import asdict
 from pathlib import Path
@@ -8,7 +8,7 @@ import typer
 import yaml
 
 from cdp import declaration
-from cdp.cli import output, session
+from cdp.cli import output, session, tables
 from cdp.declaration import Declaration
 from cdp.errors import Stop
 from cdp.ingest.drafting import Wanted, draft, inserted, unfilled
@@ -37,12 +37,17 @@ DELIMITERS: Final = (",", ";", "\t", "|")
 MODE: Final = 0o600
 
 
-def init(
-    file: Annotated[
-        Path | None, typer.Argument(help="A CSV, JSON lines, XLSX or Parquet file.")
-    ] = None,
+def init(  # noqa: PLR0913, PLR0917 - three ways to a source, and what is asked of each
+    file: Annotated[Path | None, typer.Argument(help="CSV, JSON lines, XLSX or Parquet.")] = None,
     from_preset: Annotated[
         str | None, typer.Option("--preset", help="Take a preset instead of guessing.")
+    ] = None,
+    dsn: Annotated[
+        str | None,
+        typer.Option(help="Of a database: env:SOURCE_NAME, file:PATH or ring:NAME. No password."),
+    ] = None,
+    table: Annotated[
+        str | None, typer.Option(help="Of that database; without it, its tables are listed.")
     ] = None,
     name: Annotated[str | None, typer.Option(help="Of the new source.")] = None,
     answers: Annotated[
@@ -60,14 +65,17 @@ def init(
     given = _answers(answers)
     facts: dict[str, Any] = {}
     if from_preset is not None:
-        chosen = preset(from_preset)
-        source = name or chosen.name
-        location = _location(file, settings) if file else None
-        entry = _filled(chosen, source, given, location, write=write)
+        source, entry = _of_preset(from_preset, name, (settings, file, given), write=write)
+    elif dsn is not None or table is not None:
+        asked = tables.asked(settings, dsn, table, name, as_json=as_json)
+        if asked is None:
+            return
+        source, entry, found = tables.guessed(asked, _declared(settings.declaration), given)
+        facts = _facts(found)
     elif file is not None:
         source = name or _name_of(file)
         entry, found = _guessed(file, source, settings, given)
-        facts = {"columns": [asdict(one) for one in found.columns], "rows": found.rows}
+        facts = _facts(found)
     else:
         _list_presets(as_json=as_json)
         return
@@ -78,6 +86,24 @@ def init(
         return
     typer.echo(entry, nl=False)
     _say_what_next(source, entry, settings, written=write)
+
+
+def _of_preset(
+    named: str,
+    name: str | None,
+    asked: tuple[Settings, Path | None, dict[str, str]],
+    *,
+    write: bool,
+) -> tuple[str, str]:
+    settings, file, given = asked
+    chosen = preset(named)
+    source = name or chosen.name
+    location = _location(file, settings) if file else None
+    return source, _filled(chosen, source, given, location, write=write)
+
+
+def _facts(found: Guess) -> dict[str, Any]:
+    return {"columns": [asdict(one) for one in found.columns], "rows": found.rows}
 
 
 def _say_what_next(source: str, entry: str, settings: Settings, *, written: bool) -> None:
@@ -173,16 +199,37 @@ def _write(path: Path, source: str, entry: str) -> None:
     if missing:
         step = f"give each by --with FIELD=VALUE, or --with record_id=COLUMN: {'; '.join(missing)}"
         raise Stop("not_filled_in", step, source=source)
+    path = path.resolve()  # a link stays one
     text = path.read_text("utf-8") if path.exists() else f"version: {declaration.VERSION}\n"
     before = yaml.safe_load(text) or {}
     if source in (before.get("sources") or {}):
         raise Stop("source_there", "choose another --name, or edit the entry", source=source)
     whole = inserted(text, entry)
+    after = _with_only_more(before, whole, source, path)
     try:
-        declaration.parse(yaml.safe_load(whole), path)
+        declaration.parse(after, path)
     except DeclarationError as error:
         raise Stop("declaration_wrong", str(error), path=path) from error
     part = path.with_name(f".{path.name}.part")
     part.write_text(whole, encoding="utf-8")
     part.chmod(path.stat().st_mode if path.exists() else MODE)
     part.replace(path)
+
+
+def _with_only_more(before: dict[str, Any], whole: str, source: str, path: Path) -> dict[str, Any]:
+    """What a text says. Refuse one that says more than what was there, and one more source."""
+    try:
+        after = yaml.safe_load(whole)
+    except yaml.YAMLError:  # from None: it may quote the file
+        after = {}
+    sources = after.get("sources") or {}
+    others = {name: one for name, one in sources.items() if name != source}
+    rest = {**before, "sources": before.get("sources") or {}}
+    # Without a version the file was empty, and has got one.
+    if source not in sources or {**after, "sources": others} != {
+        "version": after["version"],
+        **rest,
+    }:
+        step = "put the entry into the file by hand: no line can be put into it as it is written"
+        raise Stop("sources_in_another_form", step, path=path)
+    return dict(after)

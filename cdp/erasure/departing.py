@@ -21,6 +21,7 @@ from cdp.audit import log
 from cdp.audit.event import AuditEvent
 from cdp.erasure import ledger, targets
 from cdp.erasure.destroying import destroy
+from cdp.erasure.rejected import remove_looked_into
 from cdp.erasure.shredding import FROZEN
 from cdp.workspace import Workspace
 
@@ -56,7 +57,7 @@ class Departing:
             return 0, stay
         people = dict.fromkeys(one.profile_id for one in go)
         log.append_all(connection, [_event(workspace, source, one) for one in people])
-        destroy(connection, workspace, go, workspace.now())
+        destroy(connection, workspace, go, workspace.now(), remove_looked_into)
         return len(go), stay
 
 

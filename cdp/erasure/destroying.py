@@ -13,7 +13,7 @@ Who may do it, the ledger and the audit event are for the caller.
 """
 
 import datetime as dt
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -50,9 +50,21 @@ class Destroyed:
 
 
 def destroy(
-    connection: sa.Connection, workspace: Workspace, records: Sequence[Held], now: dt.datetime
+    connection: sa.Connection,
+    workspace: Workspace,
+    records: Sequence[Held],
+    now: dt.datetime,
+    rejects: Callable[..., int] = rejected.remove,
 ) -> Destroyed:
-    """Delete records and all that was derived from them; see ``ledger.alone`` first."""
+    """Delete records and all that was derived from them; see ``ledger.alone`` first.
+
+    Args:
+        connection: in the caller's transaction.
+        workspace: whose.
+        records: to be destroyed.
+        now: when.
+        rejects: deletes the rejected rows of records, and says how many.
+    """
     if not records:
         return Destroyed({}, (), (), repaired=True)
     ids = [one.id for one in records]
@@ -60,7 +72,7 @@ def destroy(
     rows = {name: connection.scalar(sa.text(text), {"ids": ids}) or 0 for name, text in _COUNTS}
     there = profile.c.id == sa.any_(sa.cast(own, sa.ARRAY(sa.Text)))
     ended = list(connection.scalars(sa.select(profile.c.id).where(there).order_by(profile.c.id)))
-    rows["reject"] += rejected.remove(connection, workspace, records)
+    rows["reject"] += rejects(connection, workspace, records)
     outcome = _forgotten(connection, workspace, ids)
     repaired = outcome is not None
     if outcome is None:

@@ -5,7 +5,8 @@ looked at, a few hundred in memory at a time. A row belongs to a record if it wa
 its id, or if the id stands in it as a word; of an id of several columns, if each part
 stands in it. Where the id is not known any more, because nothing of the record opens, a
 row belongs to it if the keyed hash of some text in it is the record's key. Where that takes
-one row too many, the next sync of the same content lists it again.
+one row too many, the next sync of the same content lists it again. A row of a feed was looked
+into when it was kept: what its own source deletes is found by those hashes, in an index.
 
 Invariants, each named by a test in ``tests/integration/erasure/test_rejected_rows.py``:
 
@@ -14,6 +15,10 @@ Invariants, each named by a test in ``tests/integration/erasure/test_rejected_ro
 5. A record that does not open, and one of which only the rejected row is left, is found by
    its key.
 6. However many rejected rows there are, a few hundred are in memory.
+
+And in ``tests/integration/feeds/test_departing.py``:
+
+7. What a source deletes opens no rejected row but those that were never looked into.
 """
 
 import re
@@ -40,7 +45,30 @@ _TIER: Final = contact.name
 _Tells = Callable[[str, str], bool]  # of a source and a row, whether it is to go
 
 
-def remove(connection: sa.Connection, workspace: Workspace, records: Sequence[Held]) -> int:
+def remove_looked_into(
+    connection: sa.Connection, workspace: Workspace, records: Sequence[Held]
+) -> int:
+    """Delete the rejected rows of stored records of feeds; return how many.
+
+    Rows that were looked into when they were kept are found by their keys, and not opened: of
+    those that name a record beside their own, only the own one counts. All others are opened.
+    """
+    sources = {one.source for one in records}
+    keys = sa.cast([one.key for one in records], sa.ARRAY(sa.LargeBinary))
+    whole = sa.and_(reject.c.source.in_(sources), reject.c.record_id.is_(None))
+    gone = connection.execute(sa.delete(reject).where(whole, reject.c.record_keys.op("&&")(keys)))
+    others = sa.select(reject.c.id).where(whole, reject.c.record_keys.is_(None)).limit(1)
+    if connection.scalar(others) is None:
+        return gone.rowcount
+    return gone.rowcount + remove(connection, workspace, records, reject.c.record_keys.is_(None))
+
+
+def remove(
+    connection: sa.Connection,
+    workspace: Workspace,
+    records: Sequence[Held],
+    among: sa.ColumnElement[bool] | None = None,
+) -> int:
     """Delete the rejected rows of stored records; return how many."""
     names = _names(connection, workspace, records)
     by_name = _Named(workspace, list(names.values()))
@@ -49,7 +77,7 @@ def remove(connection: sa.Connection, workspace: Workspace, records: Sequence[He
     def tells(source: str, row: str) -> bool:
         return by_name.tells(source, row) or by_key.tells(source, row)
 
-    return _remove(connection, workspace, {one.source for one in records}, tells)
+    return _remove(connection, workspace, {one.source for one in records}, tells, among)
 
 
 def remove_by_key(connection: sa.Connection, workspace: Workspace, keys: Collection[bytes]) -> int:
@@ -61,12 +89,20 @@ def remove_by_key(connection: sa.Connection, workspace: Workspace, keys: Collect
 
 
 def _remove(
-    connection: sa.Connection, workspace: Workspace, sources: Collection[str], tells: _Tells
+    connection: sa.Connection,
+    workspace: Workspace,
+    sources: Collection[str],
+    tells: _Tells,
+    among: sa.ColumnElement[bool] | None = None,
 ) -> int:
     """Delete the rejected rows that are told to go."""
     rows = connection.execute(
         sa.select(reject)
-        .where(reject.c.source.in_(sources), reject.c.record_id.is_(None))
+        .where(
+            reject.c.source.in_(sources),
+            reject.c.record_id.is_(None),
+            sa.true() if among is None else among,
+        )
         .execution_options(yield_per=BATCH)
     )
     found = [row.id for row in rows if _is_told(workspace, row, tells)]

@@ -32,8 +32,8 @@ from cdp.workspace import Workspace
 
 # Tables that hold nothing of any record; one that is not named here is rewritten.
 _WITHOUT: Final = frozenset(
-    {"api_key", "audit_checkpoint", "audit_event", "epoch", "event_tally", "principal", "scrub",
-     "shred", "sync_run", "workspace"}
+    {"api_key", "audit_checkpoint", "audit_event", "epoch", "event_tally", "job", "principal",
+     "scrub", "shred", "sync_run", "workspace"}
 )  # fmt: skip
 STATISTICS: Final = "pg_catalog.pg_statistic"
 WAL: Final = "wal"

@@ -28,6 +28,10 @@ FEWEST_RUNS: Final = 3  # earlier deliveries, before anything is usual
 _LOOKED_AT: Final = 100  # runs, to find that many deliveries among them
 
 
+class ContractPause(Stop):
+    """A demand is broken whose contract says that the source pauses."""
+
+
 @dataclass(frozen=True, slots=True)
 class ContractFinding:
     """A demand that was broken, and by how many rows.
@@ -80,8 +84,16 @@ class Watch:
         ]
         return (*self._whole, *rows)
 
-    def look_ahead(self, engine: sa.Engine, source: Source, today: dt.date) -> None:
+    def look_ahead(
+        self, engine: sa.Engine, source: Source, fingerprint: str, today: dt.date
+    ) -> None:
         """Hold a whole delivery against freshness and volume: one reading of it, if asked for.
+
+        Args:
+            engine: of the workspace.
+            source: that delivers.
+            fingerprint: of its content, which is not worked out once more.
+            today: the day of the sync.
 
         Raises:
             Stop: a rule that pauses is broken.
@@ -92,10 +104,9 @@ class Watch:
         usual: list[int] = []
         if contract.volume is not None:
             with engine.connect() as connection:
-                usual = earlier_rows(
-                    connection, self._source, source.fingerprint(), contract.volume.runs
-                )
-        self._whole = judged(contract, delivery_of(source.read()), usual, today)
+                usual = earlier_rows(connection, self._source, fingerprint, contract.volume.runs)
+        delivery = delivery_of(source.read(), today + dt.timedelta(days=1))
+        self._whole = judged(contract, delivery, usual, today)
         for one in self._whole:
             if one.action == "pause":
                 raise self._pause(one.rule, one.next_step, column=one.subject)
@@ -120,9 +131,9 @@ class Watch:
                 found[breach] += 1
         self._counted += found
 
-    def _pause(self, rule: str, next_step: str, **where: object) -> Stop:
+    def _pause(self, rule: str, next_step: str, **where: object) -> ContractPause:
         step = f"{next_step} Then sync again: it goes on where it stopped"
-        return Stop(rule, step, source=self._source, **where)
+        return ContractPause(rule, step, source=self._source, **where)
 
 
 def read_under(read_as: str, contract: Contract | None) -> str:
@@ -164,12 +175,17 @@ def unless_paused(record: Record, text: str) -> Record | Rejection:
     return record
 
 
-def delivery_of(rows: Iterable[Record | Rejection]) -> Delivery:
-    """Count a delivery, and find its newest day."""
-    count, newest = 0, ""
+def delivery_of(rows: Iterable[Record | Rejection], latest: dt.date) -> Delivery:
+    """Count a delivery, and find its newest day.
+
+    Args:
+        rows: of the delivery.
+        latest: the last day that counts: one row of a day to come would pass for fresh for ever.
+    """
+    count, newest, last = 0, "", latest.isoformat()
     for row in rows:
         count += 1
-        if isinstance(row, Record) and row.day is not None:
+        if isinstance(row, Record) and row.day is not None and row.day <= last:
             newest = max(newest, row.day)
     return Delivery(count, dt.date.fromisoformat(newest) if newest else None)
 

@@ -122,7 +122,9 @@ def _keyed(record_keys: RecordKeys, name: str, ids: Collection[str]) -> Iterator
 
 
 def _with_id(row: Rejection) -> Rejection:
-    if row.record_id is None:
+    if row.record_id is None and row.cells is None:
         return row
-    whole = kept(row.record_id.reveal(reason=REASON), row.raw.reveal(reason=REASON))
+    named = row.record_id.reveal(reason=REASON) if row.record_id else None
+    cells = row.cells.reveal(reason=REASON) if row.cells else None
+    whole = kept(named, row.raw.reveal(reason=REASON), cells, row.order)
     return replace(row, raw=Sensitive(whole))

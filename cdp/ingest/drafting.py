@@ -37,6 +37,7 @@ class Wanted:
         delimiter: of a CSV file.
         record_id: columns that name a record; empty: the likeliest.
         scopes: field -> where its identifier is unique.
+        more: further lines, behind the connector.
     """
 
     name: str
@@ -45,6 +46,7 @@ class Wanted:
     delimiter: str
     record_id: Sequence[str]
     scopes: Mapping[str, str]
+    more: Sequence[str] = ()
 
 
 def draft(wanted: Wanted, table: Table, guess: Guess, known: Catalogue) -> str:
@@ -55,7 +57,9 @@ def draft(wanted: Wanted, table: Table, guess: Guess, known: Catalogue) -> str:
 
 def _lines(wanted: Wanted, table: Table, guess: Guess, known: Catalogue) -> Iterator[str]:
     yield f"connector: {wanted.connector}"
-    yield f"location: {_scalar(wanted.location)}"
+    if wanted.location:
+        yield f"location: {_scalar(wanted.location)}"
+    yield from wanted.more
     if table.encoding:
         yield f"encoding: {table.encoding}  # detected"
     if wanted.connector == "csv" and wanted.delimiter != ",":

@@ -1,7 +1,7 @@
 """Derive a record's keyed features from its canonical values.
 
-Pure. ``identity.features`` declares which features exist; this is the only place that
-sees both a value and its features.
+Pure. ``identity.features`` declares which features exist; this, with ``name_features``, is
+the only place that sees both a value and its features.
 
 Invariants:
     1. Equal values give equal features under one key, and others under another key.
@@ -9,37 +9,46 @@ Invariants:
     3. Fillers, masked and privacy numbers, and preset dates give no features.
 """
 
-from collections.abc import Callable, Collection, Iterable
+from collections.abc import Callable, Collection, Mapping, Sequence
 from functools import lru_cache
-from itertools import combinations
+from itertools import chain, islice
 
+from cdp.ingest.name_features import (
+    Features,
+    Key,
+    near_keys,
+    near_names,
+    of_given,
+    of_surname,
+    variants,
+    visible,
+    words_of,
+)
 from cdp.ingest.normalise.address import Address, Place
 from cdp.ingest.normalise.date import BirthDate
 from cdp.ingest.normalise.email import Email
 from cdp.ingest.normalise.gender import Gender
 from cdp.ingest.normalise.name_parts import Name, Script
 from cdp.ingest.normalise.national_id import NationalId
-from cdp.ingest.normalise.nicknames import formal_names
 from cdp.ingest.normalise.occupation import Occupation
 from cdp.ingest.normalise.phone import Phone
 from cdp.ingest.normalise.phonetic import latin_sound
 from cdp.ingest.normalise.pinyin import sound
-from cdp.ingest.values import Values
+from cdp.ingest.normalise.result import Canonical
+from cdp.ingest.values import Scoped, Values
 from identity.catalogue import Catalogue, shipped
+from identity.features import ascending
 from identity.sharing import counted_key
 
-Key = Callable[[str, str], int]
 Keys = Callable[[str, Collection[str]], list[int]]
-Features = dict[str, int | list[int]]
+Read = Mapping[str, Sequence[Scoped]]  # `Values.read`: of each cell at least one value
 
-MOST_WORDS = 10  # of one name; every two of them make a feature
 SHORTEST_LOCAL = 5  # characters; a shorter local part is shared by too many people
-SHORTEST_NEAR = 4  # characters; below this, one deletion leaves too little to name anything
 TAIL = 4  # digits of a phone that people read out and forms show
 SUBSCRIBER = 7  # digits; what stands before them is country and area, give or take one
 MAINLAND = "+861"  # mobiles go on with 3 to 9
 # What one deriver remembers: about 40 MB when full.
-NAMES, DAYS, PLACES = 10_000, 20_000, 5_000
+NAMES, SURNAMES, DAYS, PLACES = 10_000, 5_000, 20_000, 5_000
 
 
 def derive(values: Values, key: Key, identifiers: Catalogue | None = None) -> Features:
@@ -62,7 +71,10 @@ class Deriver:
     Many people share those. A number or an account is one person's, and is keyed each time.
     """
 
-    __slots__ = ("_accounts", "_held_apart", "_key", "_keys", "_of_birth", "_of_name", "_of_place")
+    __slots__ = (
+        *("_accounts", "_held_apart", "_key", "_keys"),
+        *("_of_birth", "_of_given", "_of_name", "_of_near", "_of_surname"),
+    )
 
     def __init__(
         self, key: Key, keys: Keys | None = None, identifiers: Catalogue | None = None
@@ -77,43 +89,138 @@ class Deriver:
         known = identifiers or shipped()
         self._key = key
         self._keys = keys or (lambda feature, texts: [key(feature, text) for text in texts])
-        self._accounts = [(name, known[name].most_people) for name in known.feeding("accounts")]
-        self._held_apart = known.held_apart
-        self._of_name = lru_cache(NAMES)(lambda name: _of_name(name, key))
-        self._of_birth = lru_cache(DAYS)(lambda *day: _of_birth(day, key))
-        self._of_place = lru_cache(PLACES)(lambda name, text: _of_place(name, text, key))
+        self._accounts = {name: known[name].most_people for name in known.feeding("accounts")}
+        self._held_apart = frozenset(known.held_apart)
+        self._of_name = lru_cache(NAMES)(self._whole_name)
+        self._of_surname = lru_cache(SURNAMES)(lambda text: _kept(of_surname(text, key)))
+        self._of_given = lru_cache(NAMES)(lambda text: _kept(of_given(text, key)))
+        self._of_birth = lru_cache(DAYS)(lambda *day: _kept(_of_birth(day, key)))
+        self._of_near = lru_cache(PLACES)(lambda name, text: ascending(near_keys(name, text, key)))
 
     def derive(self, values: Values) -> Features:
         """Derive and key all features of one record, as the function `derive` does."""
-        features: Features = {}
-        read, key, keys = values.read, self._key, self._keys
-        whole = values.first("name")
+        return self.derive_all([values])[0]
+
+    def derive_all(self, values: Sequence[Values]) -> list[Features]:
+        """Derive and key all features of several records: one kind of all, then the next."""
+        found: list[Features] = [{} for _ in values]
+        rows = [(one.read, features) for one, features in zip(values, found, strict=True)]
+        for step in (self._add_name, self._add_birth, self._add_identifiers, self._add_places):
+            for read, features in rows:
+                step(read, features)
+        self._add_phones([row for row in rows if "phone" in row[0]])
+        for kinds, add in (
+            (self._accounts.keys(), self._add_accounts),
+            (self._held_apart, self._add_unique),
+        ):
+            for read, features in rows:
+                if not kinds.isdisjoint(read):
+                    add(read, features)
+        return found
+
+    def _add_name(self, read: Read, features: Features) -> None:
+        whole = _first(read, "name")
         if isinstance(whole, Name):
             features.update(self._of_name(whole))
         else:
-            _name_parts(values, key, features)
-        if "phone" in read:
-            _phones(values, key, keys, features)
-        day = _birth(values)
+            self._add_name_parts(read, features)
+
+    def _add_birth(self, read: Read, features: Features) -> None:
+        day = _birth(read)
         if day is not None:
             features.update(self._of_birth(*day))
-        _identifiers(values, key, keys, features)
-        self._add_accounts(values, features)
-        self._add_unique(values, features)
-        for name, text in _places(values).items():
-            if text:
-                features.update(self._of_place(name, text))
-        occupation = values.first("occupation")
-        if isinstance(occupation, Occupation):
-            features["occupation"] = key("occupation", occupation.words)
-        return features
 
-    def _add_accounts(self, values: Values, features: Features) -> None:
+    def _whole_name(self, whole: Name) -> Features:
+        key, han = self._key, whole.script is Script.HAN
+        features: Features = {"name": self._once("name", " ".join(whole.tokens))}
+        heard = (
+            sound(whole.full)
+            if han
+            else " ".join(sorted(latin_sound(" ".join(whole.tokens)).split()))
+        )
+        if heard:
+            features["sound"] = key("sound", heard)
+        self._add_parts(whole.surname, whole.given, features)
+        if han and whole.given:
+            features["given_length"] = key("given_length", str(len(whole.given)))
+        features["name_near"] = self._keys("name_near", near_names(whole))
+        words_of(whole, key, features)
+        return _kept(features)
+
+    def _add_name_parts(self, read: Read, features: Features) -> None:
+        part = _first(read, "masked_name")
+        if isinstance(part, Name):
+            visible(part, self._key, features)
+            words_of(part, self._key, features)
+            return
+        surname, given = _first(read, "surname"), _first(read, "given_name")
+        self._add_parts(
+            surname.full if isinstance(surname, Name) else None,
+            given.full if isinstance(given, Name) else None,
+            features,
+        )
+
+    def _add_parts(self, surname: str | None, given: str | None, features: Features) -> None:
+        if surname:
+            features.update(self._of_surname(surname))
+        if given:
+            features.update(self._of_given(given))
+
+    def _add_phones(self, rows: Sequence[tuple[Read, Features]]) -> None:
+        key = self._key
+        held = [
+            {phone.e164 for phone, _ in read["phone"] if isinstance(phone, Phone)}
+            for read, _ in rows
+        ]
+        near = [
+            [one for number in numbers for one in variants(number, _country(number))]
+            for numbers in held
+        ]
+        whole, spelled = self._keyed("phones", held), self._keyed("phones_near", near)
+        for at, ((_, features), numbers) in enumerate(zip(rows, held, strict=True)):
+            if numbers:
+                features["phones"], features["phones_near"] = whole[at], spelled[at]
+                features["phone_tail"] = [key("phone_tail", number[-TAIL:]) for number in numbers]
+                features["phone_head"] = [key("phone_head", _head(number)) for number in numbers]
+
+    def _keyed(self, feature: str, texts: Sequence[Collection[str]]) -> list[list[int]]:
+        """Key the texts of each record: all at once, because each time has a price of its own."""
+        keyed = iter(self._keys(feature, list(chain.from_iterable(texts))))
+        return [list(islice(keyed, len(some))) for some in texts]
+
+    def _add_identifiers(self, read: Read, features: Features) -> None:
+        once, keys, number = self._once, self._keys, _first(read, "national_id")
+        mail, tax = _first(read, "email"), _first(read, "tax_number")
+        if isinstance(mail, Email):
+            features["email"] = once("email", mail.address)
+            if len(mail.local) >= SHORTEST_LOCAL:
+                features["email_local"] = once("email_local", mail.local)
+        if isinstance(number, NationalId):
+            features["national_id"] = once("national_id", number.value)
+            features["national_id_near"] = keys("national_id_near", variants(number.value))
+            features["id_region"] = self._key("id_region", number.value[:6])
+        if tax is not None:
+            features["tax_number"] = once("tax_number", tax.canonical)
+            features["tax_number_near"] = keys("tax_number_near", variants(tax.canonical))
+        for value, scope in read.get("unionid", ())[:1]:
+            features["unionid"] = once("unionid", f"{scope or ''}|{value.canonical}")
+        gender = _first(read, "gender")
+        sex = gender.value if isinstance(gender, Gender) else None
+        sex = sex or (number.sex if isinstance(number, NationalId) else None)
+        sex = sex or _sex_told(read)
+        if sex:
+            features["gender"] = self._key("gender", sex)
+
+    def _once(self, feature: str, text: str) -> int:
+        """Key what is one person's: there is no use in remembering it."""
+        return self._keys(feature, (text,))[0]
+
+    def _add_accounts(self, read: Read, features: Features) -> None:
         """Each card or account in its scope: equal texts of two types or scopes never meet."""
         accounts: list[int] = []
         counted: list[int] = []
-        for name, most_people in self._accounts:
-            found = values.read.get(name)
+        for name, most_people in self._accounts.items():
+            found = read.get(name)
             if not found:
                 continue
             texts = [f"{name}|{scope or ''}|{value.canonical}" for value, scope in found]
@@ -127,11 +234,11 @@ class Deriver:
         if counted:
             features["counted"] = counted
 
-    def _add_unique(self, values: Values, features: Features) -> None:
+    def _add_unique(self, read: Read, features: Features) -> None:
         """What nobody has two of, in its scope. A record with two of one speaks for neither."""
         held: dict[str, set[str]] = {}
-        for name in self._held_apart:
-            for value, scope in values.read.get(name, ()):
+        for name in self._held_apart & read.keys():
+            for value, scope in read[name]:
                 held.setdefault(f"{name}|{scope or ''}", set()).add(value.canonical)
         sole = {kind: min(texts) for kind, texts in held.items() if len(texts) == 1}
         if sole:
@@ -139,132 +246,32 @@ class Deriver:
             texts = [f"{kind}|{text}" for kind, text in sole.items()]
             features["unique_ids"] = self._keys("unique_ids", texts)
 
-
-def _variants(text: str, fixed: int = 0) -> set[str]:
-    """The text and its one-deletion neighbours; the first ``fixed`` characters stay.
-
-    Two texts one deletion, insertion, substitution or exchange of neighbours apart share
-    at least one of these (Bocek, Hunt & Stiller 2007, "Fast Similarity Search").
-    """
-    variants = {text}
-    if len(text) >= SHORTEST_NEAR:
-        variants |= {text[:place] + text[place + 1 :] for place in range(fixed, len(text))}
-    return variants
-
-
-def _near(feature: str, text: str, key: Key) -> list[int]:
-    return [key(feature, variant) for variant in _variants(text)]
+    def _add_places(self, read: Read, features: Features) -> None:
+        for name, text in _places(read).items():
+            if text:
+                features[name] = self._key(name, text)
+                if name in _SPELLED:
+                    near = f"{name}_near"
+                    features[near] = self._of_near(near, text)
+        occupation = _first(read, "occupation")
+        if isinstance(occupation, Occupation):
+            features["occupation"] = self._key("occupation", occupation.words)
 
 
-# ── names ───────────────────────────────────────────────────────────────────
+def _first(read: Read, name: str) -> Canonical | None:
+    """The first value of that cell, if there is one."""
+    return read[name][0][0] if name in read else None
 
 
-def _of_name(whole: Name, key: Key) -> Features:
-    features: Features = {"name": key("name", " ".join(whole.tokens))}
-    heard = (
-        sound(whole.full)
-        if whole.script is Script.HAN
-        else " ".join(sorted(latin_sound(" ".join(whole.tokens)).split()))
-    )
-    if heard:
-        features["sound"] = key("sound", heard)
-    _parts(whole.surname, whole.given, key, features)
-    if whole.script is Script.HAN and whole.given:
-        features["given_length"] = key("given_length", str(len(whole.given)))
-    features["name_near"] = _name_near(whole, key)
-    _words(whole, key, features)
-    return features
-
-
-def _name_parts(values: Values, key: Key, features: Features) -> None:
-    part = values.first("masked_name")
-    if isinstance(part, Name):
-        _visible(part, key, features)
-        _words(part, key, features)
-        return
-    surname, given = values.first("surname"), values.first("given_name")
-    _parts(
-        surname.full if isinstance(surname, Name) else None,
-        given.full if isinstance(given, Name) else None,
-        key,
-        features,
-    )
-
-
-def _visible(part: Name, key: Key, features: Features) -> None:
-    """What shows of an incomplete name: 张** its surname, 张*三 also its end, 雨姐 only an end."""
-    if part.surname:
-        features["surname"] = key("surname", part.surname)
-    # A mask ends where the name does, but for 阿*提·买买提, where the father's name follows.
-    whole = part.masked and "·" not in part.full
-    end = part.full[-1:] if whole else (part.given or "")[-1:]
-    if part.script is Script.HAN and end and end != "*":
-        features["given_end"] = key("given_end", end)
-
-
-def _parts(surname: str | None, given: str | None, key: Key, features: Features) -> None:
-    if surname:
-        features["surname"] = key("surname", surname)
-        features["surname_near"] = _near("surname_near", surname, key)
-    if given:
-        features["given"] = key("given", given)
-        features["given_end"] = key("given_end", given[-1])
-        features["given_near"] = near = _near("given_near", given, key)
-        near += [key("given_near", formal) for formal in formal_names(given)]
-
-
-def _words(whole: Name, key: Key, features: Features) -> None:
-    """The words of a name in letters: people add titles and middle names, and leave them out."""
-    if whole.script is Script.HAN or whole.masked:
-        return
-    words = sorted(set(whole.tokens))
-    features["words"] = [key("words", word) for word in words]
-    features["words_near"] = [k for word in words for k in _word_near(word, key)]
-    pairs = combinations(words[:MOST_WORDS], 2)
-    features["word_pairs"] = [key("word_pairs", " ".join(pair)) for pair in pairs]
-
-
-def _word_near(word: str, key: Key) -> list[int]:
-    near = _near("words_near", word, key)
-    return near + [key("words_near", formal) for formal in formal_names(word)]
-
-
-def _name_near(whole: Name, key: Key) -> list[int]:
-    surname, given = whole.surname or "", whole.given or ""
-    if whole.script is Script.HAN:
-        # The surname stays: 张三 and 李三 are not one slip apart. A given name of one
-        # character stays too, or every 张 would be near every other.
-        variants = {whole.full}
-        if len(given) > 1:
-            variants |= {surname + given[:i] + given[i + 1 :] for i in range(len(given))}
-        return [key("name_near", variant) for variant in variants]
-    return [
-        key("name_near", f"{near_given}|{near_surname}")
-        for near_given, near_surname in _latin_variants(given, surname)
-    ]
-
-
-def _latin_variants(given: str, surname: str) -> Iterable[tuple[str, str]]:
-    yield given, surname
-    # Bill Smith has a key in common with William Smith, as if he were one slip away.
-    yield from ((formal, surname) for formal in formal_names(given))
-    if len(given) >= SHORTEST_NEAR:
-        yield from {(given[:i] + given[i + 1 :], surname) for i in range(len(given))}
-    if len(surname) >= SHORTEST_NEAR:
-        yield from {(given, surname[:i] + surname[i + 1 :]) for i in range(len(surname))}
+def _kept(features: Features) -> Features:
+    """What is remembered is packed many times: its lists are put in order once."""
+    return {
+        name: value if isinstance(value, int) else ascending(value)
+        for name, value in features.items()
+    }
 
 
 # ── phones, dates ───────────────────────────────────────────────────────────
-
-
-def _phones(values: Values, key: Key, keys: Keys, features: Features) -> None:
-    numbers = {p.e164 for p, _ in values.read["phone"] if isinstance(p, Phone)}
-    if numbers:
-        features["phones"] = keys("phones", numbers)
-        near = [one for number in numbers for one in _variants(number, _country(number))]
-        features["phones_near"] = keys("phones_near", near)
-        features["phone_tail"] = [key("phone_tail", number[-TAIL:]) for number in numbers]
-        features["phone_head"] = [key("phone_head", _head(number)) for number in numbers]
 
 
 def _country(e164: str) -> int:
@@ -279,11 +286,11 @@ def _head(e164: str) -> str:
     return e164[: max(len(e164) - SUBSCRIBER, 2)]
 
 
-def _birth(values: Values) -> tuple[int, int, int] | None:
+def _birth(read: Read) -> tuple[int, int, int] | None:
     """Year, month and day of birth."""
-    born = values.first("birth_date")
+    born = _first(read, "birth_date")
     if not isinstance(born, BirthDate):
-        number = values.first("national_id")
+        number = _first(read, "national_id")
         # The ID number holds the date; used where the record gives no other.
         return (
             (number.birth.year, number.birth.month, number.birth.day)
@@ -300,43 +307,22 @@ def _of_birth(date: tuple[int, int, int], key: Key) -> Features:
         "birth": key("birth", text),
         "birth_year": key("birth_year", f"{year:04}"),
         "birth_day": key("birth_day", f"{month:02}{day:02}"),
-        "birth_near": _near("birth_near", text, key),
+        "birth_near": near_keys("birth_near", text, key),
     }
     if day <= 12 and day != month:
         features["birth_swapped"] = key("birth", f"{year:04}{day:02}{month:02}")
     return features
 
 
-# ── identifiers, places ─────────────────────────────────────────────────────
+# ── places ──────────────────────────────────────────────────────────────────
+
+_PLACES = ("region", "city", "district", "street_number", "birth_place")
+_SPELLED = frozenset({"street", "district", "postcode"})  # what people misspell
 
 
-def _identifiers(values: Values, key: Key, keys: Keys, features: Features) -> None:
-    mail, number = values.first("email"), values.first("national_id")
-    if isinstance(mail, Email):
-        features["email"] = key("email", mail.address)
-        if len(mail.local) >= SHORTEST_LOCAL:
-            features["email_local"] = key("email_local", mail.local)
-    if isinstance(number, NationalId):
-        features["national_id"] = key("national_id", number.value)
-        features["national_id_near"] = keys("national_id_near", _variants(number.value))
-        features["id_region"] = key("id_region", number.value[:6])
-    tax = values.first("tax_number")
-    if tax is not None:
-        features["tax_number"] = key("tax_number", tax.canonical)
-        features["tax_number_near"] = keys("tax_number_near", _variants(tax.canonical))
-    for value, scope in values.read.get("unionid", ())[:1]:
-        features["unionid"] = key("unionid", f"{scope or ''}|{value.canonical}")
-    gender = values.first("gender")
-    sex = gender.value if isinstance(gender, Gender) else None
-    sex = sex or (number.sex if isinstance(number, NationalId) else None)
-    sex = sex or _sex_told(values)
-    if sex:
-        features["gender"] = key("gender", sex)
-
-
-def _sex_told(values: Values) -> str | None:
+def _sex_told(read: Read) -> str | None:
     """The sex that a form of address told: 张女士."""
-    names = (values.first("name"), values.first("masked_name"))
+    names = (_first(read, "name"), _first(read, "masked_name"))
     return next((name.sex for name in names if isinstance(name, Name) and name.sex), None)
 
 
@@ -345,9 +331,9 @@ def _area(postcode: str) -> str:
     return postcode[: -1 if postcode.isdigit() else -3]
 
 
-def _places(values: Values) -> dict[str, str | None]:
+def _places(read: Read) -> dict[str, str | None]:
     """What tells where somebody lives or was born, by feature."""
-    address = values.first("address")
+    address = _first(read, "address")
     parts: dict[str, str | None] = {}
     if isinstance(address, Address):
         parts = {
@@ -357,19 +343,13 @@ def _places(values: Values) -> dict[str, str | None]:
             "street": address.road,
             "street_number": address.number,
         }
-    for name in ("region", "city", "district", "street_number", "birth_place"):
-        place = values.first(name)
-        if isinstance(place, Place):
-            parts[name] = place.name
-    postcode = values.first("postcode")
+    for name in _PLACES:
+        if name in read:
+            place = read[name][0][0]
+            if isinstance(place, Place):
+                parts[name] = place.name
+    postcode = _first(read, "postcode")
     if postcode is not None:
         parts["postcode"] = postcode.canonical
         parts["postcode_area"] = _area(postcode.canonical)
     return parts
-
-
-def _of_place(name: str, text: str, key: Key) -> Features:
-    features: Features = {name: key(name, text)}
-    if name in {"street", "district", "postcode"}:
-        features[f"{name}_near"] = _near(f"{name}_near", text, key)
-    return features

@@ -8,7 +8,7 @@ Invariants, each named by a test in ``tests/integration/feeds/test_states.py``:
 
 import datetime as dt
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from typing import Any
 
 import sqlalchemy as sa
@@ -19,6 +19,7 @@ from cdp.storage.schema import source_order, source_state, sync_run
 from cdp.vault.rejects import RejectPlace
 from cdp.workspace import Workspace
 from connectors.base import Mark, State
+from connectors.record import Raw
 
 STATE = "state"
 RESET = "run cdp source reset NAME: the next sync reads everything, which changes nothing twice"
@@ -59,12 +60,41 @@ class Standing:
 
 
 @dataclass(frozen=True, slots=True)
+class Backfill(Raw):
+    """A reading from an earlier place, beside where the feed stands.
+
+    Attributes:
+        since: where it begins; None: at the beginning.
+        since_text: names that place; a backfill since another one begins anew.
+    """
+
+    since: State | None = None
+    since_text: str = field(default="", repr=False)
+
+
+@dataclass(frozen=True, slots=True)
 class Forgotten:
     """What a reset forgets: whether there was a state, and the orders of how many records."""
 
     source: str
     state: bool
     orders: int
+
+
+def beside(source: str) -> str:
+    """Under what name the state of a backfill is kept; no source is called so."""
+    return f"{source} (backfill)"
+
+
+def end_backfill(connection: sa.Connection, source: str) -> None:
+    """Forget the state of a backfill that came to its end."""
+    connection.execute(sa.delete(source_state).where(source_state.c.source == beside(source)))
+
+
+def begun_backfill(connection: sa.Connection, source: str) -> bool:
+    """Whether a backfill was broken off, so that the next one goes on from there."""
+    there = sa.select(sa.exists().where(source_state.c.source == beside(source)))
+    return bool(connection.scalar(there))
 
 
 def place_of(source: str) -> RejectPlace:
@@ -113,6 +143,7 @@ def keep(
 def forget(connection: sa.Connection, source: str) -> Forgotten:
     """Forget the state of a source, and how new its rows were; its records stay."""
     state = connection.execute(sa.delete(source_state).where(source_state.c.source == source))
+    end_backfill(connection, source)
     orders = connection.execute(sa.delete(source_order).where(source_order.c.source == source))
     return Forgotten(source, bool(state.rowcount), orders.rowcount)
 
@@ -128,14 +159,14 @@ def standings(
         .order_by(sync_run.c.source, sync_run.c.id.desc())
     )
     runs = {row.source: row for row in connection.execute(newest)}
-    stated = sa.select(source_state).where(source_state.c.source.in_(sources))
-    states = {row.source: row for row in connection.execute(stated)}
+    # Not what it says: whoever only watches may not read that.
+    times = source_state.c.source, source_state.c.newest_at, source_state.c.at
+    stated = sa.select(*times).where(source_state.c.source.in_(sources))
+    states: dict[str, Any] = {row.source: row for row in connection.execute(stated)}
     return [_standing(name, runs.get(name), states.get(name), now) for name in sources]
 
 
-def _standing(
-    source: str, run: sa.Row[Any] | None, state: sa.Row[Any] | None, now: dt.datetime
-) -> Standing:
+def _standing(source: str, run: sa.Row[Any] | None, state: Any, now: dt.datetime) -> Standing:
     started = run.started_at if run else None
     finished = run.finished_at if run else None
     newest = state.newest_at if state else None

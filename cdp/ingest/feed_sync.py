@@ -12,6 +12,8 @@ Invariants, each named by a test in ``tests/integration/feeds``:
        a person froze stays, and the deletion stands among the rejected rows.
     6. Two syncs of one source never run at once.
     7. A state is handed on only after the rows before it are committed.
+
+What a load that replaces the one before may end: see ``cdp/ingest/loads.py``.
 """
 
 import datetime as dt
@@ -23,20 +25,23 @@ from typing import Protocol
 import sqlalchemy as sa
 
 from cdp.errors import Stop
-from cdp.ingest import feed_state
+from cdp.ingest import feed_state, loads
 from cdp.ingest.contract import Watch, read_under, require_rows_only
-from cdp.ingest.destroyed import hold_ledger
+from cdp.ingest.destroyed import hold_ledger, possible_keys
 from cdp.ingest.orders import Named, newest, not_late, outdated, remember
+from cdp.ingest.parking import committed_but
+from cdp.ingest.removed import require_not_removed
 from cdp.ingest.reports import COUNTS, Progress, SyncReport, quiet
-from cdp.ingest.storing import Place, Storing, committed
+from cdp.ingest.storing import Place, Storing
 from cdp.ingest.writing import SetAside
 from cdp.storage.locks import Hold, only_one
 from cdp.storage.schema import reject, sync_run
+from cdp.vault.errors import NotKeyable
 from cdp.workspace import Workspace
 from connectors.base import Deleted, Delivery, Feed, Mark, Outdated, State
 from connectors.declaration import SourceDeclaration
 from connectors.digests import sha256_hex
-from connectors.record import Record, Rejection
+from connectors.record import Record, Rejection, Sensitive
 
 FED = "fed"  # stands where a sync of a file names its content
 PATIENCE = dt.timedelta(seconds=5)  # that rows wait for a batch to fill, once a mark has come
@@ -93,12 +98,17 @@ class Following:
         hear: told each state, once it is committed.
         resumes: whether the feed reads on from the state that is kept; one on standard input
             begins where its sender says.
+        all_may_go: whether a load may end more than half of the records before it.
+        backfill: read from an earlier place, with a state of its own; where the feed stands
+            stays as it is.
     """
 
     progress: Progress = quiet
     departures: Departures = NO_DEPARTURES
     hear: Callable[[State], None] = _unheard
     resumes: bool = True
+    all_may_go: bool = False
+    backfill: feed_state.Backfill | None = None
 
 
 def sync_feed(
@@ -143,11 +153,17 @@ class _FeedSync:
         self._started = workspace.now()
         self._storing = Storing(workspace, declaration, self._started)
         read_as = read_under(self._storing.preparer.read_as, declaration.contract)
-        how_read = (read_as, declaration.feed.place())
+        how_read: tuple[str, ...] = (read_as, declaration.feed.place())
+        self._stands = declaration.name  # under which its state is kept
+        if self._how.backfill is not None:
+            how_read = (*how_read, self._how.backfill.since_text)
+            self._stands = feed_state.beside(declaration.name)
         self._read_as = sha256_hex([part.encode() for part in how_read])
         self._watch = Watch(declaration)
         self._place = Place(FED, lambda one: one.id)
         self._report = SyncReport(declaration.name)
+        self._unread = 0  # rejected rows of which nobody can tell whose they are
+        self._begun: tuple[Outdated, ...] = ()  # loads that were said to replace without a row
 
     def run(self) -> SyncReport:
         run_id, state = self._begin()
@@ -178,16 +194,20 @@ class _FeedSync:
         if batch.since is None:
             return len(batch.rows) >= MOST_BATCHES * most
         waited = self._workspace.now() - batch.since
-        return len(batch.rows) >= most or waited >= PATIENCE
+        # a clock that was put back has nobody wait for it to come round again
+        return len(batch.rows) >= most or not dt.timedelta() <= waited < PATIENCE
 
     def _begin(self) -> tuple[int, State | None]:
         with self._workspace.engine.begin() as connection:
             name = self._declaration.name
+            require_not_removed(connection, name)
             state = (
-                feed_state.kept(connection, self._workspace, name, self._read_as)
+                feed_state.kept(connection, self._workspace, self._stands, self._read_as)
                 if self._how.resumes
                 else None
             )
+            if state is None and self._how.backfill is not None:
+                state = self._how.backfill.since
             run = sync_run.insert().values(
                 source=name,
                 fingerprint=FED,
@@ -196,29 +216,34 @@ class _FeedSync:
                 started_at=self._started,
                 **dict.fromkeys(COUNTS, 0),
             )
-            run_id = connection.scalar(run.returning(sync_run.c.id))
-        return int(run_id or 0), state
+            run_id = int(connection.scalar(run.returning(sync_run.c.id)) or 0)
+            self._unread = loads.unread_before(connection, name, run_id)
+        return run_id, state
 
     def _commit(self, batch: _Batch, run_id: int, *, last: bool = False) -> None:
         """Store what was read, and the state behind it."""
         self._watch.look(batch.rows)
-        before = self._report
+        before = (self._report, self._unread, self._begun)
 
-        def store(connection: sa.Connection) -> None:
-            self._report = before
-            if any(isinstance(row, Deleted | Outdated) for row in batch.rows):
+        def store(connection: sa.Connection, given: Sequence[_Item]) -> None:
+            self._report, self._unread, self._begun = before
+            if any(isinstance(row, Deleted | Outdated) for row in (*given, *self._begun)):
                 self._how.departures.begin(connection)
             hold_ledger(connection)  # before anything that a shred may wait for
-            for rows in _parts(batch.rows):
+            for rows in _parts(given):
                 self._store(connection, rows)
+            for row in self._begun if last else ():
+                self._follow(connection, row, ended=True)
             if batch.mark is not None:
                 feed_state.keep(
-                    connection, self._workspace, self._declaration.name, self._read_as, batch.mark
+                    connection, self._workspace, self._stands, self._read_as, batch.mark
                 )
+            if last and self._how.backfill is not None:
+                feed_state.end_backfill(connection, self._declaration.name)
             self._remember(connection, run_id, last=last)
             self._hold.require(connection)
 
-        committed(self._workspace.engine, store)
+        committed_but(self._workspace.engine, batch.rows, store)
         if batch.mark is not None:
             self._how.hear(batch.mark.state)
 
@@ -226,7 +251,7 @@ class _FeedSync:
         name = self._declaration.name
         for row in rows:
             if isinstance(row, Outdated):  # alone: see _parts
-                self._end(connection, outdated(connection, name, row.load))
+                self._follow(connection, row)
                 return
         given = [self._named(row) for row in rows if isinstance(row, Record | Deleted)]
         counting = not_late(connection, newest(given))
@@ -245,12 +270,42 @@ class _FeedSync:
         fresh = self._not_kept(connection, aside)
         counts = self._storing.store(connection, kept, fresh, self._place)
         remember(connection, name, counting)
+        self._note(connection, refused)
         self._count(**(counts | {"read": len(rows), "rejected": len(aside)}))
         self._count(
             superseded=len(given) - len(counting),
             shredded=len(refused) - len(rejected),
             unchanged=len(gone) - ended - len(stay),  # deletions of what is not here
         )
+
+    def _note(self, connection: sa.Connection, refused: Sequence[Rejection]) -> None:
+        """Note whose rejected rows are: a load that has them does not lack those records."""
+        there: list[tuple[bytes, int]] = []
+        for row in refused:
+            try:
+                key = self._key(row.record_id) if row.record_id else None
+            except NotKeyable:
+                key = None
+            self._unread += key is None
+            there += [(key, row.load)] if key is not None and row.load is not None else []
+        loads.still_there(connection, there)
+
+    def _follow(self, connection: sa.Connection, row: Outdated, *, ended: bool = False) -> None:
+        """Destroy what a load lacks that the one before had, if that can be believed."""
+        name = self._declaration.name
+        came, older = loads.counted(connection, name, row.load)
+        if ended and came:
+            return  # it only began then, and nothing was said of its end
+        load = loads.Load(came, older, self._unread, ended, self._how.all_may_go)
+        rule = loads.refusal(load)
+        if rule is None:
+            self._end(connection, outdated(connection, name, row.load))
+        elif rule == loads.EMPTY and not ended:
+            self._begun = (*self._begun, row)
+        else:
+            fresh = self._not_kept(connection, [loads.kept(row, rule)])
+            self._storing.store(connection, [], fresh, self._place)
+            self._count(read=1, rejected=1)
 
     def _end(self, connection: sa.Connection, keys: Sequence[bytes]) -> tuple[int, set[bytes]]:
         """Destroy the records of these keys: how many there were, and which stay, frozen."""
@@ -274,14 +329,28 @@ class _FeedSync:
             reject.c.source == name, reject.c.fingerprint.in_(list(named))
         )
         known = set(connection.scalars(stored)) if named else set()
-        return [one for fingerprint, one in named.items() if fingerprint not in known]
+        return [self._looked_into(one) for key, one in named.items() if key not in known]
+
+    def _looked_into(self, one: SetAside) -> SetAside:
+        """A rejected row, with the keys of the records that it may be of.
+
+        So that who goes finds the rows of theirs without opening all others.
+        """
+        if one.keys is not None:
+            return one
+        text, record_keys = one.raw.reveal(reason=REASON), self._storing.record_keys
+        keys = possible_keys(record_keys, self._declaration.name, self._declaration, text)
+        return one if keys is None else replace(one, keys=tuple(sorted(keys)))
 
     def _named(self, row: Record | Deleted) -> Named:
         if isinstance(row, Record):
             recognised = self._storing.preparer.recognise(row)
             return Named(recognised.key, row, recognised)
-        record_id = row.record_id.reveal(reason="name the record that its source deleted")
-        return Named(self._storing.record_keys.record_key(self._declaration.name, record_id), row)
+        return Named(self._key(row.record_id), row)
+
+    def _key(self, record_id: Sensitive) -> bytes:
+        name = record_id.reveal(reason="name the record of a row that is none")
+        return self._storing.record_keys.record_key(self._declaration.name, name)
 
     def _count(self, **more: int) -> None:
         self._report = self._report.plus(**more)
@@ -321,4 +390,4 @@ def _parts(rows: Sequence[_Item]) -> Iterator[Sequence[_Item]]:
 
 def _frozen(one: Named) -> SetAside:
     record_id = one.row.record_id
-    return SetAside(one.row.position, "", FROZEN, FROZEN_STEP, record_id, None)
+    return SetAside(one.row.position, "", FROZEN, FROZEN_STEP, record_id, None, keys=(one.key,))

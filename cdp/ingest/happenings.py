@@ -5,8 +5,9 @@ Invariants, each named by a test in ``tests/integration/inbound/test_inbound.py`
 1. A message has an effect once, however often and by however many senders at once it is sent.
 2. An event of a record that stands as destroyed is not stored.
 3. Events of a device are its owner's from the moment that somebody trusted says whose it is,
-   those that came before included.
-4. With a record its events and its devices go.
+   those that came before included, and also where the device is a record of its own.
+4. With a record its events go, and a device of somebody destroyed is not heard any more until
+   somebody trusted says whose it is now.
 5. Of what is told at once by many nothing is lost.
 """
 
@@ -176,11 +177,13 @@ _STANDING = Statement(
     UNION ALL
     SELECT CASE WHEN x.owner IS NULL THEN 'gone' ELSE 'owner' END, x.key, x.owner
       FROM (SELECT y.key, coalesce(
-                       (SELECT r.id FROM kith.record r WHERE r.key = y.key),
-                       (SELECT d.record_id FROM kith.event_device d WHERE d.subject = y.key)
+                       (SELECT d.record_id FROM kith.event_device d WHERE d.subject = y.key),
+                       (SELECT r.id FROM kith.record r WHERE r.key = y.key)
                    ) AS owner
               FROM unnest($3) AS y(key)) x
-     WHERE x.owner IS NOT NULL OR 'shred' = (
+     WHERE x.owner IS NOT NULL
+        OR EXISTS (SELECT FROM kith.event_device d WHERE d.subject = x.key)
+        OR 'shred' = (
          SELECT s.kind FROM kith.shred s WHERE s.key = x.key ORDER BY s.sequence DESC LIMIT 1)
     """,
 )
@@ -211,7 +214,7 @@ _JOIN = Statement(
     INSERT INTO kith.event_device (subject, record_id)
     SELECT x.subject, x.record_id FROM unnest($1, $2) AS x(subject, record_id)
     ON CONFLICT (subject) DO UPDATE SET record_id = excluded.record_id
-    WHERE event_device.record_id <> excluded.record_id
+    WHERE event_device.record_id IS DISTINCT FROM excluded.record_id
     """,
 )
 _ADOPT = Statement(

@@ -15,6 +15,7 @@ import sqlalchemy as sa
 from cdp.ingest.contract import unless_paused
 from cdp.ingest.features import Deriver
 from cdp.ingest.prepare import Preparer, Recognised
+from cdp.ingest.removed import require_not_removed
 from cdp.ingest.storing import reading_of
 from cdp.ingest.writing import (
     Incoming,
@@ -113,6 +114,7 @@ class Intake:
             now: when.
             waiting: mark new records as to be resolved; without it the caller does so.
         """
+        require_not_removed(connection, self._source.name)
         recognised: list[tuple[Record, Recognised]] = [
             (record, self._preparer.recognise(record)) for record in records
         ]

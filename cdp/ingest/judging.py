@@ -3,8 +3,9 @@
 Invariants, each named by a test in ``tests/unit/ingest/test_judging.py``:
 
 1. With a key that is not trusted with identities nobody is asserted: a user's id counts only
-   where it is signed, and then the id and its device alone, no trait.
-2. An event that is not declared, or that no consent covers, is not kept.
+   where it is signed, and then the id, its device and what its user agrees to, no trait.
+2. An event that is not declared, that no consent covers, or that happened longer ago than
+   events are kept, is not kept.
 3. Whatever is left out is told by rule.
 4. The same message has the same name, whether or not its sender named it.
 """
@@ -27,7 +28,7 @@ from connectors.record import Raw, Sensitive
 
 REASON: Final = "name what a message is about"
 NOT_TRUSTED, NOT_DECLARED = "identity_not_trusted", "event_not_declared"
-NO_CONSENT, NOBODY = "no_consent", "nobody_named"
+NO_CONSENT, NOBODY, TOO_OLD = "no_consent", "nobody_named", "too_old"
 SIGNATURE: Final = ("context", "signature")
 _CONTENT: Final = json.JSONEncoder(sort_keys=True, separators=(",", ":"))
 _TIMES_OF_SENDING: Final = frozenset({"sentAt", "_flush_time"})  # another in each attempt
@@ -82,6 +83,7 @@ class Judge:
         self._declaration = declaration
         self._inbound = declaration.inbound
         self._trusted = declaration.inbound.trust == "identities"
+        self._kept_for = dt.timedelta(days=declaration.keep_events)
         self._names = EventKeys(keyring)
         self._records = RecordKeys(keyring)
         self._identity_key = identity_key
@@ -100,7 +102,8 @@ class Judge:
             if event.kind.asserts:
                 return NOT_TRUSTED
             event, left_out = replace(event, user_id=None), (NOT_TRUSTED,)
-        found = self._asserted(event) if event.kind.asserts else self._happened(event)
+        asserts = event.kind.asserts or self.teller.updates_consent(event)
+        found = self._asserted(event) if asserts else self._happened(event, now)
         if isinstance(found, str) or not left_out:
             return found
         return replace(found, left_out=(*left_out, *found.left_out))
@@ -126,18 +129,20 @@ class Judge:
             event.kind.value,
             None,
             key,
-            self._device(event) if event.user_id is not None else None,
+            self._device(event) if event.kind.asserts and event.user_id is not None else None,
             "{}",
             self._purposes(event),
             event.time,
             Assertion(record_id, key, told),
         )
 
-    def _happened(self, event: Event) -> Judged | str:
+    def _happened(self, event: Event, now: dt.datetime) -> Judged | str:
         spec = self._inbound.kept(event.kind, event.name)
         whose = self._whose(event)
         if spec is None or whose is None:
             return NOT_DECLARED if spec is None else NOBODY
+        if now - event.time > self._kept_for:
+            return TOO_OLD
         purposes = self._purposes(event)
         if self._inbound.categories and not purposes:
             return NO_CONSENT

@@ -2,11 +2,14 @@
 
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
-from typing import Any
+from typing import Any, Final
 
 import sqlalchemy as sa
 
 from cdp.storage.schema import reject, sync_run
+
+OF_NO_FILE: Final = ("fed ", "hook ")
+"""How the fingerprint begins of rows of feeds and webhooks: no later content replaces them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,7 +44,7 @@ class RejectCount:
 
 
 def _current() -> sa.ColumnElement[bool]:
-    """Rows of the content read last, and values that a stored record goes on without."""
+    """Rows of the content read last, or of no file, and values that a record goes on without."""
     newest = (
         sa.select(sync_run.c.fingerprint)
         .where(sync_run.c.source == reject.c.source)
@@ -49,7 +52,11 @@ def _current() -> sa.ColumnElement[bool]:
         .limit(1)
         .scalar_subquery()
     )
-    return sa.or_(reject.c.record_id.is_not(None), reject.c.fingerprint == newest)
+    return sa.or_(
+        reject.c.record_id.is_not(None),
+        reject.c.fingerprint == newest,
+        *(reject.c.fingerprint.startswith(one) for one in OF_NO_FILE),
+    )
 
 
 def count_rejects(connection: sa.Connection, source: str | None = None) -> list[RejectCount]:

@@ -20,6 +20,7 @@ import sqlalchemy as sa
 from cdp import crash
 from cdp.credentials import lookup_of
 from cdp.errors import KithError
+from cdp.ingest.collecting import COLLECT_AFTER
 from cdp.ingest.feed_sync import NO_DEPARTURES, Departures
 from cdp.ingest.reports import SyncReport
 from cdp.ingest.sync import sync
@@ -32,7 +33,6 @@ from connectors.registry import open_source
 
 Progress = Callable[[int, int | None], None]  # rows committed, rows expected
 POLL = 0.3  # seconds between two looks at how far the sources are
-COLLECT_AFTER = 50_000  # objects made and not yet thrown away
 PATIENCE = 0.1  # seconds between two looks at whether the parent lives
 
 
@@ -55,7 +55,7 @@ def sync_all(
         return _one_by_one(workspace, names, progress, departures)
     # Spawned, not forked: a fork would share database connections.
     context = multiprocessing.get_context("spawn")
-    with ProcessPoolExecutor(processes, context, _end_with, (os.getpid(),)) as pool:
+    with ProcessPoolExecutor(processes, context, end_with, (os.getpid(),)) as pool:
         running = [
             pool.submit(_sync_one, workspace.settings, workspace.now, name, departures)
             for name in names
@@ -77,7 +77,7 @@ def _one_by_one(
     return reports, failed
 
 
-def _end_with(parent: int) -> None:
+def end_with(parent: int) -> None:
     """End this process soon after its parent, however that ended.
 
     A worker that outlived a killed command would hold the source's lock against the next.
@@ -95,10 +95,7 @@ def _end_with(parent: int) -> None:
 
 
 def _collect_seldom() -> None:
-    """Leave what is loaded by now out of garbage collection, and collect less often.
-
-    A batch makes many objects and no cycles; looking for cycles took a sixth of the time.
-    """
+    """Leave what is loaded by now out of garbage collection, and collect less often."""
     gc.collect()
     gc.freeze()
     gc.set_threshold(COLLECT_AFTER, *gc.get_threshold()[1:])

@@ -18,13 +18,16 @@ from itertools import islice
 import sqlalchemy as sa
 
 from cdp.credentials import lookup_of
+from cdp.ingest.collecting import collecting_seldom
 from cdp.ingest.contract import Watch, read_under
 from cdp.ingest.destroyed import destroyed_among, hold_ledger
 from cdp.ingest.feed_sync import NO_DEPARTURES, Departures, Following, sync_feed
+from cdp.ingest.parking import committed_but, forget_parked, named_again
 from cdp.ingest.prepare import as_text
+from cdp.ingest.removed import require_not_removed
 from cdp.ingest.reports import COUNTS, Progress, SyncReport, quiet
 from cdp.ingest.seen import Seen
-from cdp.ingest.storing import Place, Row, Storing, committed
+from cdp.ingest.storing import Place, Row, Storing
 from cdp.ingest.writing import SetAside, forget_rejected_rows
 from cdp.storage.locks import only_one
 from cdp.storage.schema import sync_run
@@ -60,9 +63,10 @@ def sync(
     declaration = workspace.declaration.source(name)
     source = open_source(declaration, workspace.declaration.folder, lookup_of(workspace))
     if not isinstance(source, Source):
-        return sync_feed(workspace, declaration, source, Following(progress, departures))
+        with collecting_seldom():
+            return sync_feed(workspace, declaration, source, Following(progress, departures))
     step = "wait until it has ended; it goes on by itself"
-    with only_one(workspace.engine, f"sync {name}", step):
+    with only_one(workspace.engine, f"sync {name}", step), collecting_seldom():
         return _Sync(workspace, declaration, source, progress).run()
 
 
@@ -90,7 +94,8 @@ class _Sync:
         self._watch = Watch(declaration)
 
     def run(self) -> SyncReport:
-        self._watch.look_ahead(self._workspace.engine, self._source, self._started.date())
+        engine, today = self._workspace.engine, self._started.date()
+        self._watch.look_ahead(engine, self._source, self._fingerprint, today)
         run_id, position = self._begin()
         expected = self._source.count()
         rows = self._source.read()
@@ -113,20 +118,23 @@ class _Sync:
         """Store one batch."""
         before = self._report
 
-        def store(connection: sa.Connection) -> dict[bytes, bytes]:
+        def store(
+            connection: sa.Connection, rows: Sequence[Record | Rejection]
+        ) -> dict[bytes, bytes]:
             self._report = before
             seen: dict[bytes, bytes] = {}
-            self._store(connection, batch, seen)
+            self._store(connection, rows, seen)
             self._remember(connection, run_id, batch[-1].position)
             return seen
 
-        self._seen.add(committed(self._workspace.engine, store))
+        self._seen.add(committed_but(self._workspace.engine, batch, store))
 
     def _begin(self) -> tuple[int, int]:
         """Go on with an interrupted run over the same content, or begin a new one."""
         run = sync_run
         read_as = read_under(self._preparer.read_as, self._declaration.contract)
         with self._workspace.engine.begin() as connection:
+            require_not_removed(connection, self._declaration.name)
             # Only the newest run can be gone on with: what another content changed since an
             # older one broke off has to be read again from its first row.
             newest = connection.execute(
@@ -144,6 +152,7 @@ class _Sync:
                 )
                 return newest.id, newest.position
             forget_rejected_rows(connection, self._declaration.name, self._fingerprint, read_as)
+            forget_parked(connection, self._declaration.name, self._fingerprint)
             run_id = connection.scalar(
                 run.insert()
                 .values(
@@ -169,8 +178,8 @@ class _Sync:
                 passed = {}
                 yield row
             elif isinstance(row, Record):
-                recognised = self._preparer.recognise(row)
-                passed.setdefault(recognised.key, recognised.content)
+                if (known := named_again(self._preparer, row)) is not None:
+                    passed.setdefault(known.key, known.content)
                 if len(passed) >= self._workspace.settings.batch_rows:
                     self._seen.add(passed)
                     passed = {}

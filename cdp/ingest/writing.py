@@ -18,7 +18,7 @@ from typing import Any
 import sqlalchemy as sa
 from sqlalchemy.dialects.postgresql import insert
 
-from cdp.ingest.prepare import Prepared, Preparer, Recognised
+from cdp.ingest.prepare import Prepared, Preparer, Recognised, Revision
 from cdp.ingest.standing import held, known_records
 from cdp.storage import schema
 from cdp.storage.bulk import insert as insert_rows
@@ -59,6 +59,7 @@ class SetAside:
     raw: Sensitive
     record_id: int | None
     fingerprint: str | None = None  # where it is not that of everything beside it
+    keys: tuple[bytes, ...] | None = None  # of records that a row may be of; None: not looked into
 
 
 def incoming_of(
@@ -82,7 +83,8 @@ def incoming_of(
     missing = set(differ) - stays.keys()
     gone |= {key for key, one in known.items() if one.id in missing}
     ids = iter(standing.fresh)
-    incoming: list[Incoming] = []
+    fresh: list[Recognised] = []
+    revisions: list[Revision] = []
     waiting: list[int] = []
     for record, recognised in rows:
         if recognised.key in gone:
@@ -94,8 +96,13 @@ def incoming_of(
             continue
         record_id = stored.id if stored else next(ids)
         revision = stored.revision + 1 if stored else 1
-        prepared = preparer.prepare(record, record_id, revision, standing.feature_key)
-        incoming.append(Incoming(record_id, revision, recognised, record, prepared))
+        fresh.append(recognised)
+        revisions.append(Revision(record, record_id, revision))
+    prepared = preparer.prepare_all(revisions, standing.feature_key)
+    incoming = [
+        Incoming(one.id, one.number, recognised, one.record, made)
+        for one, recognised, made in zip(revisions, fresh, prepared, strict=True)
+    ]
     return incoming, waiting, sum(recognised.key in gone for _, recognised in rows)
 
 
@@ -322,13 +329,14 @@ def write_set_aside(
             "next_step": one.next_step,
             "sealed": vault.seal_reject(place, one.raw),
             "record_id": one.record_id,
+            "record_keys": None if one.keys is None else list(one.keys),
             "at": now,
         }
         for one in found
         for place in (RejectPlace(source, one.fingerprint or fingerprint, one.position, one.field),)
     ]
     fresh = insert(schema.reject)
-    renewed = ("rule", "next_step", "sealed", "record_id", "at")
+    renewed = ("rule", "next_step", "sealed", "record_id", "record_keys", "at")
     connection.execute(
         fresh.on_conflict_do_update(
             index_elements=["source", "fingerprint", "position", "field"],

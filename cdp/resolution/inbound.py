@@ -9,6 +9,8 @@ Invariants, each named by a test in ``tests/integration/inbound/test_inbound.py`
 5. What is left out is counted by rule, and refused messages are named to their sender, who
    still has them; nothing of them is stored.
 6. Too much, or too many at once, is answered with how long to wait.
+7. That a key was used stands in the audit log once an hour, before anything that came with it.
+8. While a declared key cannot be read nobody is told that theirs is bad.
 """
 
 import datetime as dt
@@ -21,7 +23,10 @@ from threading import BoundedSemaphore, Lock
 from typing import Final
 
 from cdp import logs
+from cdp.audit import log
+from cdp.errors import Retry
 from cdp.ingest.judging import Judge, Judged
+from cdp.resolution import inbound_upkeep
 from cdp.resolution.every_source import EverySource
 from cdp.resolution.inbound_storing import Body, Refusal, Storing
 from cdp.resolution.rates import Bucket
@@ -36,6 +41,7 @@ from connectors.record import Sensitive
 AT_ONCE: Final = 6  # requests that are worked on; the pool of connections has more
 PATIENCE: Final = 0.25  # seconds that a request waits for its turn
 REFRESH: Final = dt.timedelta(minutes=1)  # credentials are fetched again after it
+SOON: Final = dt.timedelta(seconds=2)  # and after it where some could not be read
 NAMED: Final = 20  # refused messages that an answer names
 _log = logs.get_logger("kith.inbound")
 
@@ -72,7 +78,7 @@ class Inbound:
         self._sources = sources
         self._turns = BoundedSemaphore(AT_ONCE)
         self._lock = Lock()
-        self._keys: tuple[dt.datetime, WriteKeys] | None = None
+        self._keys: _Keys | None = None
         declared = workspace.declaration.sources.values()
         inbound = {one.name: one for one in declared if one.inbound is not None}
         self._declared = inbound
@@ -85,10 +91,20 @@ class Inbound:
             if one.inbound and one.inbound.most_per_second
         }
         self._judges: dict[str, Judge] = {}
+        self._noted: dict[str, dt.datetime] = {}  # the hour whose event is committed, by source
+        self._noting = Lock()
 
     def source(self, write_key: str, connectors: Iterable[str]) -> str | None:
-        """Return the source that a write key is for, if it has one of these connectors."""
-        found = self._write_keys().source(write_key)
+        """Return the source that a write key is for, if it has one of these connectors.
+
+        Raises:
+            Retry: it is none that is known, and some cannot be read right now: who is told that
+                its key is bad drops what it has to send.
+        """
+        keys = self._write_keys()
+        found = keys.known.source(write_key)
+        if found is None and not keys.whole:
+            raise Retry("write_keys_unavailable", "send the same again in a moment")
         if found is None or self._declared[found].connector not in set(connectors):
             return None
         return found
@@ -128,6 +144,7 @@ class Inbound:
         seconds = bucket.wait(len(messages), received.timestamp()) if bucket else 0
         if seconds:
             return Wait(seconds)
+        self._note(source, received)
         judge = self._judge(source)
         body = Body([], received, Counter(), [])
         for position, message in enumerate(messages, start=1):
@@ -140,6 +157,17 @@ class Inbound:
         arrivals = partial(self._sources.arrivals, source)
         stored, repeated = Storing(self._workspace, source, judge.teller, arrivals).store(body)
         return Delivered(stored, repeated, dict(body.left_out), tuple(body.refused[:NAMED]))
+
+    def _note(self, source: str, received: dt.datetime) -> None:
+        """Write down that the key was used, once an hour in each process."""
+        hour = received.replace(minute=0, second=0, microsecond=0)
+        with self._noting:
+            if self._noted.get(source) == hour:
+                return
+            used = inbound_upkeep.received(source, self._workspace.policy.version, received)
+            with self._workspace.engine.begin() as connection:
+                log.append(connection, used)
+            self._noted[source] = hour
 
     def _judge(self, source: str) -> Judge:
         found = self._judges.get(source)
@@ -156,14 +184,26 @@ class Inbound:
             _log.warning("credential_unavailable", source=source, field=name, rule=error.rule)
             return None
 
-    def _write_keys(self) -> WriteKeys:
+    def _write_keys(self) -> "_Keys":
         now = self._workspace.now()
         with self._lock:
-            if self._keys is None or now - self._keys[0] > REFRESH:
+            held = self._keys
+            if held is None or now - held.at > (REFRESH if held.whole else SOON):
                 found: dict[str, list[Sensitive]] = {}
+                whole = True
                 for source, declared in self._declared.items():
                     names = sorted(set(declared.credentials) - {IDENTITY_KEY})
                     several = [self._credential(source, one) for one in names]
                     found[source] = [one for one in several if one is not None]
-                self._keys = now, WriteKeys(found)
-            return self._keys[1]
+                    whole = whole and None not in several
+                held = self._keys = _Keys(now, WriteKeys(found), whole)
+            return held
+
+
+@dataclass(frozen=True, slots=True)
+class _Keys:
+    """The write keys as they were read, and whether all that are declared were there."""
+
+    at: dt.datetime
+    known: WriteKeys
+    whole: bool

@@ -162,14 +162,14 @@ class _Part:
 
     def write(self, connection: sa.Connection, new: dict[bytes, int]) -> None:
         """Store the events; ``new`` are records that were not there before, by key."""
-        owners = {**self._standing.owners, **new}
+        owners = {**new, **self._standing.owners}
         devices = {
             one.device: owners[one.subject]
             for one in self.fresh
             if one.device is not None and one.subject in owners
         }
         # What a message of this very body says of a device counts for the others in it.
-        known = {**devices, **owners}
+        known = {**owners, **devices}
         happenings.write(connection, self._source, self.fresh, known, self.received)
         if devices or new:
             happenings.join(connection, devices, new)

@@ -10,7 +10,7 @@ import io
 import re
 import struct
 from collections.abc import Callable, Iterable, Sequence
-from functools import cache, lru_cache
+from functools import cache, lru_cache, partial
 from itertools import islice
 from typing import Any
 
@@ -77,17 +77,25 @@ def _encoder(kind: sa.types.TypeEngine[Any]) -> _Encoder | None:
 
 def _fixed(form: str) -> _Encoder:
     shape = struct.Struct(f">i{form}")
-    size = shape.size - _LENGTH.size
-    return lambda value: shape.pack(size, value)
+    return partial(shape.pack, shape.size - _LENGTH.size)
 
 
 def _bytes(value: bytes) -> bytes:
     return _LENGTH.pack(len(value)) + value
 
 
+_WRITTEN: dict[str, bytes] = {}  # texts that stand in many rows: names of sources, fields, tiers
+_MOST_WRITTEN = 1024
+
+
 def _str(value: str) -> bytes:
-    text = value.encode()
-    return _LENGTH.pack(len(text)) + text
+    found = _WRITTEN.get(value)
+    if found is None:
+        text = value.encode()
+        found = _LENGTH.pack(len(text)) + text
+        if len(_WRITTEN) < _MOST_WRITTEN:
+            _WRITTEN[value] = found
+    return found
 
 
 def _document(value: str) -> bytes:
@@ -135,10 +143,17 @@ def _array_encoder(element: sa.types.TypeEngine[Any]) -> _Encoder | None:
     def write(values: Sequence[Any]) -> bytes:
         if not values:
             return empty
-        content = b"".join([known(value) for value in values])
+        content = b"".join(
+            [_LENGTH.pack(len(value)) + value for value in values]  # what `_bytes` writes
+            if known is _bytes
+            else [known(value) for value in values]
+        )
         return _ARRAY.pack(head + len(content), 1, 0, oid, len(values), 1) + content
 
-    return write
+    if known is not _str:
+        return write
+    remembered = lru_cache(maxsize=_MOST_WRITTEN)(write)  # the fields of a row, purposes
+    return lambda values: remembered(tuple(values))
 
 
 # ── text ────────────────────────────────────────────────────────────────────

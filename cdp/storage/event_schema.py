@@ -28,18 +28,20 @@ event = sa.Table(
     sa.Column("received_at", sa.DateTime(timezone=True), nullable=False),
     sa.PrimaryKeyConstraint("source", "message"),
     sa.Index("ix_event_subject", "subject", postgresql_where=sa.text("record_id IS NULL")),
+    # They come in the order of time: few pages tell which are of the last day.
+    sa.Index("ix_event_received_at", "received_at", postgresql_using="brin"),
     schema=MAIN,
 )
 
 # Whose device it is, by the last trusted word. Further events of the device are that person's.
+# Of nobody: of somebody who was destroyed. Nothing more is taken in of it.
 event_device = sa.Table(
     "event_device",
     metadata,
     sa.Column("subject", BYTEA, primary_key=True),  # as event.subject, of the device
     sa.Column(
         "record_id",
-        sa.ForeignKey("kith.record.id", ondelete="CASCADE"),
-        nullable=False,
+        sa.ForeignKey("kith.record.id", ondelete="SET NULL"),
         index=True,
     ),
     schema=MAIN,

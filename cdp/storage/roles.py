@@ -61,8 +61,8 @@ _ROWS: Final = {
         f"(SELECT {_has(CONTACT)} OR {_has(SENSITIVE)}) OR (SELECT {_has(SENSITIVE)}))",
     },
 }
-# What a served request reads of people, and of who asks. Not: rejected rows, blocking keys,
-# features, what was delivered, the outbox, decisions, the audit log.
+# What a served request reads of people, of who asks, and of how sources stand. Not: rejected
+# rows, blocking keys, features, what was delivered, the outbox, decisions, the audit log.
 _READ: Final = (
     *(
         f"{MAIN}.{name}"
@@ -72,6 +72,7 @@ _READ: Final = (
             "api_key",
             "edge",
             "epoch",
+            "job",
             "membership",
             "policy_activation",
             "policy_version",
@@ -82,6 +83,7 @@ _READ: Final = (
             "session",
             "shred",
             "sign_in_state",
+            "sync_run",
             "tag",
             "throttle",
             "workspace",
@@ -102,6 +104,8 @@ _GRANTS: Final = (
     f"GRANT SELECT ({_RECORD}) ON {MAIN}.record TO {{role}}",
     f"GRANT SELECT ({_FIELDS}) ON {VAULT}.contact, {VAULT}.sensitive TO {{role}}",
     f"GRANT SELECT ON {KEYS}.data_key TO {{role}}",
+    # How sources stand, for who watches them. Not what a feed's state says.
+    f"GRANT SELECT (source, newest_at, at) ON {MAIN}.source_state TO {{role}}",
     f"GRANT INSERT, SELECT (id) ON {MAIN}.audit_event TO {{role}}",
     # Signing in. Not: a password, an assignment, a key, or who made a session.
     f"GRANT UPDATE (last_used_at) ON {MAIN}.api_key TO {{role}}",

@@ -27,11 +27,13 @@ from cdp.storage.access_schema import (
 from cdp.storage.decision_schema import decision, decision_link, membership_history
 from cdp.storage.erasure_schema import scrub, shred
 from cdp.storage.event_schema import event, event_device, event_tally
+from cdp.storage.hook_schema import hook_message
 from cdp.storage.key_schema import retired_key
 from cdp.storage.metadata import KEYS, MAIN, VAULT, metadata
 from cdp.storage.policy_schema import policy_activation, policy_proposal, policy_version
 from cdp.storage.reveal_schema import reveal, reveal_request, roster
-from cdp.storage.source_schema import source_order, source_state, sync_run
+from cdp.storage.running_schema import job
+from cdp.storage.source_schema import source_order, source_removal, source_state, sync_run
 
 __all__ = [
     "KEYS",
@@ -44,6 +46,8 @@ __all__ = [
     "event",
     "event_device",
     "event_tally",
+    "hook_message",
+    "job",
     "membership_history",
     "metadata",
     "policy_activation",
@@ -59,6 +63,7 @@ __all__ = [
     "shred",
     "sign_in_state",
     "source_order",
+    "source_removal",
     "source_state",
     "sync_run",
     "throttle",
@@ -106,9 +111,12 @@ reject = sa.Table(
     sa.Column("sealed", BYTEA, nullable=False),  # the row or the value, under the reject key
     # For a single field: the record that goes on without it.
     sa.Column("record_id", sa.ForeignKey("kith.record.id", ondelete="CASCADE"), index=True),
+    # For a whole row of a feed: the keys of the records that it may be of; null: not looked into.
+    sa.Column("record_keys", sa.ARRAY(BYTEA)),
     _now(),
     sa.UniqueConstraint("source", "fingerprint", "position", "field"),
     sa.CheckConstraint("(field = '') = (record_id IS NULL)", name="row_or_field"),
+    sa.Index("ix_reject_record_keys", "record_keys", postgresql_using="gin"),
     schema=MAIN,
 )
 
@@ -150,12 +158,8 @@ def _cells(name: str, *more: sa.Column[str]) -> sa.Table:
     return sa.Table(
         name,
         metadata,
-        sa.Column(
-            "record_id",
-            sa.ForeignKey(record.c.id, ondelete="CASCADE"),
-            primary_key=True,
-            autoincrement=False,
-        ),
+        # No foreign key: see migration 0022.
+        sa.Column("record_id", sa.BigInteger, primary_key=True, autoincrement=False),
         sa.Column("revision", sa.Integer, nullable=False),
         *more,
         sa.Column("fields", ARRAY(sa.Text), nullable=False),
@@ -172,7 +176,7 @@ masked = _cells("masked", sa.Column("masking", sa.Text, nullable=False))  # vers
 blind_index = sa.Table(
     "blind_index",
     metadata,
-    sa.Column("record_id", sa.ForeignKey(record.c.id, ondelete="CASCADE"), nullable=False),
+    sa.Column("record_id", sa.BigInteger, nullable=False),  # no foreign key: see migration 0022
     sa.Column("field", sa.Text, nullable=False),  # or the label of a compound index
     sa.Column("value", BYTEA, nullable=False),
     sa.Column("epoch", sa.SmallInteger, nullable=False),  # version of the index key

@@ -9,7 +9,7 @@ sync_run = sa.Table(
     "sync_run",
     metadata,
     sa.Column("id", sa.BigInteger, sa.Identity(always=True), primary_key=True),
-    sa.Column("source", sa.Text, nullable=False, index=True),
+    sa.Column("source", sa.Text, nullable=False),
     sa.Column("fingerprint", sa.Text, nullable=False),  # of the content read
     sa.Column("declaration", sa.Text, nullable=False),  # of the mapping it was read with
     sa.Column("position", sa.BigInteger, nullable=False),  # rows up to here are committed
@@ -26,6 +26,7 @@ sync_run = sa.Table(
     sa.Column("superseded", sa.BigInteger, nullable=False, server_default="0"),
     sa.Column("started_at", sa.DateTime(timezone=True), nullable=False),
     sa.Column("finished_at", sa.DateTime(timezone=True)),  # null: running or interrupted
+    sa.Index("ix_sync_run_source_id", "source", "id"),
     schema=MAIN,
 )
 
@@ -52,5 +53,18 @@ source_order = sa.Table(
     sa.Column("source", sa.Text, nullable=False, index=True),
     sa.Column("value", sa.BigInteger),  # null: the row had no order
     sa.Column("load", sa.BigInteger),  # null: not of a load
+    schema=MAIN,
+)
+
+# Sources that are being removed, or were: nothing more is taken in under their names. The reason
+# is typed by who removes, and screened for personal data.
+source_removal = sa.Table(
+    "source_removal",
+    metadata,
+    sa.Column("source", sa.Text, primary_key=True),
+    sa.Column("actor", sa.Text, nullable=False),
+    sa.Column("reason", sa.Text, nullable=False),
+    sa.Column("started_at", sa.DateTime(timezone=True), nullable=False),
+    sa.Column("ended_at", sa.DateTime(timezone=True)),  # null: it is not done yet
     schema=MAIN,
 )

@@ -98,12 +98,13 @@ def seal_row(
         nonces: 12 random bytes for each value, joined.
     """
     start, encrypt = head(key), key.cipher.encrypt
-    sealed, at = [], 0
-    for shared, value in zip(columns, values, strict=True):
-        nonce = nonces[at : at + NONCE_BYTES]
-        at += NONCE_BYTES
-        sealed.append(start + nonce + encrypt(nonce, value, shared + tail))
-    return tuple(sealed)
+    places = range(0, len(nonces), NONCE_BYTES)
+    return tuple(
+        [
+            start + (nonce := nonces[at : at + NONCE_BYTES]) + encrypt(nonce, value, shared + tail)
+            for at, shared, value in zip(places, columns, values, strict=True)
+        ]
+    )
 
 
 def open_row(

@@ -9,7 +9,7 @@ Pure: masks and their declaration are arguments.
 """
 
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Final
@@ -56,10 +56,21 @@ class Forms:
         """
         found: dict[str, str] = {}
         for field, text in values:
-            if field in AT_COUNTER:
-                found[field] = text
-            elif field in self.fields:
-                form = masks.mask(self.masking[field], text)
-                if form != masks.HIDDEN:
-                    found[field] = form
+            form = self.form(field, text)
+            if form is not None:
+                found[field] = form
         return found
+
+    def form(self, field: str, text: str) -> str | None:
+        """Return the form of one value; None if it has none."""
+        make = self._makers.get(field)
+        if make is None:
+            return None
+        form = make(text)
+        return None if form == masks.HIDDEN and field not in AT_COUNTER else form
+
+    @cached_property
+    def _makers(self) -> Mapping[str, Callable[[str], str]]:
+        """What makes the form of a value, by field."""
+        masking = {field: masks.masker(self.masking[field]) for field in self.fields - AT_COUNTER}
+        return masking | dict.fromkeys(AT_COUNTER, str)

@@ -9,6 +9,7 @@ The `records` key has one version for the life of a workspace: record keys and p
 ids derive from it and must stay what they are.
 """
 
+import struct
 from collections.abc import Callable, Collection
 from functools import lru_cache
 from typing import NoReturn
@@ -24,6 +25,8 @@ from cdp.vault.primitives import KeyedHash
 from cdp.vault.secret import Secret
 
 DIGEST_BYTES = 16
+_KEY_BYTES = 8  # of a hash, for a key of 63 bits
+_FIRST = struct.Struct(f">Q{primitives.HASH_BYTES - _KEY_BYTES}x")  # those bytes of a hash
 FIRST = 1  # version of the features key that values are keyed with
 CACHED_FEATURES = 100_000  # values of one keyer; about 40 MB when full
 
@@ -71,7 +74,9 @@ class FeatureKeyer:
                     "leave the feature out",
                     feature=feature,
                 )
-            return _integers(begun, [text])[0]
+            running = begun.copy()
+            running.update(text)
+            return int.from_bytes(running.finalize()[:_KEY_BYTES], "big") >> 1
 
         def several(feature: str, values: Collection[str]) -> list[int]:
             texts = _encoded(values)
@@ -106,8 +111,8 @@ def _integers(begun: KeyedHash, texts: list[bytes]) -> list[int]:
     for text in texts:
         running = copy()
         running.update(text)
-        found.append(int.from_bytes(running.finalize()[:8], "big") >> 1)
-    return found
+        found.append(running.finalize())
+    return [first >> 1 for (first,) in _FIRST.iter_unpack(b"".join(found))]
 
 
 class FeatureLayers:

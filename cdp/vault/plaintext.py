@@ -13,6 +13,9 @@ Values = list[tuple[str, str | None]]
 
 def encode(values: Iterable[tuple[str, str | None]]) -> bytes:
     """Write canonical values, each with its scope, as the bytes to seal."""
+    if isinstance(values, list) and len(values) == 1:  # as nearly always
+        ((value, scope),) = values
+        return f"[[{quoted(value)},{'null' if scope is None else quoted(scope)}]]".encode()
     pairs = [
         f"[{quoted(value)},{'null' if scope is None else quoted(scope)}]" for value, scope in values
     ]

@@ -23,6 +23,7 @@ from cryptography.hazmat.primitives.twofactor.hotp import HOTP
 from cdp.vault.secret import Secret
 
 __all__ = [
+    "HASH_BYTES",
     "KEY_BYTES",
     "NONCE_BYTES",
     "TAG_BYTES",
@@ -51,6 +52,7 @@ __all__ = [
 KEY_BYTES = 32
 NONCE_BYTES = 12
 TAG_BYTES = 16
+HASH_BYTES = 32  # of SHA-256
 
 Randomness = Callable[[int], bytes]
 system_randomness: Randomness = os.urandom

@@ -125,19 +125,17 @@ class Vault:
             NotSealable: an id or revision out of range, or a value that is not bytes.
         """
         row = _Row(record_id, revision)
-        needed = (CONTACT, SENSITIVE) if sensitive else (CONTACT,)
-        problem = self._no_key(row, needed) or _not_sealable(
-            row, (*contact.values(), *sensitive.values(), features)
-        )
-        if problem is not None:
+        ready = self._ready(row, (CONTACT, SENSITIVE) if sensitive else (CONTACT,))
+        problem = _not_sealable(row, (*contact.values(), *sensitive.values(), features))
+        if isinstance(ready, KithError) or problem is not None:
             del contact, sensitive, features  # a traceback with locals must not show them
-            raise problem
+            raise ready if isinstance(ready, KithError) else problem  # type: ignore[misc]
         columns = (*self._shared(CONTACT, contact), self._feature_column)
         contact_key, contact_cells = self._seal(
-            CONTACT, row, columns, (*contact.values(), features)
+            ready[0], row, columns, (*contact.values(), features)
         )
         sensitive_key, sensitive_cells = (
-            self._seal(SENSITIVE, row, self._shared(SENSITIVE, sensitive), sensitive.values())
+            self._seal(ready[1], row, self._shared(SENSITIVE, sensitive), sensitive.values())
             if sensitive
             else (None, ())
         )
@@ -159,13 +157,14 @@ class Vault:
             NotSealable: as `seal_record`.
         """
         row, values = _Row(record_id, revision), tuple(forms.values())
-        problem = self._no_key(row, (MASKED,) if forms else ()) or _not_sealable(row, values)
-        if problem is not None:
+        ready = self._ready(row, (MASKED,) if forms else ())
+        problem = _not_sealable(row, values)
+        if isinstance(ready, KithError) or problem is not None:
             del forms, values  # as above
-            raise problem
+            raise ready if isinstance(ready, KithError) else problem  # type: ignore[misc]
         if not forms:
             return NO_FORMS
-        key, sealed = self._seal(MASKED, row, self._shared(MASKED, forms), values)
+        key, sealed = self._seal(ready[0], row, self._shared(MASKED, forms), values)
         return SealedForms(tuple(forms), sealed, key)
 
     def open_cell(
@@ -275,9 +274,8 @@ class Vault:
     # ── inside ──────────────────────────────────────────────────────────────
 
     def _seal(
-        self, tier: str, row: "_Row", columns: tuple[bytes, ...], values: Iterable[bytes]
+        self, wrapping: Wrapping, row: "_Row", columns: tuple[bytes, ...], values: Iterable[bytes]
     ) -> tuple[WrappedKey, tuple[bytes, ...]]:
-        wrapping = self._wrapping(tier, self._keyring.current(tier))
         # One draw for the key and all nonces: asking the system is the slow part. It is
         # not kept beyond this record: a copy of this process must never reuse it.
         drawn = self._randomness(KEY_BYTES + NONCE_BYTES * (1 + len(columns)))
@@ -320,14 +318,13 @@ class Vault:
     def _features_place(self, record_id: int, revision: int) -> Place:
         return Place(self.workspace, CONTACT, FEATURES_TABLE, FEATURES_FIELD, record_id, revision)
 
-    def _no_key(self, row: "_Row", tiers: tuple[str, ...]) -> KithError | None:
+    def _ready(self, row: "_Row", tiers: tuple[str, ...]) -> list[Wrapping] | KithError:
+        """What wraps the keys of these tiers now, or why one of them cannot be sealed."""
         # Returned, not raised: who holds the plaintexts drops them first.
         try:
-            for tier in tiers:
-                self._wrapping(tier, self._keyring.current(tier))
+            return [self._wrapping(tier, self._keyring.current(tier)) for tier in tiers]
         except KithError as error:
             return error.at(record=row.record)
-        return None
 
     def __repr__(self) -> str:
         return f"<vault of {self.workspace}>"

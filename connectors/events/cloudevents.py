@@ -7,7 +7,6 @@ its whole type. ``source`` and ``id`` together name an event.
 """
 
 import base64
-import binascii
 import datetime as dt
 import json
 from collections.abc import Iterable, Mapping
@@ -15,7 +14,7 @@ from functools import partial
 from typing import Any, Final
 from urllib.parse import unquote
 
-from connectors.events.body import BodyRefused, parsed
+from connectors.events.body import BodyRefused, parsed, problem_of
 from connectors.events.event import (
     Event,
     Kind,
@@ -111,8 +110,10 @@ def _data(message: Message) -> Message:
     if data is None and isinstance(message.get("data_base64"), str):
         try:
             data = parsed(base64.b64decode(message["data_base64"], validate=True))
-        except (binascii.Error, BodyRefused):
+        except (ValueError, BodyRefused):  # ValueError: also of letters outside of ASCII
             data = []
+        if (problem := problem_of(data)) is not None:  # nobody looked inside before
+            raise MessageRefused(*problem)
     if data is None:
         return {}
     if not isinstance(data, dict):

@@ -16,11 +16,13 @@ if TYPE_CHECKING:
 
 INBOUND: Final = frozenset({"segment", "rudder", "sensors", "cloudevents"})
 """Connectors whose rows are sent, not read."""
+_TELL_CONSENT: Final = frozenset({"segment", "rudder"})
 RECORD_ID: Final = ("$record",)  # a column of our own: the user, or else the device
 WRITE_KEY: Final = "write_key"
 IDENTITY_KEY: Final = "identity_key"
 _KEYS: Final = (WRITE_KEY, "former_write_key", IDENTITY_KEY)
 PUBLIC_RATE: Final = 1000  # messages a second of a key that browsers hold
+KEEP_EVENTS: Final = 400  # days: this month beside the same one of a year ago, and no longer
 Trust = Literal["identities", "events"]
 
 
@@ -79,6 +81,9 @@ def parse_inbound(
     if raw["connector"] not in INBOUND:
         return None
     _require_keys(source, raw["credentials"])
+    if "consent_categories" in raw and raw["connector"] not in _TELL_CONSENT:
+        step = "Remove it: its messages carry no consent, and every event would be left out."
+        raise DeclarationError(source, "consent_not_sent", step, field="consent_categories")
     found = [
         EventSpec(
             name,

@@ -7,7 +7,6 @@ elsewhere it is a device's.
 """
 
 import base64
-import binascii
 import datetime as dt
 from collections.abc import Iterable, Mapping
 from contextlib import suppress
@@ -55,9 +54,11 @@ def _content(body: bytes) -> bytes:
     sent = (form.get("data_list") or form.get("data") or [""])[0].replace(" ", "+")
     if not sent:
         raise BodyRefused("no_data", _STEP)
-    with suppress(binascii.Error):
-        return unpacked(base64.b64decode(sent, validate=True))
-    raise BodyRefused("not_base64", _STEP)
+    try:
+        packed = base64.b64decode(sent, validate=True)
+    except ValueError:  # also of letters outside of ASCII
+        raise BodyRefused("not_base64", _STEP) from None
+    return unpacked(packed)
 
 
 def read(messages: Iterable[Any], received: dt.datetime) -> list[Event | Unusable]:
@@ -79,10 +80,13 @@ def _event(message: Message, received: dt.datetime) -> Event:
         part: traits,
         "context": {"lib": message.get("lib")},
         "name": name,
+        # What was sent names the message: two that differ in time alone are two.
+        "time": message.get("time"),
+        "_track_id": message.get("_track_id"),
     }
     return Event(
         kind,
-        None,  # its track id is a short random number: what was sent names the message
+        None,  # its track id alone is a short random number
         name,
         id_of(user_id, "distinct_id"),
         id_of(anonymous_id, "distinct_id"),

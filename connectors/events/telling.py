@@ -36,6 +36,8 @@ KEPT, KEPT_SENSITIVE = "raw_told", "raw_told_sensitive"
 """Cells beside the record that hold what was told, of the tiers contact and sensitive."""
 MOST_DEVICES: Final = 20
 USER, DEVICE, GROUP = "userId", "anonymousId", "groupId"
+CONSENT_UPDATED: Final = "Segment Consent Preference Updated"
+"""The event by which Segment's SDKs say that a visitor chose anew ("Consent in Unify")."""
 _PREFERENCES: Final = ("context", "consent", "categoryPreferences")
 REASON: Final = "merge what a source told of a record"
 
@@ -117,7 +119,8 @@ class Teller:
             for one in self._columns
             if one not in {USER, DEVICE, GROUP, *RECORD_ID}
         }
-        self._paths |= {_category(one): (*_PREFERENCES, one) for one in self._categories}
+        self._consent = {_category(one): (*_PREFERENCES, one) for one in self._categories}
+        self._paths |= self._consent
         self._held = self._paths.keys() | ({GROUP} & set(self._columns))
 
     def told(self, event: Event, message: str, *, ids_alone: bool = False) -> Told:
@@ -126,7 +129,8 @@ class Teller:
         Args:
             event: that asserts something.
             message: names it among all of the source.
-            ids_alone: whether its sender is trusted for ids and nothing else.
+            ids_alone: whether its sender is trusted for ids and nothing else. What it says of
+                consent counts even so: that is the visitor's own word.
         """
         at = round(event.time.timestamp() * 1000)
         stamp = (0, -at, message) if event.once else (1, at, message)
@@ -134,14 +138,24 @@ class Teller:
         if event.anonymous_id is not None:
             devices[event.anonymous_id.reveal(reason=REASON)] = (1, at, message)
         columns: dict[str, Register] = {}
-        if event.kind is Kind.IDENTIFY and not ids_alone:
-            for name, path in self._paths.items():
-                value = at_path(event.row, path)
-                if value is not ABSENT:
-                    columns[name] = (stamp, value)
+        for name, path in self._told_by(event, ids_alone=ids_alone).items():
+            value = at_path(event.row, path)
+            if value is not ABSENT:
+                columns[name] = (stamp, value)
         if event.kind is Kind.GROUP and not ids_alone and GROUP in event.row:
             columns[GROUP] = (stamp, event.row[GROUP])
         return Told(columns, devices)
+
+    def updates_consent(self, event: Event) -> bool:
+        """Whether a message that only happened says what its user agrees to from now on."""
+        named = event.kind is Kind.TRACK and event.name == CONSENT_UPDATED
+        return named and bool(self._consent) and event.user_id is not None
+
+    def _told_by(self, event: Event, *, ids_alone: bool) -> Mapping[str, tuple[str, ...]]:
+        """Where a message tells which columns."""
+        if event.kind is Kind.IDENTIFY:
+            return self._consent if ids_alone else self._paths
+        return self._consent if self.updates_consent(event) else {}
 
     def record(self, position: int, record_id: str, told: Told) -> Record | Rejection:
         """Make the record of all that was told of ``record_id``; see ``record_id_of``."""

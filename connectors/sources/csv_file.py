@@ -6,10 +6,10 @@ in a file without line breaks inside cells, row n stands on line n + 1.
 
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
-from typing import BinaryIO
 
 from connectors.base import Finding
 from connectors.cells import Cell, trim
+from connectors.errors import Stop
 from connectors.record import Record, Rejection
 from connectors.sources import encodings
 from connectors.sources.csv_rows import BadRow, CsvRows, GoodRow
@@ -34,18 +34,23 @@ class CsvFileSource(FileSource):
 
     def _rows(self, after: int) -> Iterator[Record | Rejection]:
         with self._opened() as (rows, header, _):
+            # Only the declared columns: a row may have a million others.
+            places = [(name, header.index(name)) for name in self._declaration.columns()]
             for position, row in enumerate(rows, start=1):
                 if position > after and row is not None:
-                    yield self._map(position, row, header)
+                    yield self._map(position, row, len(header), places)
 
-    def _map(self, position: int, row: GoodRow | BadRow, header: list[str]) -> Record | Rejection:
+    def _map(
+        self, position: int, row: GoodRow | BadRow, width: int, places: list[tuple[str, int]]
+    ) -> Record | Rejection:
         if isinstance(row, BadRow):
             return self._mapper.reject(position, row.rule, row.next_step, row.text)
-        if len(row.cells) != len(header):
-            step = f"The row has {len(row.cells)} cells and the heading {len(header)}: align them."
+        cells = row.cells
+        if len(cells) != width:
+            step = f"The row has {len(cells)} cells and the heading {width}: align them."
             return self._mapper.reject(position, "column_count", step, row.text)
         return self._mapper.map(
-            position, dict(zip(header, row.cells, strict=True)), lambda: row.text
+            position, {name: cells[place] for name, place in places}, lambda: row.text
         )
 
     def _inspect(self) -> Iterable[Finding]:
@@ -60,17 +65,23 @@ class CsvFileSource(FileSource):
         """The rows below the heading, the heading, and the encoding."""
         with self._open_filled() as file:
             encoding = encodings.codec(self._declaration.encoding)
+            sample = encodings.sample_of(file)
+            if encodings.is_utf16(sample):  # known by its first bytes; it may have no line at all
+                raise self._wrong_encoding(sample, "utf-8" if encoding == "auto" else encoding)
             if encoding == "auto":
                 encoding = encodings.detect_file(file, LINE_FACTOR * self._cell_limit)
             lines = PhysicalLines(file, encoding, self._cell_limit)
             rows = iter(CsvRows(lines, encoding, self._declaration.delimiter, self._cell_limit))
-            yield rows, self._header(next(rows, None), file, encoding), encoding
+            header = self._header(next(rows, None), sample, encoding)
+            yield rows, header, encoding
 
-    def _header(self, row: GoodRow | BadRow | None, file: BinaryIO, encoding: str) -> list[str]:
-        sample = encodings.sample_of(file)
-        if encodings.is_utf16(sample) or (isinstance(row, BadRow) and row.rule == "not_decodable"):
-            advice = encodings.advice(sample, encoding)
-            raise self._stop("wrong_encoding", f"The heading is not {encoding}. {advice}")
+    def _wrong_encoding(self, sample: bytes, encoding: str) -> Stop:
+        advice = encodings.advice(sample, encoding)
+        return self._stop("wrong_encoding", f"The heading is not {encoding}. {advice}")
+
+    def _header(self, row: GoodRow | BadRow | None, sample: bytes, encoding: str) -> list[str]:
+        if isinstance(row, BadRow) and row.rule == "not_decodable":
+            raise self._wrong_encoding(sample, encoding)
         if row is None:
             raise self._stop("header_missing", "Begin the file with the column names.")
         if isinstance(row, BadRow):

@@ -11,9 +11,11 @@ from typing import Final
 from connectors.record import RAW_LIMIT, Raw
 from connectors.sources.physical_lines import Line, PhysicalLines
 
-# After this many rows whose quote was lost over several lines, each line stands alone; otherwise
-# a file made for the purpose could have each of its lines read as often as it has lines.
+# After this many rows whose quote was lost over several lines, or so many bytes read once more for
+# them, each line stands alone; otherwise a file made for the purpose could have each of its lines
+# read as often as it has lines.
 MAX_LOST_QUOTES: Final = 64
+MAX_READ_AGAIN: Final = 1024**3
 
 _UNCLOSED: Final = ("quote_unclosed", 'Close the cell with ", and write a " inside it as "".')
 _MISPLACED: Final = ("quote_misplaced", 'Write a " inside a quoted cell as "".')
@@ -116,6 +118,7 @@ class CsvRows:
         self._delimiter = delimiter
         self._cell_limit = cell_limit
         self._lost_quotes = 0
+        self._read_again = 0  # bytes
 
     def __iter__(self) -> Iterator[GoodRow | BadRow | None]:
         while (line := self._lines.next()) is not None:
@@ -149,7 +152,7 @@ class CsvRows:
             last = line
             if splitter.misplaced or not splitter.open or not line.whole:
                 break
-            line = self._lines.next() if self._lost_quotes < MAX_LOST_QUOTES else None
+            line = self._lines.next() if self._may_search() else None
         if splitter.misplaced:
             return self._lost_quote(first, last, _MISPLACED)
         if splitter.open and line is None:
@@ -158,8 +161,12 @@ class CsvRows:
             return BadRow(*(problem or _TOO_LARGE), text)
         return GoodRow(splitter.cells, text)
 
+    def _may_search(self) -> bool:
+        return self._lost_quotes < MAX_LOST_QUOTES and self._read_again < MAX_READ_AGAIN
+
     def _lost_quote(self, first: Line, last: Line, rule: tuple[str, str]) -> BadRow:
         if last is not first:
             self._lost_quotes += 1
+            self._read_again += last.end - first.end
             self._lines.back_to(first)
         return BadRow(*rule, first.text)

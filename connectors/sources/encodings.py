@@ -17,6 +17,10 @@ SAMPLE_LINES: Final = 1000  # with a byte above 127; plain ASCII says nothing
 _CANDIDATES: Final = ("utf-8", "gb18030", "big5")
 _UTF16_MARKS: Final = (b"\xff\xfe", b"\xfe\xff")
 _MARK: Final = b"\xef\xbb\xbf"
+_TWO_BYTES: Final = frozenset({"gb18030", "big5"})
+_CHINESE: Final = frozenset(
+    [*range(0x3000, 0x3020), *range(0x4E00, 0xA000), *range(0xFF00, 0xFF66)]
+)
 
 
 def codec(encoding: str) -> str:
@@ -44,6 +48,21 @@ def would_decode(sample: bytes) -> list[str]:
     if is_utf16(sample):
         return ["utf-16"]
     return [encoding for encoding in _CANDIDATES if decodes(sample, encoding)]
+
+
+def is_rather_utf8(line: bytes, encoding: str) -> bool:
+    """Whether a line that decodes as ``encoding`` is UTF-8 all the same: files get mixed.
+
+    Bytes that are valid UTF-8 and give nothing but Chinese characters are hardly ever text of the
+    two-byte encodings, which would make other, rare characters of them.
+    """
+    if encoding not in _TWO_BYTES or line.isascii():
+        return False
+    try:
+        text = line.removeprefix(_MARK).decode()
+    except UnicodeDecodeError:
+        return False
+    return all(one in _CHINESE for one in map(ord, text) if one > 127)
 
 
 def whole_lines(sample: bytes) -> bytes:

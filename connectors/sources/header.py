@@ -1,7 +1,7 @@
 """Match the heading of a file with the columns a declaration names.
 
 A file without a heading has a person in its first row, so the first row is quoted in an error only
-when at least one declared column is in it.
+when at least one declared column is in it; never where nothing is declared yet.
 """
 
 from collections import Counter
@@ -42,11 +42,10 @@ def resolve_header(header: list[str], declaration: SourceDeclaration) -> list[st
         )
     twice = [column for column, times in Counter(header).items() if column and times > 1]
     if twice:
-        raise Stop(
-            declaration.name,
-            "duplicate_column",
-            f"Give each column a name of its own. Named twice: {_listed(twice)}.",
-        )
+        places = [str(header.index(one) + 1) for one in twice]
+        which = f"Named twice: {_listed(twice)}" if wanted else f"Twice: column {_listed(places)}"
+        step = f"Give each column a name of its own. {which}."
+        raise Stop(declaration.name, "duplicate_column", step)
     return header
 
 

@@ -25,7 +25,7 @@ from connectors.sources import encodings
 from connectors.sources.csv_rows import exceeds
 from connectors.sources.local_file import CELL_LIMIT, FileSource
 from connectors.sources.physical_lines import LINE_FACTOR, Line, PhysicalLines
-from connectors.table import MOST_COLUMNS, MOST_ROWS, Table, table_of
+from connectors.table import MOST_COLUMNS, MOST_ROWS, MOST_TEXT, Table, table_of
 
 MAX_EXPONENT: Final = 400  # a double reaches 308; written out, more would only fill memory
 _SAMPLE_ROWS: Final = 1000
@@ -67,8 +67,12 @@ class JsonLinesSource(FileSource):
     def table(self, most: int = MOST_ROWS) -> Table:
         """The first objects, their paths as columns. Raises ``Stop`` as ``read`` does."""
         rows: list[dict[str, Any]] = []
+        text = 0
         with self._opened() as (lines, encoding):
             for line in itertools.islice(lines, most):
+                text += len(line.text)
+                if rows and text > MOST_TEXT:
+                    break
                 try:
                     rows.append({} if line.problem(encoding) else parse_object(line.text))
                 except LineRefused:
@@ -121,22 +125,26 @@ class JsonLinesSource(FileSource):
             )
 
     def _require_encoding(self, sample: bytes, encoding: str) -> None:
-        lines = [line for line in sample.splitlines() if line]
+        utf16 = encodings.is_utf16(sample)
+        lines = [] if utf16 else [line for line in sample.splitlines() if line]
         # one line may be broken by itself; when none of several decodes, the encoding is wrong
         hopeless = len(lines) >= encodings.DOUBT_LINES and not any(
             encodings.decodes(line, encoding) for line in lines
         )
-        if hopeless or encodings.is_utf16(sample):
+        if hopeless or utf16:
             advice = encodings.advice(sample, encoding)
-            raise self._stop("wrong_encoding", f"The lines are not {encoding}. {advice}")
+            declared = "utf-8" if encoding == "auto" else encoding
+            raise self._stop("wrong_encoding", f"The lines are not {declared}. {advice}")
 
     @contextmanager
     def _opened(self) -> Iterator[tuple[Iterator[Line], str]]:
         with self._open_filled() as file:
             encoding = encodings.codec(self._declaration.encoding)
-            if encoding == "auto":
+            sample = encodings.sample_of(file)
+            # UTF-16 is known by its first bytes: such a file may be one line without end
+            if encoding == "auto" and not encodings.is_utf16(sample):
                 encoding = encodings.detect_file(file, LINE_FACTOR * self._cell_limit)
-            self._require_encoding(encodings.sample_of(file), encoding)
+            self._require_encoding(sample, encoding)
             lines = PhysicalLines(file, encoding, self._cell_limit)
             yield iter(lines.next, None), encoding
 

@@ -11,11 +11,11 @@ from connectors.base import Finding, Level
 from connectors.credentials import Credentials
 from connectors.declaration import SourceDeclaration
 from connectors.digests import sha256_hex
-from connectors.errors import ConnectorError, Stop
+from connectors.errors import ConnectorError, Retry, Stop
 from connectors.mapping import RowMapper
 from connectors.record import Record, Rejection
-from connectors.remote import address_of
-from connectors.sources.places import LocalPlace, Place, RemotePlace, size_of
+from connectors.remote import CREDENTIALS, address_of
+from connectors.sources.places import LocalPlace, Place, RemotePlace, Written, size_of
 from connectors.sources.remote_files import reach
 
 CELL_LIMIT: Final = 1024 * 1024  # bytes of UTF-8
@@ -42,6 +42,7 @@ class FileSource(ABC):
         self._place = _place_of(declaration, folder, self._credentials)
         self._mapper = RowMapper(declaration)
         self._cell_limit = cell_limit
+        self._printed: Written | None = None  # the file whose fingerprint was given
 
     @property
     def name(self) -> str:
@@ -53,10 +54,14 @@ class FileSource(ABC):
 
         Raises:
             Stop: there is no file, or it cannot be had.
-            Retry: it lies elsewhere and cannot be had now.
+            Retry: it cannot be had now, or is being written.
         """
+        before = self._place.written()
         with self._open() as file:
-            return sha256_hex(iter(lambda: file.read(_CHUNK), b""))
+            found = sha256_hex(iter(lambda: file.read(_CHUNK), b""))
+        self._require_unchanged(before)
+        self._printed = before
+        return found
 
     def check(self) -> list[Finding]:
         """Look at the file and its first rows. A reason to stop comes as an ERROR finding."""
@@ -87,11 +92,27 @@ class FileSource(ABC):
 
         Raises:
             Stop: when nothing can be read. Raised at the first row asked for.
+            Retry: the file changed since its fingerprint was given, or while it was read.
             ValueError: when ``after`` is negative.
         """
         if after < 0:
             raise ValueError("a position is not negative")
-        return self._rows(after)
+        return self._unchanged_rows(after)
+
+    def _unchanged_rows(self, after: int) -> Iterator[Record | Rejection]:
+        before = self._place.written()
+        if before is not None and self._printed not in (None, before):
+            raise self._changed()
+        yield from self._rows(after)
+        self._require_unchanged(before)
+
+    def _require_unchanged(self, before: Written | None) -> None:
+        if before is not None and not before.may_be_read_on(self._place.written()):
+            raise self._changed()
+
+    def _changed(self) -> Retry:
+        step = "Run it again when the file is written whole."
+        return Retry(self.name, "changed_while_reading", step)
 
     @abstractmethod
     def _rows(self, after: int) -> Iterator[Record | Rejection]: ...
@@ -130,6 +151,7 @@ class FileSource(ABC):
 def _place_of(declaration: SourceDeclaration, folder: Path, credentials: Credentials) -> Place:
     name, location, remote = declaration.name, declaration.location, declaration.remote
     address = address_of(name, location)
+    credentials.require_known(CREDENTIALS[address.scheme] if address else frozenset())
     if address is None:
         return LocalPlace(name, folder, location)
     return RemotePlace(

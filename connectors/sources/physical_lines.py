@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from typing import BinaryIO, Final
 
 from connectors.record import RAW_LIMIT, Raw
+from connectors.sources.encodings import is_rather_utf8
 
 LINE_FACTOR: Final = 16  # a line may hold this many cells of the largest size
 _MARK: Final = "\ufeff"  # byte order mark
@@ -15,7 +16,7 @@ class Line(Raw):
 
     text: str
     ending: str  # "\n", "\r\n" or, at the end of the file, ""
-    decoded: bool  # False: the bytes are not valid; ``text`` has replacement marks
+    decoded: bool  # False: the bytes are not valid, or of another encoding
     whole: bool  # False: longer than the limit; ``text`` is its beginning
     end: int  # byte offset behind it
 
@@ -50,6 +51,8 @@ class PhysicalLines:
             data = data[:RAW_LIMIT]
         try:
             text, decoded = data.decode(self._encoding), True
+            if is_rather_utf8(data, self._encoding):
+                text, decoded = data.decode(), False
         except UnicodeDecodeError:
             text, decoded = data.decode(self._encoding, "replace"), False
         if first:

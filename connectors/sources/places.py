@@ -9,6 +9,8 @@ Invariants, named by tests in ``tests/integration/test_places.py`` and ``test_pl
 1. No error shows a secret, or the location with one.
 2. A file that changes while it is fetched is noticed, and nothing of it is used.
 3. A copy has no name, and goes with the source that fetched it.
+4. A file of this machine that changes between its fingerprint and its last row is noticed, so
+   that what was read of it does not pass for the whole (``tests/unit/connectors``).
 """
 
 import errno
@@ -17,6 +19,7 @@ import os
 import tempfile
 import weakref
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 from stat import S_ISREG
 from typing import IO, TYPE_CHECKING, BinaryIO, Final, Protocol
@@ -51,6 +54,19 @@ class RemoteFile(Protocol):
         ...
 
 
+@dataclass(frozen=True, slots=True)
+class Written:
+    """Which file stands at a place, and what tells that somebody wrote into it."""
+
+    file: tuple[int, int]  # device and number of the file
+    size: int  # bytes
+    time: int  # nanoseconds
+
+    def may_be_read_on(self, now: "Written | None") -> bool:
+        """Whether an open file is as it was: another in its place leaves it whole."""
+        return now is None or now.file != self.file or now == self
+
+
 class Place(Protocol):
     """Opens the bytes of one file."""
 
@@ -61,6 +77,10 @@ class Place(Protocol):
 
     def open(self) -> BinaryIO:
         """Open the file, to be read from its beginning. Raises ``Stop`` or ``Retry``."""
+        ...
+
+    def written(self) -> Written | None:
+        """Which file it is and when it was written last; None: what is read cannot change."""
         ...
 
     def from_afar(self) -> "Place":
@@ -87,14 +107,23 @@ class LocalPlace:
         except (FileNotFoundError, NotADirectoryError):
             step = f"Put the file at {location}, or correct the location."
             raise Stop(self._source, "file_missing", step) from None
-        except OSError as error:
-            step = f"Allow reading {location} ({error.strerror})."
+        except (OSError, ValueError) as error:  # a name with a NUL in it is no name
+            why = getattr(error, "strerror", None) or "no such name"
+            step = f"Allow reading {location} ({why})."
             raise Stop(self._source, "file_unreadable", step) from None
         if not S_ISREG(os.fstat(descriptor).st_mode):
             os.close(descriptor)
             step = f"{location} is not a file: correct the location."
             raise Stop(self._source, "not_a_file", step)
         return os.fdopen(descriptor, "rb")
+
+    def written(self) -> Written | None:
+        """As the file system says; None where it says nothing."""
+        try:
+            found = os.stat(self._path)  # noqa: PTH116 - as the descriptor was opened
+        except OSError:
+            return None
+        return Written((found.st_dev, found.st_ino), found.st_size, found.st_mtime_ns)
 
     def from_afar(self) -> "LocalPlace":
         """The same: it is near."""
@@ -136,6 +165,9 @@ class RemotePlace:
             self._copy = self._fetched()
             weakref.finalize(self, os.close, self._copy)
         return io.BufferedReader(_Copy(self._copy, self))
+
+    def written(self) -> None:
+        """Nobody else can write into the copy."""
 
     def from_afar(self) -> "Place":
         """The copy, where there is one; else the file itself, read piece by piece."""
@@ -223,6 +255,9 @@ class _Afar:
             remote.close()
             raise
         return io.BufferedReader(_Looked(remote, size), _MEGABYTE)
+
+    def written(self) -> None:
+        """It is looked at, and not read to its end."""
 
     def from_afar(self) -> "_Afar":
         return self

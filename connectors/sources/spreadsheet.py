@@ -1,7 +1,8 @@
 """Rows of one sheet of an .xlsx workbook: the one module that imports python-calamine.
 
 The first row that is not empty is the heading; position 1 is the row below it. An empty row has a
-position and gives nothing. The format does not allow streaming: a whole sheet is in memory.
+position and gives nothing. The format does not allow streaming: a whole sheet is in memory, so how
+much it unpacks to and how far it reaches is known before.
 """
 
 import itertools
@@ -31,10 +32,12 @@ from connectors.sources.cell_text import duration_text
 from connectors.sources.csv_rows import exceeds
 from connectors.sources.header import nameless, resolve_header
 from connectors.sources.local_file import FileSource
-from connectors.sources.workbook_faults import ERROR, MalformedWorkbook, faults
+from connectors.sources.places import size_of
+from connectors.sources.workbook_faults import ERROR, Looked, MalformedWorkbook, looked_into
 from connectors.table import MOST_ROWS, Table, table_of
 
 MAX_UNPACKED: Final = 2 * 1024**3  # bytes of XML a workbook may hold
+MAX_CELLS: Final = 50_000_000  # of the rectangle up to the last cell; each takes about 40 bytes
 EXACT_NUMBERS: Final = 10**15  # a spreadsheet keeps 15 digits; of longer numbers the end is lost
 
 # RuntimeError is an encrypted part; NotImplementedError, a kind of it, an unknown way of packing.
@@ -55,11 +58,14 @@ _FAULT_STEPS: Final = {
 }
 
 
+_FAR_STEP: Final = "Delete what stands far below or right of the table, or save the sheet as CSV."
+
+
 @dataclass(frozen=True, slots=True)
 class _Opened:
     sheet: CalamineSheet
     others: list[str]  # names of the other sheets
-    faults: dict[tuple[int, int], str]
+    looked: Looked
 
 
 class SpreadsheetSource(FileSource):
@@ -99,7 +105,8 @@ class SpreadsheetSource(FileSource):
     def _filled(self, opened: _Opened) -> Iterator[tuple[int, list[Cell]]]:
         """Rows that hold more than white space, with their number from 0."""
         left = (opened.sheet.start or (0, 0))[1]
-        faulty = {row for row, _ in opened.faults}
+        faults = opened.looked.faults
+        faulty = {row for row, _ in faults}
         # the sheet ends, for calamine, before rows that hold nothing but uncalculated formulas
         end = opened.sheet.end[0] if opened.sheet.end else -1
         empty: list[Value] = [""] * opened.sheet.width
@@ -109,7 +116,7 @@ class SpreadsheetSource(FileSource):
             cells = [cell_of(value) for value in values]
             if number in faulty:
                 for column in range(len(cells)):
-                    rule = opened.faults.get((number, left + column))
+                    rule = faults.get((number, left + column))
                     if rule:
                         cells[column] = BadCell(rule, _FAULT_STEPS[rule], Sensitive(""))
             if any(trim(cell) if isinstance(cell, str) else cell for cell in cells):
@@ -127,9 +134,14 @@ class SpreadsheetSource(FileSource):
             if opened.others and self._declaration.sheet is None:
                 step = f"Declare sheet: to choose; not read: {', '.join(opened.others)}."
                 yield Finding(Level.NOTE, "sheet_chosen", opened.sheet.name, step)
-            if opened.faults:
-                step = f"{len(opened.faults)} cells show an error or were never calculated."
+            looked = opened.looked
+            if looked.faults:
+                step = f"{len(looked.faults)} cells show an error or were never calculated."
                 yield Finding(Level.WARNING, ERROR, opened.sheet.name, step)
+            if looked.merged:
+                step = f"Only the first cell of {looked.merged} merged areas holds its value: "
+                step += "unmerge them, and fill in the others."
+                yield Finding(Level.WARNING, "merged_cells", opened.sheet.name, step)
 
     @contextmanager
     def _opened(self) -> Iterator[_Opened]:
@@ -139,10 +151,13 @@ class SpreadsheetSource(FileSource):
                     file.seek(0)  # calamine reads on from where the archive's index was read
                     workbook = CalamineWorkbook.from_filelike(file)
                     name = self._sheet_name(workbook)
+                    looked = looked_into(archive, name)
+                    if looked.cells > MAX_CELLS:
+                        raise self._stop("sheet_too_large", _FAR_STEP)
                     opened = _Opened(
                         workbook.get_sheet_by_name(name),
                         [other for other in workbook.sheet_names if other != name],
-                        faults(archive, name),
+                        looked,
                     )
             except _UNREADABLE:  # from None: their messages may quote cells
                 raise self._stop(
@@ -153,7 +168,8 @@ class SpreadsheetSource(FileSource):
 
     def _archive(self, file: BinaryIO) -> ZipFile:
         archive = ZipFile(file)
-        if sum(part.file_size for part in archive.infolist()) > MAX_UNPACKED:
+        unpacked = sum(part.file_size for part in archive.infolist())
+        if max(unpacked, size_of(file)) > MAX_UNPACKED:  # what is no part of it is read, too
             raise self._stop("workbook_too_large", "Save the sheet as CSV.")
         if "xl/workbook.xml" not in archive.namelist():
             raise BadZipFile

@@ -27,6 +27,9 @@ from connectors.sources.sql_faults import fault_of
 
 AT_ONCE: Final = 1000  # rows that the driver fetches together
 _DSN: Final = "credentials.dsn"
+# Schemas that belong to the server, as PostgreSQL, MySQL, Oracle and SQL Server name them.
+_OF_THE_SERVER: Final = ("information_schema", "pg_", "mysql", "performance_schema", "sys")
+_SECRET: Final = ("password", "passwd", "pwd", "secret", "token")  # in parameters of an address
 _TICKS: Final = 10_000  # steps of SQLite between two looks at the clock
 # What makes a transaction read-only and a statement end, by dialect; {ms} and {s} are the limit.
 _GUARDS: Final[Mapping[str, tuple[str, ...]]] = {
@@ -117,6 +120,15 @@ class Database:
         return f"<database of {self._source}>"
 
 
+def shows_a_secret(dsn: str) -> bool:
+    """Whether an address holds a password; one that cannot be read may."""
+    try:
+        url = sa.make_url(dsn)
+    except (sa.exc.ArgumentError, ValueError, TypeError):
+        return True
+    return bool(url.password) or any(word in name.lower() for name in url.query for word in _SECRET)
+
+
 class Reading:
     """What can be asked in one read-only transaction."""
 
@@ -133,6 +145,28 @@ class Reading:
         if not inspector.has_table(table, schema):
             return None
         return tuple(column["name"] for column in inspector.get_columns(table, schema))
+
+    def tables(self) -> tuple[str, ...]:
+        """Tables and views, with their schema before a dot where it is not the default one."""
+        inspector = sa.inspect(self._connection)
+        found: list[str] = []
+        for schema in inspector.get_schema_names():
+            if schema.lower().startswith(_OF_THE_SERVER):
+                continue
+            names = [*inspector.get_table_names(schema), *inspector.get_view_names(schema)]
+            before = "" if schema == inspector.default_schema_name else f"{schema}."
+            found += [f"{before}{name}" for name in sorted(names)]
+        return tuple(found)
+
+    def primary_key(self) -> tuple[str, ...]:
+        """The columns of the table's primary key; none where it has none."""
+        schema, table = self._named()
+        inspector = sa.inspect(self._connection)
+        return tuple(inspector.get_pk_constraint(table, schema)["constrained_columns"])
+
+    def sample(self, columns: Sequence[str], most: int) -> list[tuple[Any, ...]]:
+        """Some rows, in no order."""
+        return list(self._given(self._select(columns, ()).limit(most)))
 
     def rows(
         self, columns: Sequence[str], after: After, limit: int | None = None
@@ -151,6 +185,10 @@ class Reading:
         """Rows that have no place in an order: one of its columns is empty."""
         missing = [sa.column(name).is_(None) for name in order]
         return self._given(self._select(columns, order).where(sa.or_(*missing)))
+
+    def now(self) -> Any:
+        """What time it is there, as the driver gives it."""
+        return self._connection.scalar(sa.select(sa.func.now()))
 
     def greatest(self, column: str) -> Any:
         """The greatest value of a column; None: there is none."""
@@ -186,7 +224,8 @@ class Reading:
             schema, table = self._named()
             return sa.table(table, *(sa.column(name) for name in columns), schema=schema)
         text = self._spec.query.strip().rstrip(";").replace(":", "\\:")
-        return sa.text(text).columns(*map(sa.column, columns)).subquery("kith_query")
+        # on a line of its own, so that a comment at its end ends there
+        return sa.text(f"{text}\n").columns(*map(sa.column, columns)).subquery("kith_query")
 
     def _named(self) -> tuple[str | None, str]:
         schema, dot, table = (self._spec.table or "").rpartition(".")

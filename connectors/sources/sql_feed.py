@@ -14,6 +14,8 @@ Invariants, each named by a test in ``tests/integration/feeds/test_sql_feed.py``
 2. A row that appears late, by no more than the overlap, is read.
 3. A cursor that went back stops the reading: the database may be an old copy.
 4. A page is one short transaction; of a query in full mode, the whole reading is.
+5. A row whose cursor is a time to come never moves the state there: what changes until then
+   would not be read. Such a row comes each time.
 """
 
 import datetime as dt
@@ -25,6 +27,7 @@ from connectors.credentials import Credentials
 from connectors.declaration import SourceDeclaration
 from connectors.errors import ConnectorError, Retry, Stop
 from connectors.feed_rows import FeedRows, order_of, time_of
+from connectors.rewinding import like
 from connectors.sources.sql_cells import cell_of, place_of, shown, value_at
 from connectors.sources.sql_engine import After, Database, Reading
 
@@ -35,6 +38,11 @@ _RESET: Final = "Run cdp source reset NAME: the next sync reads everything."
 _WENT_BACK: Final = (
     "Nothing is as new as what was read before. If the database is an old copy, wait for the "
     "right one, or run cdp source reset NAME. If the newest rows were deleted, declare an overlap."
+)
+_AHEAD: Final = dt.timedelta(days=1)  # clocks and zones may differ by less
+_IN_FUTURE: Final = (
+    "What was read last has a time to come, and what changes until then would not be read. "
+    "Correct the row or the clock, then run cdp source reset NAME."
 )
 _Start = tuple[Any, tuple[Any, ...]]  # cursor and key of the last row; () between runs
 
@@ -75,6 +83,8 @@ class SqlFeed:
 
     def count(self, state: State | None) -> int | None:
         """How many rows came since the state; None where the database does not say."""
+        if self._spec.query is not None and not self._incremental:
+            return None  # counting would cost the whole query once more
         try:
             cursor, key = self._start(state)
             least = cursor if key else _earlier(cursor, self._spec.overlap)
@@ -90,14 +100,36 @@ class SqlFeed:
         database = self._open()
         with database.reading() as reading:
             self._require_columns(reading)
+            latest = self._latest(reading)
             if self._incremental and not start[1]:
-                self._require_forward(reading, start[0])
-        return self._read(database, start)
+                self._require_forward(reading, start[0], latest)
+        return self._read(database, start, latest)
+
+    def state_since(self, text: str) -> State:
+        """The state from which rows with a cursor of ``text`` or more are read.
+
+        Raises:
+            Stop: rows are read whole, there are none, or it is no cursor of theirs.
+        """
+        if not self._incremental or self._spec.cursor is None:
+            raise Stop(self.name, "no_cursor", "Backfill all of it: leave --since out.")
+        with self._open().reading() as reading:
+            newest = reading.greatest(self._spec.cursor)
+        if newest is None:
+            raise Stop(self.name, "no_rows", "There is nothing to read.", field="cursor")
+        try:
+            return self._mark((like(newest, text), ()), None).state
+        except (ValueError, ArithmeticError):
+            step = "Write it as the column has it: a number, or a time such as 2026-03-01T08:00."
+        raise Stop(self.name, "since_form", step, field="cursor")
 
     # ── reading ─────────────────────────────────────────────────────────────
 
-    def _read(self, database: Database, start: _Start) -> Iterator[Delivery]:
-        position, newest, last = 0, start[0], start
+    def _read(
+        self, database: Database, start: _Start, latest: dt.datetime | None
+    ) -> Iterator[Delivery]:
+        position, last = 0, start
+        stands = start  # where the state stands: at the last row that is not of a time to come
         after = self._first(start)
         while True:
             here = position
@@ -107,18 +139,18 @@ class SqlFeed:
                     row = dict(zip(self._columns, values, strict=True))
                     yield self._row(position, row)
                     last = self._place(row)
+                    stands = stands if _is_ahead(last[0], latest) else last
                     if (position - here) % self._page == 0 and self._limit is None:
-                        yield self._mark(last, last[0])
-            newest = newest if position == here else last[0]
+                        yield self._mark(stands, stands[0])
             if self._limit is None or position - here < self._limit:
                 break
             after = After(self._order, self._behind(last))
-            yield self._mark(last, newest)
+            yield self._mark(stands, stands[0])
         with database.reading() as reading:
             for values in reading.rows_outside(self._columns, self._order):
                 position += 1
                 yield self._row(position, dict(zip(self._columns, values, strict=True)))
-        yield self._mark((_later(newest, start[0]), ()), newest)
+        yield self._mark((_later(stands[0], start[0]), ()), stands[0])
 
     @property
     def _limit(self) -> int | None:
@@ -176,9 +208,16 @@ class SqlFeed:
             pass  # its text quotes the state
         raise Stop(self.name, "state_unknown", _RESET)
 
-    def _require_forward(self, reading: Reading, cursor: Any) -> None:
+    def _latest(self, reading: Reading) -> dt.datetime | None:
+        """The latest time that a row may have been changed at; None where there is no cursor."""
+        now = time_of(reading.now()) if self._incremental else None
+        return None if now is None else now + _AHEAD
+
+    def _require_forward(self, reading: Reading, cursor: Any, latest: dt.datetime | None) -> None:
         if cursor is None or self._spec.cursor is None:
             return
+        if _is_ahead(cursor, latest):
+            raise Stop(self.name, "cursor_in_future", _IN_FUTURE, field="cursor")
         newest = _sorts_as(reading.greatest(self._spec.cursor))
         least = _sorts_as(_earlier(cursor, self._spec.overlap))
         if newest is not None and least is not None and newest < least:
@@ -203,6 +242,9 @@ class SqlFeed:
             newest = reading.greatest(cursor)
             if newest is not None and _sorts_as(newest) is None:
                 raise self._cursor_form()
+            if _is_ahead(newest, self._latest(reading)):
+                step = "Rows of a time to come are read each time: correct their time."
+                yield Finding(Level.WARNING, "cursor_in_future", cursor, step)
             after = After((cursor,))
             if next(reading.rows_outside((cursor,), after.columns), None) is not None:
                 step = "Rows without a cursor are read each time: fill the column."
@@ -249,6 +291,12 @@ def _sorts_as(value: Any) -> int | float | None:
     if isinstance(value, float):
         return value
     return order_of(value)
+
+
+def _is_ahead(cursor: Any, latest: dt.datetime | None) -> bool:
+    """Whether a cursor is a time to come."""
+    time = time_of(cursor)
+    return time is not None and latest is not None and time > latest
 
 
 def _earlier(cursor: Any, overlap: int) -> Any:

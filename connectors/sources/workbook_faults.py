@@ -1,21 +1,30 @@
-"""Cells of a workbook that show an error or were never calculated.
+"""What the reader of cells does not tell of a sheet: faults, merged cells, how far it reaches.
 
-The reader of cell values gives both as empty, so a value would be lost without a word. They are
-found in the sheet's own XML (ECMA-376 part 1, 18.3.1.4: ``c`` with ``t="e"``; ``f`` without ``v``),
-read as a stream. A document type declaration is refused, so no entity is ever expanded.
+A cell that shows an error or was never calculated is given as empty, so a value would be lost
+without a word; of merged cells all but the first are. And the reader makes the whole rectangle up
+to the last cell at once: two cells in opposite corners would take 500 GB and end the process. So
+the sheet's own XML is read first, as a stream (ECMA-376 part 1, 18.3.1.4: ``c`` with ``t="e"``;
+``f`` without ``v``; ``mergeCell``). A document type declaration is refused, so no entity is ever
+expanded.
 """
 
 import posixpath
 import re
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
 from typing import IO, Final, NoReturn
 from xml.parsers import expat
 from zipfile import ZipFile
 
+from connectors.record import Raw
+
 _CHUNK: Final = 256 * 1024
-_OVERLAP: Final = 16  # bytes kept between chunks, so that a cut does not hide a mark
-_SUSPECT: Final = re.compile(rb"""\bt\s*=\s*["']e["']|<(?:\w+:)?f[\s/>]""")
+_SUSPECT: Final = re.compile(rb"""\bt\s*=\s*["']e["']|<(?:\w+:)?(?:f|mergeCell)[\s/>]""")
+_CELLS: Final = re.compile(rb"<(?:\w+:)?c[\s/>]")
+_PLACES: Final = re.compile(rb"""<(?:\w+:)?c\s+r=["']([A-Z]{1,3})([0-9]{1,7})["']""")
+_ROWS: Final = re.compile(rb"""<(?:\w+:)?row[\s/>]""")
 _REFERENCE: Final = re.compile(r"([A-Z]{1,3})([0-9]{1,7})")
+_MERGED: Final = re.compile(r"[A-Z]{1,3}([0-9]{1,7}):[A-Z]{1,3}([0-9]{1,7})")
 _UTF16: Final = (b"\xff\xfe", b"\xfe\xff")
 
 ERROR: Final = "cell_error"
@@ -26,8 +35,23 @@ class MalformedWorkbook(ValueError):  # noqa: N818 - caught by the reader
     """The parts of the workbook do not fit together."""
 
 
-def faults(archive: ZipFile, sheet: str) -> dict[tuple[int, int], str]:
-    """Map (row, column), both from 0, to ``cell_error`` or ``formula_without_value``.
+@dataclass(frozen=True, slots=True, repr=False)
+class Looked(Raw):
+    """What was found in the XML of a sheet.
+
+    Attributes:
+        faults: (row, column), both from 0, to ``cell_error`` or ``formula_without_value``.
+        cells: of the rectangle from the first to the last cell.
+        merged: areas of merged cells over more than one row.
+    """
+
+    faults: dict[tuple[int, int], str] = field(default_factory=dict)
+    cells: int = 0
+    merged: int = 0
+
+
+def looked_into(archive: ZipFile, sheet: str) -> Looked:
+    """Look into the XML of a sheet, before anything is made of it.
 
     Raises:
         MalformedWorkbook: when the sheet's XML cannot be found or read.
@@ -35,8 +59,9 @@ def faults(archive: ZipFile, sheet: str) -> dict[tuple[int, int], str]:
     try:
         part = _part_of(archive, sheet)
         with archive.open(part) as stream:
-            if not _suspect(stream):
-                return {}
+            cells = _extent(stream)
+        if cells is not None:
+            return Looked(cells=cells)
         with archive.open(part) as stream:
             return _Cells().read(stream)
     except (KeyError, expat.ExpatError):
@@ -61,13 +86,38 @@ def _part_of(archive: ZipFile, sheet: str) -> str:
     return posixpath.normpath(posixpath.join("/xl", targets[ids[sheet]])).removeprefix("/")
 
 
-def _suspect(stream: IO[bytes]) -> bool:
-    tail = b""
+def _extent(stream: IO[bytes]) -> int | None:
+    """How many cells the rectangle of a plain sheet has, told fast; None: look closer.
+
+    A sheet is plain where each cell says where it is and none is suspect.
+    """
+    columns: set[bytes] = set()
+    last_row = found = placed = rows = 0
+    for chunk in _tags(stream):
+        cut = b"<" in chunk[chunk.rfind(b">") + 1 :]
+        if cut or _SUSPECT.search(chunk) or chunk.startswith(_UTF16):
+            return None
+        places = _PLACES.findall(chunk)
+        columns.update(column for column, _ in places)
+        last_row = max(last_row, *(int(row) for row in {row for _, row in places}), 0)
+        placed += len(places)
+        found += len(_CELLS.findall(chunk))
+        rows += len(_ROWS.findall(chunk))
+    if found != placed:
+        return None
+    return max(last_row, rows) * max((_number(one.decode()) for one in columns), default=0)
+
+
+def _tags(stream: IO[bytes]) -> Iterator[bytes]:
+    """The bytes of a stream in pieces that end where a tag does."""
+    rest = b""
     for chunk in _chunks(stream):
-        if _SUSPECT.search(tail + chunk) or chunk.startswith(_UTF16):
-            return True
-        tail = chunk[-_OVERLAP:]
-    return False
+        whole = rest + chunk
+        end = whole.rfind(b">") + 1
+        end = end if len(whole) - end <= _CHUNK else len(whole)
+        yield whole[:end]
+        rest = whole[end:]
+    yield rest
 
 
 def _chunks(stream: IO[bytes]) -> Iterator[bytes]:
@@ -98,20 +148,24 @@ class _Cells:
     def __init__(self) -> None:
         self._found: dict[tuple[int, int], str] = {}
         self._row, self._column = -1, -1
+        self._height = self._width = self._merged = 0
         self._error = self._formula = self._value = self._in_value = False
 
-    def read(self, stream: IO[bytes]) -> dict[tuple[int, int], str]:
+    def read(self, stream: IO[bytes]) -> Looked:
         parser = _parser(self._start)
         parser.EndElementHandler = self._end
         parser.CharacterDataHandler = self._text
         parser.ParseFile(stream)
-        return self._found
+        return Looked(self._found, self._height * self._width, self._merged)
 
     def _start(self, tag: str, attributes: dict[str, str]) -> None:
         if tag == "row":
             number = attributes.get("r", "")
             self._row = int(number) - 1 if number.isdecimal() else self._row + 1
             self._column = -1
+        elif tag == "mergeCell":
+            rows = _MERGED.fullmatch(attributes.get("ref", ""))
+            self._merged += rows is not None and rows[1] != rows[2]
         elif tag == "c":
             self._place(attributes.get("r", ""))
             self._error = attributes.get("t") == "e"
@@ -135,10 +189,19 @@ class _Cells:
 
     def _place(self, reference: str) -> None:
         match = _REFERENCE.fullmatch(reference)
+        if match is None and reference:
+            raise MalformedWorkbook("a cell says where it is in a way that nobody reads")
         if match is None:
             self._column += 1
-            return
-        column = 0
-        for letter in match[1]:
-            column = 26 * column + ord(letter) - ord("A") + 1
-        self._row, self._column = int(match[2]) - 1, column - 1
+        else:
+            self._row, self._column = int(match[2]) - 1, _number(match[1]) - 1
+        self._height = max(self._height, self._row + 1)
+        self._width = max(self._width, self._column + 1)
+
+
+def _number(letters: str) -> int:
+    """The number of a column, from 1."""
+    column = 0
+    for letter in letters:
+        column = 26 * column + ord(letter) - ord("A") + 1
+    return column

@@ -2,7 +2,8 @@
 
 Source: the Singer specification, and the messages of the Meltano SDK. Columns of the declaration
 are keys of ``record``; a row whose ``_sdc_deleted_at`` is filled is a deletion. The order of a row
-is its declared cursor, or the one replication key that SCHEMA names.
+is its declared cursor, or the one replication key that SCHEMA names. ACTIVATE_VERSION says that
+what came under an earlier version is gone; whether that is followed is for whoever stores.
 """
 
 from typing import Any, Final
@@ -14,6 +15,7 @@ from connectors.streams.stream_feed import (
     NOT_A_MESSAGE,
     Messages,
     as_sent,
+    is_deleted,
     marked,
     version_of,
     word_of,
@@ -56,6 +58,6 @@ class SingerMessages(Messages):
 
     def _record(self, position: int, row: object, text: str, version: int | None) -> Delivery:
         order = order_of(row.get(self._bookmark)) if isinstance(row, dict) else None
-        if isinstance(row, dict) and row.get(DELETED_AT):
+        if isinstance(row, dict) and is_deleted(row.get(DELETED_AT)):
             return self._deleted(position, row, text, order)
         return self._row(position, row, text, order=order, load=version)

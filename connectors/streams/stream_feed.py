@@ -17,12 +17,14 @@ from connectors.base import Deleted, Delivery, Finding, Mark, State
 from connectors.cells import trim
 from connectors.declaration import SourceDeclaration
 from connectors.errors import Stop
-from connectors.feed_rows import FeedRows, order_of
+from connectors.feed_declaration import DeletedSpec
+from connectors.feed_rows import UNCLEAR, FeedRows, order_of
 from connectors.record import Record, Rejection
 from connectors.sources.json_lines import LineRefused, cell_at, cells_of, parse_object
 from connectors.sources.physical_lines import Line
 
 FORM: Final = 1  # version of a state
+_MARK: Final = DeletedSpec("(of the protocol)")
 NOT_A_MESSAGE: Final = ("not_a_message", "Send one message of the protocol a line.")
 
 
@@ -171,6 +173,20 @@ def _object(row: object) -> dict[str, Any]:
 def word_of(value: object) -> str:
     """A word of the protocol; anything else is none."""
     return value if isinstance(value, str) else ""
+
+
+def is_deleted(mark: object) -> bool:
+    """Whether a protocol's own mark of a deletion, the time of it, says so.
+
+    Raises:
+        LineRefused: that is not clear.
+    """
+    if mark is None or isinstance(mark, bool):
+        return bool(mark)
+    says = _MARK.says(trim(mark)) if isinstance(mark, str) else None
+    if says is None:
+        raise LineRefused(UNCLEAR, "Send the time of the deletion, or null.")
+    return says
 
 
 def version_of(value: object) -> int | None:

@@ -212,7 +212,9 @@ def test_an_unknown_connector_stops(tmp_path):
     """A connector that does not exist is refused with those that do."""
     declaration = declared("csv", "x")
     object.__setattr__(declaration, "connector", "telepathy")
-    with pytest.raises(Stop, match="csv, jsonl, parquet"):
+    with pytest.raises(
+        Stop, match="csv, http, jsonl, kafka, parquet, piped, sql, tsv, xlsx, installed"
+    ):
         open_source(declaration, tmp_path)
 
 

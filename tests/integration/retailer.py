@@ -2,6 +2,8 @@
 
 import datetime as dt
 from collections.abc import Iterable, Mapping
+from dataclasses import replace
+from functools import cache
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
@@ -10,6 +12,7 @@ import sqlalchemy as sa
 import yaml
 
 from cdp.access.principals import sync_principals
+from cdp.declaration import Declaration, parse
 from cdp.profiles.build import rebuild
 from cdp.settings import Settings
 from cdp.storage import schema
@@ -70,11 +73,13 @@ class Retailer:
     def __init__(self, engine: sa.Engine, folder: Path) -> None:
         folder.mkdir(parents=True, exist_ok=True)
         path = folder / "cdp.yaml"
-        path.write_text(yaml.safe_dump(declaration(), allow_unicode=True), encoding="utf-8")
+        path.write_text(_text(), encoding="utf-8")
         keyring = KeyRing.create(folder / "keyring.json", uuid4())
         settings = Settings(folder, path, None, 2000, 512, 1)
         self.clock = NOW
         self.workspace = Workspace(settings, engine, keyring, lambda: self.clock)
+        # As it would be read from the file, which takes longer than the rest of this.
+        self.workspace.__dict__["declaration"] = replace(_parsed(), folder=folder)
         self.engine = engine
         self.keys = RecordKeys(keyring)
         self._indexer = BlindIndexer(keyring)
@@ -221,3 +226,13 @@ def declaration() -> dict[str, Any]:
         "principals": PRINCIPALS,
         "trust": list(TRUST),
     }
+
+
+@cache
+def _text() -> str:
+    return yaml.safe_dump(declaration(), allow_unicode=True)
+
+
+@cache
+def _parsed() -> Declaration:
+    return parse(yaml.safe_load(_text()), Path("cdp.yaml"))

@@ -102,6 +102,37 @@ def test_a_file_without_a_heading_is_not_shown(folder: Path, cdp: Cdp) -> None:
     assert "李静怡" not in refused.out + refused.err
 
 
+def test_a_value_that_stands_twice_is_not_shown(folder: Path, cdp: Cdp) -> None:
+    """Nor where the first row has one value in two columns, which no heading may."""
+    line = "K1,李静怡,13957140286,13957140286\n"
+    (folder / "data/x.csv").write_text(line, encoding="utf-8")
+    refused = cdp("source", "init", str(folder / "data/x.csv"), "--name", "x", code=1)
+    assert "duplicate_column" in refused.err
+    assert "13957140286" not in refused.out + refused.err
+
+
+def test_a_linked_file_stays_a_link(folder: Path, cdp: Cdp) -> None:
+    """The entry goes into the file that the link leads to."""
+    (folder / "cdp.yaml").replace(folder / "data/real.yaml")
+    (folder / "cdp.yaml").symlink_to(folder / "data/real.yaml")
+    (folder / "data/x.csv").write_text("card,phone\nK1,13957140286\n", encoding="utf-8")
+    cdp("source", "init", str(folder / "data/x.csv"), "--name", "x", "--with",
+        "loyalty_card=kith", "--write")  # fmt: skip
+    assert (folder / "cdp.yaml").is_symlink()
+    assert "x" in yaml.safe_load((folder / "data/real.yaml").read_text("utf-8"))["sources"]
+
+
+def test_an_entry_never_goes_into_a_text(folder: Path, cdp: Cdp) -> None:
+    """What looks like the section of sources may be a line of a name: nothing is written then."""
+    text = 'version: 1\norganisation:\n- id: b\n  kind: brand\n  name: "A\nsources:\n  B"\n'
+    (folder / "cdp.yaml").write_text(text, encoding="utf-8")
+    (folder / "data/x.csv").write_text("card,phone\nK1,13957140286\n", encoding="utf-8")
+    refused = cdp("source", "init", str(folder / "data/x.csv"), "--name", "x", "--with",
+                  "loyalty_card=kith", "--write", code=1)  # fmt: skip
+    assert "sources_in_another_form" in refused.err
+    assert (folder / "cdp.yaml").read_text("utf-8") == text
+
+
 def test_check_warns_of_personal_data_that_no_field_takes(
     folder: Path, cdp: Cdp, databases: Databases, template: str
 ) -> None:

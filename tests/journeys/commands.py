@@ -1,15 +1,21 @@
-"""Run ``cdp`` as a person does: a process of its own, an environment, an exit code."""
+"""Run ``cdp`` as a person does: a process of its own, an environment, an exit code.
+
+`Shell.start` starts it from nothing, to be watched, signalled or killed. `Shell.run` and
+`Shell.run_all` fork theirs from a process that has imported it already: see `forking`.
+"""
 
 import json
 import os
 import subprocess
 import sys
 from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-ROOT = Path(__file__).resolve().parents[2]
+from tests.journeys.forking import ROOT, forge
+
 COMMAND = (sys.executable, "-m", "cdp")
 LONGEST = 120  # seconds any single command may take here
 
@@ -77,14 +83,20 @@ class Shell:
 
     def run_all(self, *commands: tuple[str, ...]) -> list[Outcome]:
         """Run commands that only read side by side; none may show a traceback."""
-        started = [(self.start(*arguments), arguments) for arguments in commands]
-        outcomes = [self.finish(process, *arguments) for process, arguments in started]
+        with ThreadPoolExecutor(len(commands)) as side_by_side:
+            outcomes = list(side_by_side.map(lambda one: self._forked(one, {}), commands))
+        self.history += outcomes
         assert not [one for one in outcomes if "Traceback" in one.err], str(outcomes)
         return outcomes
 
     def run(self, *arguments: str, code: int = 0, **more: str) -> Outcome:
         """Run a command; its exit code must be ``code``, and it never shows a traceback."""
-        outcome = self.finish(self.start(*arguments, **more), *arguments)
+        outcome = self._forked(arguments, more)
+        self.history.append(outcome)
         assert outcome.code == code, str(outcome)
         assert "Traceback" not in outcome.err, str(outcome)
         return outcome
+
+    def _forked(self, arguments: tuple[str, ...], more: Mapping[str, str]) -> Outcome:
+        environment = {**self.environment(), **more}
+        return Outcome(arguments, *forge().run(arguments, self.folder, environment, LONGEST))

@@ -26,7 +26,7 @@ class Databases:
     def copy(self, template: str | None) -> str:
         """Make a copy of the database ``template`` (None: an empty one); return its address."""
         name = f"kith_test_{secrets.token_hex(6)}"
-        like = f" TEMPLATE {template}" if template else ""
+        like = f" TEMPLATE {template} STRATEGY FILE_COPY" if template else ""
         with _administrator(self._server) as connection:
             connection.execute(sa.text(f"CREATE DATABASE {name}{like}"))
         self._made.callback(self._drop, name)

@@ -76,6 +76,28 @@ def test_each_kind_of_reference_is_fetched(secrets, tmp_path, keyring):
     assert SECRET not in repr(secrets)
 
 
+def test_no_secret_of_kith_is_one_of_a_source(secrets, tmp_path, keyring):
+    """Invariant 4: the ring and what it seals, by any name, and the process's own environment."""
+    SealedCredentials(tmp_path / "credentials.json", keyring).put("till", Secret(SECRET.encode()))
+    (tmp_path / "deep").mkdir()
+    (tmp_path / "link").symlink_to(tmp_path / "keyring.json")
+    (tmp_path / "other").hardlink_to(tmp_path / "credentials.json")
+    put(tmp_path / "copy", (tmp_path / "keyring.json").read_bytes())
+    for name in ("keyring.json", "deep/../credentials.json", "link", "other", "copy"):
+        assert refused(secrets, "file", name)[0] == "credential_not_of_a_source", name
+    assert refused(secrets, "file", "/proc/self/environ")[0] == "credential_file_unusable"
+
+
+def test_a_passphrase_is_no_secret_of_a_source(tmp_path, keyring):
+    """Invariant 4: what opens the ring, and what an identity provider knows."""
+    put(tmp_path / "phrase", SECRET.encode())
+    names = ("CDP_PASSPHRASE_FILE", "CDP_OIDC_CLIENT_SECRET_FILE")
+    for name in names:
+        environment = {"CDP_HOME": str(tmp_path), name: str(tmp_path / "phrase")}
+        secrets = SourceSecrets(Settings.from_environment(environment), tmp_path, keyring)
+        assert refused(secrets, "file", "phrase")[0] == "credential_not_of_a_source", name
+
+
 def test_a_private_key_keeps_its_lines(secrets, tmp_path):
     """Only one line break at the end of a file is no part of the secret."""
     put(tmp_path / "key", b"one\ntwo\n\n")

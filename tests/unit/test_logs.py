@@ -15,13 +15,20 @@ from connectors.record import Sensitive
 CANARY = "canary-龘-13957149163"
 GOOD = {
     "at": "cdp/workspace.py:88",
+    "changes": 3,
     "error": "sqlalchemy.exc.OperationalError",
+    "job": "sync",
     "method": "GET",
     "milliseconds": 1.5,
+    "outcome": "broken_off",
     "principal": "clerk.bj01",
     "reference": "0a1b2c3d",
+    "rejected": 2,
     "request_id": "0f7c8c1e5c2f4a0f9a53f6c5d1a4b7e2",
     "route": "/v1/profiles/{profile_id}",
+    "rows": 12,
+    "rule": "file_missing",
+    "source": "pos_1",
     "status": 200,
 }
 BAD = [CANARY, "13957149163", "zq.71@example.com", "clerk 13957149163", "\n", "", b"x", ["GET"]]

@@ -278,6 +278,17 @@ def test_asking_after_others(site: Site, who: str) -> None:
 
 
 ELSEWHERE = {
+    "/metrics": "test_metrics",
+    "/sa": "inbound/test_routes",
+    "/v1/alias": "inbound/test_routes",
+    "/v1/batch": "inbound/test_routes",
+    "/v1/cloudevents": "inbound/test_routes",
+    "/v1/group": "inbound/test_routes",
+    "/v1/identify": "inbound/test_routes",
+    "/v1/page": "inbound/test_routes",
+    "/v1/screen": "inbound/test_routes",
+    "/v1/track": "inbound/test_routes",
+    "/v1/hooks/{source}": "integration/hooks",
     "/healthz": "asks for nobody",
     "/readyz": "asks for nobody",
     "/.well-known/authzen-configuration": "asks for nobody",

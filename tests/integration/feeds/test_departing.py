@@ -1,6 +1,7 @@
 """What a source deleted is destroyed here, and may come again."""
 
 import json
+from dataclasses import replace
 
 import pytest
 import sqlalchemy as sa
@@ -9,6 +10,7 @@ from cdp.ingest.feed_sync import FROZEN, Following
 from cdp.resolution.run import resolve
 from cdp.storage import schema
 from cdp.workspace import Workspace
+from connectors.record import Sensitive
 from tests.integration.feeds.deliveries import FOLLOWED, SHOP, bad, deliver, gone, row, rows_of
 from tests.journeys.state import contents, people
 
@@ -30,6 +32,30 @@ def test_nothing_is_left_of_a_deleted_record(fed: Workspace) -> None:
         table = next(t for t in schema.metadata.sorted_tables if t.name == name)
         assert rows_of(fed, table) == [], name
     assert rows_of(fed, schema.shred) == []
+
+
+def test_a_deletion_opens_no_rejected_row_of_others(
+    fed: Workspace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Rejected 7: its own are found by their keys, written with escapes or with the id kept."""
+    lines = [f'{{"card": "C{n}", "name": 1}}' for n in range(2, 40)]
+    mine = ['{"card": "C1"}', '{"card": "\\u00431", "x": [}', "name;C1;", "C1\tname"]
+    kept = replace(bad("{"), record_id=Sensitive("C1"))
+    deliver(fed, [row("C1"), *map(bad, [*lines, *mine]), kept], 100)
+    assert len(rows_of(fed, schema.reject)) == len(lines) + len(mine) + 1
+    opened: list[object] = []
+    monkeypatch.setattr(type(fed.vault), "open_reject", lambda *_: opened.append(1))
+    assert deliver(fed, [gone("C1")], how=ANEW).deleted == 1
+    assert (opened, len(rows_of(fed, schema.reject))) == ([], len(lines))
+
+
+def test_a_row_that_was_not_looked_into_is_opened(fed: Workspace) -> None:
+    """Of a release that kept none of the keys: it is found all the same."""
+    deliver(fed, [row("C1"), bad('{"card": "C1"}'), bad('{"card": "C2"}')], 100)
+    with fed.engine.begin() as connection:
+        connection.execute(sa.update(schema.reject).values(record_keys=None))
+    deliver(fed, [gone("C1")], how=ANEW)
+    assert len(rows_of(fed, schema.reject)) == 1
 
 
 def test_a_deleted_record_may_come_again_as_a_new_one(fed: Workspace) -> None:

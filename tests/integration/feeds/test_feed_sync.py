@@ -1,5 +1,9 @@
 """Following a feed: what is committed together, and what delivering again does."""
 
+import datetime as dt
+import itertools
+from dataclasses import replace
+
 import pytest
 
 from cdp.errors import Refused
@@ -151,3 +155,14 @@ def test_a_feed_that_stops_keeps_what_was_committed(fed: Workspace) -> None:
     with pytest.raises(Stop, match="other_source"):
         deliver(small, [row("C1"), foreign])
     assert len(rows_of(fed, schema.source_state)) == 1
+
+
+def test_a_clock_that_is_put_back_holds_nothing_up(fed: Workspace) -> None:
+    """Rows of a quiet feed do not wait until it comes round again."""
+    noon = dt.datetime(2026, 3, 1, 12, tzinfo=dt.UTC)
+    times = itertools.count()
+    back = replace(fed, now=lambda: noon - next(times) * dt.timedelta(hours=1))
+    heard: list[object] = []
+    how = Following(departures=FOLLOWED.departures, hear=heard.append)
+    deliver(back, [row(f"C{n}") for n in range(1, 5)], 1, how)
+    assert len(heard) == 5

@@ -41,7 +41,7 @@ def members(tmp_path: Path) -> str:
     connection = sqlite3.connect(path)
     connection.execute("CREATE TABLE members (id INTEGER PRIMARY KEY, name, phone, changed, gone)")
     rows = [
-        (n, "张敏", f"139{n:08}", f"2026-03-01 08:{n // 60 % 60:02}:00", "x" if n % 10 == 0 else "")
+        (n, "张敏", f"139{n:08}", f"2026-03-01 08:{n // 60 % 60:02}:00", int(n % 10 == 0))
         for n in range(ROWS)
     ]
     connection.executemany("INSERT INTO members VALUES (?, ?, ?, ?, ?)", rows)

@@ -76,6 +76,44 @@ def test_a_cursor_that_went_back_stops(crm: Elsewhere) -> None:
     assert read(crm.feed(), state)[0] == []
 
 
+def test_a_row_of_a_time_to_come_does_not_hide_what_changes_until_then(crm: Elsewhere) -> None:
+    """A clock that is wrong, or a day that means never: it comes each time, and is told (5)."""
+    ahead = 60 * 24 * 365 * 500
+    for number in range(1, 6):
+        crm.put(number, number)
+    crm.put(9, ahead)
+    first, state = read(crm.feed())
+    assert first == ["1", "2", "3", "4", "5", "9"]
+    crm.put(2, 7, "李娜")
+    second, state = read(crm.feed(), state)
+    assert second == ["5", "2", "9"]
+    for mark in (one for one in crm.feed().read(None) if isinstance(one, Mark)):
+        assert read(crm.feed(), mark.state)[0][-1:] == ["9"]
+        assert mark.at is None or mark.at.year < 2200
+    assert rules(crm.feed().check()) == [("cursor_in_future", "updated_at")]
+    crm.put(9, 8)
+    assert read(crm.feed(), state)[0] == ["2", "9"]
+
+
+def test_a_state_in_a_time_to_come_stops(crm: Elsewhere) -> None:
+    """Whoever reads on from it would read nothing until then, without a word (5)."""
+    crm.put(1, 1)
+    _, state = read(crm.feed())
+    value = {**state.value, "cursor": ["time", "2999-01-01T00:00:00+00:00"]}
+    with pytest.raises(Stop, match="cursor_in_future"):
+        read(crm.feed(), State(value))
+
+
+def test_a_query_is_not_asked_twice(crm: Elsewhere) -> None:
+    """A query that is read whole costs itself once: nobody counts it first."""
+    more: dict[str, Any] = {"table": None, "query": "SELECT * FROM crm.members -- all"}
+    crm.put(1, 1)
+    feed = crm.feed(**more, mode="full", cursor=None)
+    assert feed.count(None) is None
+    assert read(feed)[0] == ["1"]
+    assert crm.feed(**more).count(None) == 1
+
+
 def test_soft_deletes_are_deletions(crm: Elsewhere) -> None:
     """A column that says so, by anything or by a value."""
     crm.put(1, 1)

@@ -28,6 +28,7 @@ IDENTITY_KEY = "identity-key-of-the-page"
 WHO = [
     {"id": "headquarters", "role": "headquarters", "node": "kith"},
     {"id": "officer", "role": "compliance", "node": "kith"},
+    {"id": "wires", "role": "operator", "node": "kith"},
 ]
 ORIGIN = "https://shop.example.com"
 ORDER = {

@@ -100,6 +100,10 @@ def test_pages_of_declared_origins_may_send(shop: Shop) -> None:
         refused = shop.send(track(None, "m2", anonymousId="d"), to=to, Origin=origin)
         assert (refused.status_code, len(shop.events())) == (403, 1)
         assert "access-control-allow-origin" not in refused.headers
+    wrong = shop.client.post(
+        "/v1/batch", content=b"{", headers={**basic(KEYS["page"]), "Origin": ORIGIN}
+    )
+    assert (wrong.status_code, wrong.headers["access-control-allow-origin"]) == (400, ORIGIN)
     elsewhere = {"Origin": "https://elsewhere.example.com"}
     assert shop.client.options("/v1/t", headers=elsewhere).status_code == 403
     assert shop.client.options("/v1/t").status_code == 403

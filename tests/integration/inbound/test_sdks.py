@@ -7,15 +7,11 @@ import os
 import shutil
 import subprocess
 import sys
-import threading
-import time
-from collections.abc import Iterator
 from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
 
-from api.serve import server
 from tests.integration.inbound.shop import KEYS, Shop
 
 pytestmark = pytest.mark.integration
@@ -74,20 +70,6 @@ WHO = {  # C000003 of the till
     "email": "m3@example.com",
     "device": "5e57c1a0-7d1e-4b0a-9a3c-0b6f2f1d9e01",
 }
-
-
-@pytest.fixture
-def address(shop: Shop) -> Iterator[str]:
-    """A running server on a free port of the loopback address."""
-    running = server(shop.workspace, port=0)
-    thread = threading.Thread(target=running.run, daemon=True)
-    thread.start()
-    while not running.started:
-        time.sleep(0.02)
-    port = running.servers[0].sockets[0].getsockname()[1]
-    yield f"http://127.0.0.1:{port}"
-    running.should_exit = True
-    thread.join(15)
 
 
 def need(there: bool, what: str) -> None:  # noqa: FBT001

@@ -8,13 +8,14 @@ import pytest
 import sqlalchemy as sa
 
 from cdp.errors import Stop
-from cdp.ingest.contract import Delivery, judged
+from cdp.ingest.contract import Delivery, delivery_of, judged
 from cdp.ingest.rejects import count_rejects
 from cdp.ingest.sync import sync
 from cdp.resolution.online import Arrivals
 from cdp.storage.schema import record
 from cdp.workspace import Workspace
 from connectors.contract_terms import Contract, Freshness, Volume
+from connectors.record import Record, Sensitive
 from tests.integration.sync.deliveries import Opener, deliver, folder_of
 from tests.journeys import tills
 from tests.journeys.state import contents
@@ -142,6 +143,13 @@ def test_3_a_warning_changes_nothing_of_what_is_stored(shop: Opener) -> None:
     ]
     assert contents(warned) == contents(without)
     warned.engine.dispose()
+
+
+def test_a_day_to_come_makes_nothing_fresh() -> None:
+    """One row of 2099 would have every later delivery pass for fresh."""
+    days = (TODAY - dt.timedelta(9), TODAY + dt.timedelta(2))
+    rows = [Record("till", Sensitive("1"), 1, {}, day=day.isoformat()) for day in days]
+    assert delivery_of(rows, TODAY + dt.timedelta(1)) == Delivery(2, days[0])
 
 
 def test_a_record_that_is_sent_and_would_pause_is_refused(shop: Opener) -> None:

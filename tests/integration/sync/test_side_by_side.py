@@ -6,7 +6,7 @@ import sys
 CRASHING = """
 import os
 from cdp.ingest import side_by_side
-side_by_side._end_with(os.getppid())
+side_by_side.end_with(os.getppid())
 canary = "13912345678"
 raise ValueError(canary)
 """

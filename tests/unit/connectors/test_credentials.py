@@ -129,7 +129,10 @@ def test_a_secret_that_cannot_be_had_stops_the_source():
 
 def test_without_a_lookup_no_secret_can_be_had(tmp_path):
     """A caller that has no secrets to give gives none."""
-    declaration = parse_source("till", {**ENTRY, "credentials": {"password": "ring:till"}})
+    reached = {"known_hosts": "hosts"}
+    elsewhere = {"location": "sftp://till@example.com/members.csv", "remote": reached}
+    secret = {"credentials": {"password": "ring:till"}}
+    declaration = parse_source("till", {**ENTRY, **elsewhere, **secret})
     assert open_source(declaration, tmp_path).name == "till"
     with pytest.raises(Stop, match="credentials_unavailable"):
         Credentials("till", declaration.credentials).require("password")

@@ -175,11 +175,62 @@ def test_what_is_no_text_is_set_aside(value, rule):
 
 
 def test_what_means_deleted():
-    """Anything in the column, or the values that were declared, whatever their case."""
-    assert DeletedSpec("gone").says("2026-03-01")
-    assert not DeletedSpec("gone").says("")
+    """The values that were declared, whatever their case; without them a time, or a plain yes."""
     assert DeletedSpec("gone", ("Yes ",)).says("yes")
     assert not DeletedSpec("gone", ("yes",)).says("no")
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["2026-03-01", "2026/3/1 08:00", "2026-03-01T08:00:00+08:00", "1700000000", "1700000000000000",
+     "true", "T", "1", "是", "Yes"],
+)  # fmt: skip
+def test_a_time_or_a_yes_says_deleted(text):
+    """Without declared values."""
+    assert DeletedSpec("gone").says(text) is True
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["", "false", "F", "0", "0.0", "No", "N", "null", "0000-00-00", "0000-00-00 00:00:00", "-"],
+)
+def test_a_no_does_not_say_deleted(text):
+    """A column of false, or of a day that is none, destroys nobody."""
+    assert DeletedSpec("gone").says(text) is False
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["active", "正常", "2", "-1", "9999-12-31T23:59:59", "1900-01-01", "1970-01-01", "x" * 99],
+)
+def test_what_is_neither_is_rejected(text):
+    """Neither a deletion nor a record: the row says how to make it clear (invariant 4)."""
+    assert DeletedSpec("gone").says(text) is None
+    rows = FeedRows(declared(deleted={"column": "gone"}))
+    one = rows.row(1, {"id": "1", "name": "x", "gone": text}, str, load=3)
+    assert isinstance(one, Rejection)
+    assert (one.rule, one.load) == ("deleted_unclear", 3)
+    assert one.record_id is not None
+    assert one.record_id.reveal(reason=WHY) == "1"
+    assert text not in one.next_step
+
+
+def test_a_deletion_that_cannot_be_read_is_rejected():
+    """A list, or a cell that is no text, says neither yes nor no (4)."""
+    rows = FeedRows(declared(deleted={"column": "gone", "values": ["1"]}))
+    for cell in (("1", "0"), BadCell("binary", "write text.", cell_secret(), rejects_row=False)):
+        one = rows.row(1, {"id": "1", "gone": cell}, str)
+        assert isinstance(one, Rejection)
+        assert one.rule == "deleted_unclear"
+
+
+def test_a_rejection_says_whose_and_which_load():
+    """So that a load that replaces the one before is not thought to lack its record (5)."""
+    rows = FeedRows(declared(store="store"))
+    one = rows.row(1, {"id": "1", "store": ("a", "b")}, str, load=3)
+    assert isinstance(one, Rejection)
+    assert one.load == 3
+    assert one.record_id is not None
 
 
 @pytest.mark.parametrize(

@@ -50,6 +50,7 @@ def test_a_location_says_where_a_file_lies(location, address):
         ("sftp://h:x/p", "location_form"),
         ("sftp://me:canary@h/p", "password_in_location"),
         ("sftp://me:canary@other@h/p", "password_in_location"),
+        ("s3://me:canary@b/k", "password_in_location"),
     ],
 )
 def test_a_location_of_another_form_is_refused_and_not_quoted(location, rule):

@@ -16,7 +16,7 @@ from connectors.errors import Stop
 from connectors.record import Record, Rejection
 from connectors.sources import spreadsheet
 from connectors.sources.spreadsheet import SpreadsheetSource, cell_of
-from connectors.sources.workbook_faults import MalformedWorkbook, faults
+from connectors.sources.workbook_faults import MalformedWorkbook, looked_into
 from connectors.testing import contents
 
 
@@ -302,7 +302,7 @@ def test_a_sheet_that_is_not_listed_is_malformed(tmp_path):
     """Faults are looked for in the very sheet that is read, or reading stops."""
     source_of(tmp_path, [HEAD])
     with zipfile.ZipFile(tmp_path / "x.xlsx") as archive, pytest.raises(MalformedWorkbook):
-        faults(archive, "another")
+        looked_into(archive, "another")
 
 
 def test_a_bomb_stops(tmp_path, monkeypatch):
@@ -311,6 +311,30 @@ def test_a_bomb_stops(tmp_path, monkeypatch):
     monkeypatch.setattr(spreadsheet, "MAX_UNPACKED", 1000)
     with pytest.raises(Stop, match="workbook_too_large"):
         list(source.read())
+
+
+def test_a_file_around_a_workbook_counts_too(tmp_path, monkeypatch):
+    """The reader takes all of it into memory, also what stands before the workbook."""
+    source = source_of(tmp_path, [HEAD, [1, "a", 7]])
+    book = (tmp_path / "x.xlsx").read_bytes()
+    monkeypatch.setattr(spreadsheet, "MAX_UNPACKED", 10**6)
+    assert len(list(source.read())) == 1
+    (tmp_path / "x.xlsx").write_bytes(bytes(10**6) + book)
+    with pytest.raises(Stop, match="workbook_too_large"):
+        list(source.read())
+
+
+def test_merged_cells_are_told(tmp_path):
+    """Only the first of them has a value: check says so, where it is more than a wide heading."""
+    source = source_of(tmp_path, [HEAD, [1, "a", 7], [2, None, 8]])
+    book = openpyxl.load_workbook(tmp_path / "x.xlsx")
+    book.active.merge_cells("D1:E1")
+    book.save(tmp_path / "x.xlsx")
+    assert source.check() == []
+    book.active.merge_cells("B2:B3")
+    book.save(tmp_path / "x.xlsx")
+    assert [one.rule for one in source.check()] == ["merged_cells"]
+    assert [shown(row) for row in source.read()] == [(1, "1", "a", "7"), (2, "2", None, "8")]
 
 
 @given(

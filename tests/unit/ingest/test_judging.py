@@ -1,11 +1,21 @@
 """What one message may do: invariants of `cdp/ingest/judging.py`."""
 
+import datetime as dt
 from uuid import uuid4
 
 import pytest
 
-from cdp.ingest.judging import NO_CONSENT, NOBODY, NOT_DECLARED, NOT_TRUSTED, Judge, Judged
+from cdp.ingest.judging import (
+    NO_CONSENT,
+    NOBODY,
+    NOT_DECLARED,
+    NOT_TRUSTED,
+    TOO_OLD,
+    Judge,
+    Judged,
+)
 from cdp.vault.keyring import KeyRing
+from connectors.events.telling import CONSENT_UPDATED
 from connectors.record import Sensitive
 from tests.unit.connectors.events.inbound import NOW, declared, event
 from tests.unit.vault.test_event_keys import signature
@@ -70,6 +80,30 @@ def test_what_is_not_declared_or_not_consented_is_not_kept(judge):
     assert (kept.purposes, kept.left_out) == (
         ("marketing",), ("property_not_declared", "not_decimal"),
     )  # fmt: skip
+
+
+def test_what_happened_longer_ago_than_events_are_kept_is_not_kept(judge):
+    """Invariant 2: it would be removed at once, and could come again after it was."""
+    for days, kept in ((399, True), (401, False)):
+        sent = event(**ORDER, timestamp=(NOW - dt.timedelta(days=days)).isoformat())
+        found = judge().judge(sent, NOW)
+        assert (isinstance(found, Judged), found == TOO_OLD) == (kept, not kept)
+    told = event(timestamp=(NOW - dt.timedelta(days=401)).isoformat())
+    assert isinstance(judge().judge(told, NOW), Judged)
+
+
+def test_who_is_signed_says_what_they_agree_to(judge):
+    """Invariant 1: an identify and the event of a new choice, with the consent alone."""
+    text = signature(KEY, "web", "u1", NOW, 60)
+    signed = {"context": {**GRANTED["context"], "signature": text}, "traits": {"phone": "139"}}
+    chosen = {"type": "track", "event": CONSENT_UPDATED}
+    name = "context.consent.categoryPreferences.Advertising"
+    for sent in (signed, {**signed, **chosen}):
+        told = judge("events").judge(event(**sent), NOW).assertion.told
+        assert {column: value for column, (_, value) in told.columns.items()} == {name: True}
+    assert judge("events").judge(event(**chosen, **GRANTED), NOW) == NOT_DECLARED
+    device = event(**chosen, **GRANTED, userId=None, anonymousId="d")
+    assert judge().judge(device, NOW) == NOT_DECLARED  # it counts for its own events alone
 
 
 def test_a_message_has_one_name(judge):

@@ -6,7 +6,8 @@ import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
-from cdp.ingest.features import _near, derive
+from cdp.ingest.features import derive
+from cdp.ingest.name_features import near_keys
 from cdp.ingest.normalise.latin_name import fold
 from cdp.ingest.normalise.nicknames import _FORMS, formal_names
 from cdp.ingest.normalise.occupation import Occupation, normalise_occupation
@@ -94,13 +95,13 @@ def test_neighbours_meet_after_one_slip_of_any_kind(text, data):
         )
     )
     assume(len(slipped) >= 4)
-    one, other = _near("phones_near", text, KEY), _near("phones_near", slipped, KEY)
+    one, other = near_keys("phones_near", text, KEY), near_keys("phones_near", slipped, KEY)
     assert not set(one).isdisjoint(other)
 
 
 @settings(max_examples=60, deadline=None)
 @given(st.integers(3, 9), digits, st.integers(1, 9))
-def test_two_digits_exchanged_in_a_phone_are_near(second, rest, place):
+def test_two_digits_exchanged_in_a_phone_arenear_keys(second, rest, place):
     """Invariant of the neighbourhood: an exchange needs no key of its own, the last two too."""
     number = f"1{second}{rest}"
     exchanged = number[:place] + number[place + 1] + number[place] + number[place + 2 :]

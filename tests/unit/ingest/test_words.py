@@ -4,7 +4,8 @@ import dataclasses
 
 import pytest
 
-from cdp.ingest.features import MOST_WORDS, derive
+from cdp.ingest.features import derive
+from cdp.ingest.name_features import MOST_WORDS
 from cdp.ingest.values import read_record
 from tests.unit.ingest.delivered import KEY, READING, features_of, record
 

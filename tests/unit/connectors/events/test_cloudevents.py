@@ -76,8 +76,15 @@ def test_data_in_base_64():
         ({"id": None}, "attribute_missing"), ({"type": ["x"]}, "attribute_missing"),
         ({"specversion": "0.3"}, "version_unknown"), ({"specversion": {}}, "version_unknown"),
         ({"subject": None}, "id_missing"), ({"type": "x.alias"}, "id_missing"),
-        ({"data": [1]}, "data_not_an_object"), ({"data": None, "data_base64": "%"},
-                                                "data_not_an_object"),
+        ({"data": [1]}, "data_not_an_object"),
+        *(
+            ({"data": None, "data_base64": text}, rule)
+            for text, rule in (
+                ("%", "data_not_an_object"), ("é", "data_not_an_object"),
+                (base64.b64encode(b'{"a": "\\ud800"}').decode(), "broken_text"),
+                (base64.b64encode(b'{"a":' * 90 + b"1" + b"}" * 90).decode(), "too_deep"),
+            )
+        ),
     ],
 )  # fmt: skip
 def test_what_is_no_event_is_told_by_rule(changes, rule):

@@ -34,6 +34,9 @@ def test_a_declared_inbound():
         ({"origins": ["shop.example.com"]}, "wrong_form", "origins[0]"),
         ({"origins": ["https://shop.example.com/"]}, "wrong_form", "origins[0]"),
         ({"most_per_second": 0}, "too_small", "most_per_second"),
+        ({"keep_events": 0}, "too_small", "keep_events"),
+        ({"connector": "sensors"}, "consent_not_sent", "consent_categories"),
+        ({"connector": "cloudevents"}, "consent_not_sent", "consent_categories"),
         ({"consent_categories": {"A": ["legal"]}}, "purpose_not_granted", "consent_categories.A"),
         ({"events": {"a": {"kind": "page"}, "b": {"kind": "page"}}}, "kind_twice", "events"),
         ({"events": {"a": {"kind": "identify"}}}, "not_one_of", "events.a.kind"),
@@ -49,12 +52,18 @@ def test_what_is_wrong_is_said(changes, rule, field):
     assert "s3cret" not in str(caught.value)
 
 
+def test_how_long_events_are_kept_changes_no_record():
+    """Thirteen months unless it is said; the digest, by which records are known, stays."""
+    assert (declared().keep_events, declared(keep_events=30).keep_events) == (400, 30)
+    assert declared(keep_events=30).digest() == declared().digest()
+
+
 def test_a_file_has_none_of_it():
     """And must say where it lies."""
     entry = {"connector": "jsonl", "location": "a", "record_id": "id", "credentials": None}
     none = dict.fromkeys(("trust", "events", "consent_categories"))
     assert declared(**none | entry).inbound is None
-    for wrong in ({"trust": "events"}, {"location": None}):
+    for wrong in ({"trust": "events"}, {"location": None}, {"keep_events": 30}):
         with pytest.raises(DeclarationError):
             declared(**none | entry | wrong)
 

@@ -126,6 +126,15 @@ def test_null_counts_as_left_out():
     assert (found.anonymous_id, found.message_id) == (None, None)
 
 
+def test_traits_in_the_context_count_once_towards_the_size():
+    """A message is as large as it was sent."""
+    sent = {"type": "identify", "userId": "u1", "context": {"traits": {"bio": "x" * 20_000}}}
+    (found,) = rudder.read([sent], NOW)
+    assert len(found.row["traits"]["bio"]) == 20_000
+    (refused,) = rudder.read([sent | {"traits": {"bio": "x" * 20_000}}], NOW)
+    assert refused.rule == "message_too_large"
+
+
 def test_rudder_has_traits_in_the_context():
     """They count as the message's own, which win."""
     sent = {"type": "identify", "userId": "u", "context": {"traits": {"a": "1", "b": "1"}},

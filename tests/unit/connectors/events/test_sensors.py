@@ -52,7 +52,8 @@ def test_each_form_gives_the_same(body):
     ("body", "rule"),
     [
         (b"", "no_data"), (b"data=", "no_data"), (b"x=1", "no_data"), (b"\xff\xfe", "no_data"),
-        (b"data_list=%%%", "not_base64"), (form(["x"])[:-30], "not_base64"),
+        (b"data_list=%%%", "not_base64"), (b"data_list=%C3%A9", "not_base64"),
+        (form(["x"])[:-30], "not_base64"),
         (b"data=" + base64.b64encode(b"{"), "not_json"),
         (b"data_list=" + base64.b64encode(gzip.compress(bytes(10**7), mtime=0)), "body_too_large"),
         (form([1] * 2501), "too_many_messages"),
@@ -91,6 +92,13 @@ def test_whose_it_is(changes, user, device):
     found = one(**changes)
     ids = [x and x.reveal(reason="test") for x in (found.user_id, found.anonymous_id)]
     assert ids == [user, device]
+
+
+def test_what_names_a_message_tells_when_it_happened():
+    """It has no id of its own: two that differ in time, or in their number, are two."""
+    rows = [dict(one(**more).row) for more in ({}, {"time": 1777885190001}, {"_track_id": 9})]
+    assert len({json.dumps(row, sort_keys=True) for row in rows}) == 3
+    assert dict(one(_flush_time=1777885300000).row) == rows[0]
 
 
 def test_profiles():

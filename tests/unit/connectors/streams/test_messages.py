@@ -87,6 +87,9 @@ def test_rows_of_other_streams_are_passed_over_or_stop():
         told(SingerMessages, lines)
 
 
+TIME = "2026-03-01T08:00:00.000000Z"
+
+
 def airbyte(number, **more):
     data = {"id": number, "name": "x", **more}
     return {"type": "RECORD", "record": {"stream": "m", "data": data, "emitted_at": 1}}
@@ -96,11 +99,36 @@ def test_an_airbyte_source_is_followed():
     """Rows, deletions, and a STATE message that goes back whole."""
     state = {"type": "STATE", "state": {"type": "GLOBAL", "global": {"x": [1.0, None]}}}
     log = {"type": "LOG", "log": {"level": "INFO", "message": "13957140286"}}
-    lines = [log, airbyte(1, _ab_cdc_lsn=7), airbyte(2, _ab_cdc_deleted_at="2026"), state]
+    lines = [log, airbyte(1, _ab_cdc_lsn=7), airbyte(2, _ab_cdc_deleted_at=TIME), state]
     given, feed = given_by(AirbyteMessages, lines)
     assert [said(one) for one in given[:2]] == [("1", 7, None), ("-2", None)]
     assert json.loads(said(given[2])) == state
     assert feed.passed_over == 1
+
+
+def test_namespaces_are_not_mixed():
+    """Two streams of one name are two tables: the second stops, or one is declared."""
+    lines = [airbyte(1), airbyte(2)]
+    for line, space in zip(lines, ("a", "b"), strict=True):
+        line["record"]["namespace"] = space
+    assert told(AirbyteMessages, lines, table="b.m") == [("2", None, None)]
+    with pytest.raises(Stop, match="several_streams"):
+        told(AirbyteMessages, lines, table="m")
+
+
+@pytest.mark.parametrize("mark", ["active", "9999-12-31", [1], "1900-01-01T00:00:00Z"])
+def test_a_mark_that_is_no_time_deletes_nobody(mark):
+    """What is neither a time nor empty is rejected: a wrong guess would destroy a person."""
+    removed = record(1)
+    removed["record"]["_sdc_deleted_at"] = mark
+    assert told(SingerMessages, [removed]) == ["!deleted_unclear"]
+    assert told(AirbyteMessages, [airbyte(1, _ab_cdc_deleted_at=mark)]) == ["!deleted_unclear"]
+
+
+@pytest.mark.parametrize("mark", [None, "", False, 0, "0000-00-00 00:00:00"])
+def test_an_empty_mark_deletes_nobody(mark):
+    """A column that is there and says no is a row."""
+    assert told(AirbyteMessages, [airbyte(1, _ab_cdc_deleted_at=mark)]) == [("1", None, None)]
 
 
 def test_a_sender_that_failed_stops_the_feed():
@@ -145,6 +173,43 @@ def test_changes_of_a_database_are_followed():
     assert told(DebeziumMessages, lines[:1], table="crm.m") == [("1", 11, None)]
     assert told(DebeziumMessages, lines[:1], table="n") == []
     assert told(DebeziumMessages, [change("t")]) == ["!truncated"]
+
+
+def keyed(number, value, **more):
+    return {"key": {"id": number}, "payload": value, **more}
+
+
+def test_a_tombstone_behind_its_deletion_says_nothing():
+    """Read again, it would come without an order and destroy who came back since."""
+    gone = change("d", before=row(1), lsn=2)
+    lines = [
+        keyed(1, change("c", after=row(1), lsn=1)),
+        keyed(1, gone),
+        keyed(1, None),
+        keyed(1, change("c", after=row(1), lsn=3)),
+    ]
+    assert told(DebeziumMessages, lines) == [("1", 1, None), ("-1", 2), ("1", 3, None)]
+    # alone it is a deletion, also of a key that came back since
+    assert told(DebeziumMessages, [*lines, keyed(1, None)])[-1] == ("-1", None)
+
+
+def test_a_tombstone_of_another_table_deletes_nobody():
+    """It names no table: its topic tells, or it is not followed."""
+    here, there = {"topic": "shop.crm.m"}, {"topic": "shop.crm.n"}
+    other = change("c", after=row(1), lsn=1, table="n", schema="crm")
+    lines = [keyed(1, other, **there), keyed(1, None, **there), keyed(2, None, **here)]
+    assert told(DebeziumMessages, lines, table="crm.m") == [("-2", None)]
+    assert told(DebeziumMessages, [keyed(1, None)], table="crm.m") == ["!tombstone_unclear"]
+    routed = {"topic": "members"}
+    mine = keyed(3, change("c", after=row(3), lsn=1, table="m", schema="crm"), **routed)
+    assert told(DebeziumMessages, [mine, keyed(4, None, **routed)], table="m")[1:] == [("-4", None)]
+
+
+def test_changes_of_several_tables_are_not_mixed():
+    """Without a declared table the second one stops: ids of two tables are not of one person."""
+    lines = [change("c", after=row(1), lsn=n, table=n, schema="crm") for n in ("m", "n")]
+    with pytest.raises(Stop, match="several_streams"):
+        told(DebeziumMessages, lines)
 
 
 def test_the_declared_cursor_and_deletion_count_everywhere():

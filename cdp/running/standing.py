@@ -1,0 +1,227 @@
+"""How each source stands: when it ran, what came, how old it is, whether it is what is usual.
+
+Names, times and counts alone. What a role that serves clerks may not read is left out where it
+serves: what SDKs sent stands among the events of people.
+"""
+
+import datetime as dt
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from statistics import median
+from typing import Any, Final
+
+import sqlalchemy as sa
+from sqlalchemy.dialects.postgresql import ARRAY
+
+from cdp.declaration import Declaration
+from cdp.ingest import feed_state
+from cdp.ingest.feed_state import Standing
+from cdp.running import jobs
+from cdp.storage.schema import job
+
+OUTCOMES: Final = (
+    "added", "changed", "unchanged", "rejected", "shredded", "deleted", "superseded",
+)  # fmt: skip
+SENT: Final = "sent"
+STATES: Final = ("no schedule", SENT, "waiting", "due", "running", "failing", "paused")
+LOOKED_AT: Final = 10  # earlier runs; their median is what is usual
+FEWEST: Final = 3  # earlier runs, before anything is usual
+SENT_WITHIN: Final = dt.timedelta(days=1)
+
+
+@dataclass(frozen=True, slots=True)
+class SourceStanding:
+    """How one source stands.
+
+    Attributes:
+        state: one of ``STATES``.
+        read: how it stands by its runs.
+        succeeded_at: when a run ended well last; of what is sent, when the newest came.
+        due_at: when a worker takes it.
+        failures: in a row.
+        rule: of the last failure, or why it is paused.
+        next_step: what to do about it.
+        outcomes: rows of all its runs by how they ended; of what is sent, of the last day.
+        rows: of the last run that ended.
+        usual: median of the runs before it; None: too few, or nothing is usual.
+        state_age: seconds since its state was kept.
+    """
+
+    state: str
+    read: Standing
+    succeeded_at: dt.datetime | None = None
+    due_at: dt.datetime | None = None
+    failures: int = 0
+    rule: str | None = None
+    next_step: str | None = None
+    outcomes: Mapping[str, int] = field(default_factory=dict)
+    rows: int | None = None
+    usual: float | None = None
+    state_age: float | None = None
+
+    @property
+    def source(self) -> str:
+        """Its name."""
+        return self.read.source
+
+    @property
+    def due_again(self) -> dt.datetime | None:
+        """When a worker takes it; None also while it is paused."""
+        return None if self.state == "paused" else self.due_at
+
+    @property
+    def volume(self) -> float | None:
+        """Rows of the last run against what is usual."""
+        return self.rows / self.usual if self.rows is not None and self.usual else None
+
+    def to_dict(self) -> dict[str, Any]:
+        """A plain object for ``--json``: what there was before, and what the worker knows."""
+        known = asdict(self)
+        del known["read"]
+        for name in ("succeeded_at", "due_at"):
+            known[name] = known[name] and known[name].isoformat()
+        return self.read.to_dict() | known | {"volume": self.volume}
+
+
+@dataclass(frozen=True, slots=True)
+class Resolving:
+    """How resolving stands: the last good one, failures in a row, records that wait for it."""
+
+    succeeded_at: dt.datetime | None
+    failures: int
+    waiting: int
+
+
+_NAMED: Final = sa.bindparam("sources", type_=ARRAY(sa.Text))
+_TOTALS: Final = sa.text(
+    f"""
+    SELECT source, max(finished_at) AS succeeded_at,
+           {", ".join(f"sum({one}) AS {one}" for one in OUTCOMES)}
+      FROM kith.sync_run WHERE source = ANY(:sources) GROUP BY source
+    """
+).bindparams(_NAMED)
+_NEWEST: Final = sa.text(
+    """
+    SELECT one.source, run.read FROM unnest(:sources) AS one(source) CROSS JOIN LATERAL (
+        SELECT r.id, r.read FROM kith.sync_run r
+         WHERE r.source = one.source AND r.finished_at IS NOT NULL
+         ORDER BY r.id DESC LIMIT :most) run
+     ORDER BY one.source, run.id DESC
+    """
+).bindparams(_NAMED)
+_MAY_SEE_EVENTS: Final = sa.text("SELECT has_table_privilege('kith.event', 'SELECT')")
+_SENT: Final = sa.text(
+    """
+    SELECT source, count(*) AS added, max(received_at) AS newest FROM kith.event
+     WHERE received_at > :since AND source = ANY(:sources) GROUP BY source
+    """
+).bindparams(_NAMED)
+_LEFT_OUT: Final = sa.text(
+    """
+    SELECT source, sum(count) AS rejected FROM kith.event_tally
+     WHERE day >= :since AND source = ANY(:sources) GROUP BY source
+    """
+).bindparams(_NAMED)
+
+
+def standings(
+    connection: sa.Connection, declared: Declaration, sources: Sequence[str], now: dt.datetime
+) -> list[SourceStanding]:
+    """How sources stand, in their order."""
+    names = list(sources)
+    sent = [one for one in names if jobs.is_sent(declared.sources[one])]
+    given = {"sources": names}
+    totals = {row.source: row for row in connection.execute(_TOTALS, given)}
+    rows: dict[str, list[int]] = {}
+    for row in connection.execute(_NEWEST, given | {"most": LOOKED_AT + 1}):
+        rows.setdefault(row.source, []).append(row.read)
+    known = connection.execute(sa.select(job).where(job.c.kind == jobs.SYNC))
+    planned = {row.source: row for row in known}
+    scheduled = jobs.scheduled(declared)
+    arrived = _arrived(connection, sent, now) if sent else {}
+    return [
+        arrived.get(read.source)
+        or _standing(
+            read,
+            totals.get(read.source),
+            rows.get(read.source, []),
+            planned.get(read.source) if read.source in scheduled else None,
+            now,
+        )
+        for read in feed_state.standings(connection, names, now)
+    ]
+
+
+def resolving(connection: sa.Connection) -> Resolving:
+    """How resolving stands, as far as workers do it."""
+    row = connection.execute(sa.select(job).where(job.c.kind == jobs.RESOLVE)).one_or_none()
+    return Resolving(row.succeeded_at, row.failures, row.waiting) if row else Resolving(None, 0, 0)
+
+
+def _standing(
+    read: Standing,
+    total: sa.Row[Any] | None,
+    rows: Sequence[int],
+    planned: sa.Row[Any] | None,
+    now: dt.datetime,
+) -> SourceStanding:
+    last, *earlier = rows or (None,)
+    usual = median(earlier) if len(earlier) >= FEWEST else 0
+    return SourceStanding(
+        state=_state(planned, now),
+        read=read,
+        succeeded_at=total.succeeded_at if total else None,
+        due_at=planned.due_at if planned else None,
+        failures=planned.failures if planned else 0,
+        rule=planned.rule if planned else None,
+        next_step=planned.next_step if planned else None,
+        outcomes={name: int(getattr(total, name)) for name in OUTCOMES} if total else {},
+        rows=last,
+        usual=usual or None,
+        state_age=_since(read.state_at, now),
+    )
+
+
+def _state(planned: sa.Row[Any] | None, now: dt.datetime) -> str:
+    if planned is None:
+        return "no schedule"
+    if planned.leased_until is not None and planned.leased_until > now:
+        return "running"
+    if planned.paused_at is not None:
+        return "paused"
+    if planned.failures:
+        return "failing"
+    return "due" if planned.due_at is not None and planned.due_at <= now else "waiting"
+
+
+def _since(moment: dt.datetime | None, now: dt.datetime) -> float | None:
+    return (now - moment).total_seconds() if moment is not None else None
+
+
+def _arrived(
+    connection: sa.Connection, sources: Sequence[str], now: dt.datetime
+) -> dict[str, SourceStanding]:
+    """How sources stand that are sent to us, by the events of the last day.
+
+    Of webhooks there are no events: that they are sent is all that is said of them.
+    """
+    since = now - SENT_WITHIN
+    given = {"sources": list(sources)}
+    found: dict[str, Any] = {}
+    left_out: dict[str, int] = {}
+    if connection.scalar(_MAY_SEE_EVENTS):
+        found = {row.source: row for row in connection.execute(_SENT, given | {"since": since})}
+        tallied = connection.execute(_LEFT_OUT, given | {"since": since.date()})
+        left_out = {row.source: int(row.rejected) for row in tallied}
+    return {
+        source: _of_sent(source, found.get(source), left_out.get(source, 0), now)
+        for source in sources
+    }
+
+
+def _of_sent(source: str, row: Any, left_out: int, now: dt.datetime) -> SourceStanding:
+    newest = row.newest if row else None
+    added = int(row.added) if row else 0
+    lag = _since(newest, now)
+    read = Standing(source, None, None, added, None, None, newest, lag)
+    return SourceStanding(SENT, read, newest, outcomes={"added": added, "rejected": left_out})

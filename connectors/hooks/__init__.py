@@ -1,0 +1,1 @@
+"""Webhooks that other systems send here: how they are signed, and the rows in them."""
