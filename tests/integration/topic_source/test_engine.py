@@ -8,6 +8,7 @@ import pytest
 from confluent_kafka import Producer
 
 from connectors.errors import Retry, Stop
+from connectors.sources import topic_engine
 from connectors.sources.topic_engine import Topic, TopicFault, settings_of
 from connectors.topic_declaration import TopicLimits
 from tests.integration.topic_source.cluster import (
@@ -43,11 +44,14 @@ def test_a_dead_broker_is_a_retry_in_time(capfd: pytest.CaptureFixture[str]) -> 
     assert "".join(capfd.readouterr()) == ""
 
 
-def test_brokers_that_die_during_a_reading_end_it() -> None:
+def test_brokers_that_die_during_a_reading_end_it(monkeypatch: pytest.MonkeyPatch) -> None:
     """Invariant 1: after the silence that is allowed, and what came before is delivered."""
+    monkeypatch.setattr(topic_engine, "_QUEUED_KB", 1)  # less is fetched ahead than there is
     dying = Cluster()
-    dying.send_all("members", [(str(n), {**ROW, "id": str(n)}) for n in range(3000)])
-    feed = feed_of(dying.brokers, topic_={"limits": {"silence": 1, "answer": 1}}, marked=10)
+    long = {**ROW, "note": "x" * 2000}
+    dying.send_all("members", [(str(n), {**long, "id": str(n)}) for n in range(1800)])
+    limits = {"silence": 1, "answer": 1, "message_mb": 1}
+    feed = feed_of(dying.brokers, topic_={"limits": limits}, marked=10)
     reading = feed.read(None)
     assert rows([next(reading)]) == ["0"]
     dying.stop()
