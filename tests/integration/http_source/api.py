@@ -111,7 +111,8 @@ class Api:
 
 def _is_to(one: socket.socket, port: int) -> bool:
     try:
-        return one.fileno() >= 0 and one.getpeername()[1] == port
+        local = one.family == socket.AF_UNIX  # such as the database: its peer has no port
+        return not local and one.fileno() >= 0 and one.getpeername()[1] == port
     except OSError:
         return False
 
