@@ -5,7 +5,7 @@ and its level numbers; ids, and the values whose frequency counts, follow from t
 are made for some pairs at a time. Weights are made anew wherever they are asked for.
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
@@ -31,6 +31,7 @@ class AllPairs:
         left, right: places in ``judged``, left < right. Shape (pairs,).
         levels: level numbers, -1 for missing. Shape (pairs, comparisons).
         at_once: pairs that are weighed together.
+        threads: slices that are weighed side by side.
     """
 
     judged: Columns
@@ -38,6 +39,7 @@ class AllPairs:
     right: Places
     levels: Levels
     at_once: int = AT_ONCE
+    threads: int = 1
 
     def __len__(self) -> int:
         return len(self.left)
@@ -61,17 +63,14 @@ class AllPairs:
             keys[:, column] = frequency_keys(COMPARISONS[place], levels[:, place], sides)
         return Compared(self.judged.ids[left], self.judged.ids[right], levels, keys)
 
-    def parts(self) -> Iterator[tuple[slice, Compared]]:
-        """All pairs, some at a time."""
-        for at in range(0, len(self), self.at_once):
-            rows = slice(at, min(at + self.at_once, len(self)))
-            yield rows, self.take(rows)
-
     def weights(self, scorer: Scorer) -> Floats:
         """The bits of every pair in all, prior included. Shape (pairs,)."""
         weight = np.empty(len(self))
-        for rows, part in self.parts():
-            weight[rows] = scorer.weigh(part).weight
+
+        def fill(some: slice) -> None:
+            weight[some] = scorer.weigh(self.take(some)).weight
+
+        self._each_slice(len(self), fill)
         return weight
 
     def weighed(self, scorer: Scorer, chosen: Bools) -> Pairs:
@@ -86,11 +85,19 @@ class AllPairs:
             # Column by column in memory, as clustering adds it up.
             np.empty(shape, np.float64, order="F"),
         )
-        for at in range(0, len(rows), self.at_once):
-            some = slice(at, at + self.at_once)
+
+        def fill(some: slice) -> None:
             pairs = scorer.weigh(self.take(rows[some]))
             found.weight[some], found.bits[some] = pairs.weight, pairs.bits
+
+        self._each_slice(len(rows), fill)
         return found
+
+    def _each_slice(self, pairs: int, work: Callable[[slice], None]) -> None:
+        """Do the work on every slice of so many pairs."""
+        slices = (slice(at, at + self.at_once) for at in range(0, pairs, self.at_once))
+        with ThreadPoolExecutor(self.threads) as pool:
+            list(pool.map(work, slices))
 
 
 def compare_pairs(
@@ -114,4 +121,4 @@ def compare_pairs(
 
     with ThreadPoolExecutor(threads) as pool:
         list(pool.map(fill, range(0, len(left), at_once)))
-    return AllPairs(judged, left, right, levels, at_once)
+    return AllPairs(judged, left, right, levels, at_once, threads)

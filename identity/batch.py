@@ -160,7 +160,7 @@ def gather(
     Raises:
         NotEnoughMemoryError: records and candidates do not fit in ``limits``.
     """
-    columns = Columns.of(features).ascending()
+    columns = Columns.of(features, limits.threads).ascending()
     room = Room.beside(features, columns, limits)
     room.keys_at_once()
     progress("shared numbers")

@@ -7,8 +7,7 @@ and the pairs are the same.
 """
 
 from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
-from functools import partial
+from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 
 import numpy as np
 import numpy.typing as npt
@@ -42,10 +41,17 @@ def candidates(
     ]
     found = _Union()
     with ThreadPoolExecutor(threads) as pool:
-        # No more is begun than can be taken in: what waits takes memory.
-        for start in range(0, len(work), threads):
-            for codes in pool.map(partial(_met, columns), work[start : start + threads]):
-                found.add(codes)
+        begun: set[Future[Ints]] = set()
+        for one in work:
+            # No more is begun than can be taken in: what waits takes memory.
+            if len(begun) == threads:
+                ended, begun = wait(begun, return_when=FIRST_COMPLETED)
+                for codes in ended:
+                    found.add(codes.result())
+                del ended, codes
+            begun.add(pool.submit(_met, columns, one))
+        for codes in begun:
+            found.add(codes.result())
     pairs = found.all()
     left = (pairs // len(columns)).astype(np.int32) if len(pairs) else np.zeros(0, np.int32)
     pairs %= max(1, len(columns))

@@ -19,6 +19,7 @@ from identity.columns import Columns
 from identity.duckdb_engine import Limits
 from identity.errors import NotEnoughMemoryError
 from identity.scorer import AT_ONCE
+from identity.strangers import BYTES as STRANGERS
 
 MB = 1_000_000
 BASE = 16 * MB  # threads, and what libraries load on the way
@@ -86,7 +87,7 @@ class Room:
         Raises:
             NotEnoughMemoryError: it leaves too little.
         """
-        needed = pairs * OF_A_CANDIDATE + LEARNING
+        needed = pairs * (OF_A_CANDIDATE + STRANGERS) + LEARNING
         self._refuse(needed + EM)
         return replace(self.limits, memory_mb=(self.left - needed) // MB)
 
@@ -99,6 +100,18 @@ class Room:
         if needed > self.left:
             whole = self.limits.memory_mb * MB - self.left + needed
             raise NotEnoughMemoryError(self.limits.memory_mb, -(-whole // MB))
+
+
+def side_by_side(left: Limits) -> tuple[int, Limits]:
+    """How many training rules may be learnt at once, and the limits of each.
+
+    Args:
+        left: what learning leaves, as ``Room.for_learning`` gives it: room for one rule.
+    """
+    memory = left.memory_mb * MB
+    rules = max(1, min(left.threads, (memory + LEARNING) // (EM + LEARNING)))
+    each = (memory - (rules - 1) * LEARNING) // rules
+    return rules, Limits(each // MB, left.threads // rules)
 
 
 def owned(columns: Columns) -> int:

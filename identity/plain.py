@@ -12,7 +12,8 @@ from typing import Any
 
 from identity import identifiers, sharing
 from identity.blocking import RULES
-from identity.sharing import LIMIT, NAME_PARTS, users
+from identity.namesakes import NAME_PARTS
+from identity.sharing import LIMIT, users
 
 MOST = 40  # records; measured: with so many numpy costs about as much
 

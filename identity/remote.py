@@ -128,7 +128,8 @@ class OnSpark:
         _check(judged, (left, right), levels, self.limits.threads)
         # The values whose frequency counts follow from the levels, and never left.
         at_once = (room or Room(self.limits, 0)).pairs_at_once(len(left))
-        return AllPairs(judged, left.astype(np.int32), right.astype(np.int32), levels, at_once)
+        places = left.astype(np.int32), right.astype(np.int32)
+        return AllPairs(judged, *places, levels, at_once, self.limits.threads)
 
 
 # ── out ─────────────────────────────────────────────────────────────────────

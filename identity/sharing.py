@@ -2,8 +2,7 @@
 
 A number with one name on it is strong evidence. A family's number is weaker, and a
 clerk's own number, typed in for every member who would not give one, is none at all.
-Whether two names can be one person's is judged the same way as in the comparison of
-names: equal, sounding alike, one slip apart, or a masked form of the other.
+``identity.namesakes`` says whether two names can be one person's.
 
 What is counted is called a number here: phones, mail addresses, and the accounts for which
 the catalogue says ``most_people``. Of a phone it matters whether one person uses it or
@@ -17,7 +16,6 @@ Invariants:
     2. The count depends on the records that hold the number and on nothing else.
 """
 
-from collections.abc import Iterable
 from dataclasses import dataclass
 from itertools import pairwise
 from typing import Any
@@ -26,10 +24,10 @@ import numpy as np
 
 from identity import identifiers
 from identity.columns import Bools, Columns, Ints, ordered
+from identity.namesakes import NAME_PARTS, compatible, count_people, people_behind
 
 MOST_HOLDERS = 200  # records; a number on more of them names nobody, whoever they are
 LIMIT = 0xFF  # of a counted key: these bits are its limit, which is below MOST_HOLDERS
-NAME_PARTS = ("name", "sound", "surname", "given", "given_end", "given_length", "name_near")
 
 
 @dataclass(frozen=True, slots=True)
@@ -180,12 +178,13 @@ def users(names: list[tuple[Any, ...]], unionids: list[int]) -> int:
     """Count the people behind the records that hold one number, as in ``PhoneUse.people``."""
     if all(len({one[part] for one in names} - {None}) < 2 for part in (0, 2, 4)):
         names = []  # one name, or none: whatever is behind it, nothing speaks for two people
-    people = count_people(names)
+    behind = people_behind(names)
+    people = behind.count
     # One spare unionid: a second WeChat account is common and no second person.
     accounts = len(set(unionids) - {0}) - 1
     if accounts > people:
         return accounts
-    return -people if people > 1 and _apart(names) else people
+    return -people if people > 1 and behind.apart else people
 
 
 def kind(people: int, most_people: int) -> int:
@@ -316,85 +315,21 @@ def _hide(
 ) -> None:
     """Hide each of the names on one number in turn; count wrong answers and all answers."""
     own, apart, shared = tallies
+    if len(names) == 2 and most_people > 1:  # most are: whoever is hidden, one name is left
+        own.add(0 if compatible(*names) else 2, 2)
+        return
     if count_people(names) > most_people:
         return
     for place, hidden in enumerate(names):
         others = names[:place] + names[place + 1 :]
         wrong = [not compatible(hidden, other) for other in others]
-        if count_people(others) == 1:
+        behind = people_behind(others)
+        if behind.count == 1:
             own.add(all(wrong), 1)
             continue
         shared.add(sum(wrong), len(wrong))
-        if _apart(others):
+        if behind.apart:
             named = [
                 told for told, other in zip(wrong, others, strict=True) if other[2] == hidden[2]
             ]
             apart.add(sum(named), len(named))
-
-
-def count_people(names: Iterable[tuple[Any, ...]]) -> int:
-    """Count the people behind the names on one number; at least 1.
-
-    Args:
-        names: one tuple of ``NAME_PARTS`` per record, None where the record has none.
-    """
-    whole, surnames, ends = _people(names)
-    # What only ends a given name may be whoever is behind a surname that stands alone.
-    return max(1, len(whole) + max(len(surnames), ends))
-
-
-def _people(
-    names: Iterable[tuple[Any, ...]],
-) -> tuple[list[list[tuple[Any, ...]]], set[Any], bool]:
-    """Sort the names on one number by person.
-
-    Returns:
-        The complete names of each person; the surnames of masked names that are none of
-        these people's; whether there are others of whom only the end of the name shows.
-    """
-    whole: list[list[tuple[Any, ...]]] = []
-    masked: list[tuple[Any, ...]] = []
-    for candidate in names:
-        if candidate[0] is None:
-            masked.append(candidate)
-            continue
-        same = [group for group in whole if any(compatible(candidate, other) for other in group)]
-        joined = [candidate, *(member for group in same for member in group)]
-        whole = [group for group in whole if not any(group is found for found in same)] + [joined]
-    # A masked name may be anybody that it fits: it is one person more only where it fits
-    # nobody, and it never makes two people one.
-    members = [member for group in whole for member in group]
-    unknown = [one for one in masked if not any(compatible(one, member) for member in members)]
-    surnames = {one[2] for one in unknown} - {None}
-    return whole, surnames, any(one[2] is None and one[4] is not None for one in unknown)
-
-
-def _apart(names: Iterable[tuple[Any, ...]]) -> bool:
-    """Whether no two people behind the names on one number have a surname in common."""
-    whole, surnames, ends = _people(names)
-    held = [surname for group in whole for surname in {one[2] for one in group} - {None}]
-    held += surnames
-    return not ends and len(held) == len(set(held))
-
-
-def compatible(one: tuple[Any, ...], other: tuple[Any, ...]) -> bool:
-    """Tell whether two names can be one person's."""
-    name, sound, surname, given, end, length, near = one
-    other_name, other_sound, other_surname, other_given, other_end, other_length, other_near = other
-    if name is None or other_name is None:
-        shown = [
-            mine == theirs
-            for mine, theirs in ((surname, other_surname), (end, other_end))
-            if mine is not None and theirs is not None
-        ]
-        return bool(shown) and all(shown)
-    return (
-        name == other_name
-        or (sound is not None and sound == other_sound)
-        # Of one length, it is a brother's or a sister's: see the comparison of names.
-        or (
-            (length is None or length != other_length)
-            and not set(near or ()).isdisjoint(other_near or ())
-        )
-        or (given is not None and given == other_surname and surname == other_given)
-    )

@@ -17,12 +17,15 @@ u as a mean over pairs weighed by 1 - p is the maximisation step of Dempster, La
 (1977).
 """
 
+from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 import numpy.typing as npt
 
-from identity.all_pairs import AllPairs
+from identity.all_pairs import AllPairs, Places
 from identity.chance import Counted, count
 from identity.columns import Bools, Columns, Ints
 from identity.comparisons import COMPARISONS, MISSING
@@ -33,6 +36,7 @@ SMOOTHING = 0.5  # pairs added to every level, so that nothing is impossible
 FREQUENT = tuple(
     sorted({level.frequency_of for c in COMPARISONS for level in c.levels if level.frequency_of})
 )
+BYTES = 2 * 4 * len(FREQUENT)  # of a compared pair, at most: see _Held.pairs
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,25 +61,39 @@ class Told:
 
 @dataclass(frozen=True, slots=True)
 class _Held:
-    """The values of a feature: keys ascending, and how many records hold each."""
+    """The values of a feature.
+
+    Attributes:
+        keys: ascending. Shape (values,).
+        times: how many records hold each. Shape (values,).
+        pairs: the compared pairs whose two records hold one value, and the place of that value.
+            They are the same whatever an epoch says. Shape (such pairs,) each.
+    """
 
     keys: Ints
     times: Ints
+    pairs: tuple[Places, Places]
 
 
 class Strangers:
     """The counts of one set of records. They do not change while an epoch is learnt."""
 
-    def __init__(self, person: Columns, compared: AllPairs) -> None:
+    def __init__(self, person: Columns, compared: AllPairs, threads: int = 1) -> None:
         """Count all pairs.
 
         Args:
             person: features as ``identity.sharing.judged`` gives them.
             compared: the candidate pairs of these records.
+            threads: comparisons, and features, that are counted side by side.
         """
         self._person, self._compared = person, compared
-        self._counted: dict[str, Counted] = {one.name: count(person, one) for one in COMPARISONS}
-        self._held = {feature: _held(person.singles[feature]) for feature in FREQUENT}
+        with ThreadPoolExecutor(threads) as pool:
+            counted = pool.map(partial(count, person), COMPARISONS)
+            held = pool.map(partial(_held, compared), (person.singles[one] for one in FREQUENT))
+            self._counted: Mapping[str, Counted] = {
+                one.name: found for one, found in zip(COMPARISONS, counted, strict=True)
+            }
+            self._held = dict(zip(FREQUENT, held, strict=True))
 
     def told(self, p: Floats | None = None) -> dict[str, Told]:
         """Levels of strangers and of matches, per comparison.
@@ -109,20 +127,9 @@ class Strangers:
             p: probability of each compared pair to match; None while nobody knows.
         """
         return {
-            feature: _frequencies(self._held[feature], self._matches(feature, p), len(self._person))
-            for feature in FREQUENT
+            feature: _frequencies(held, _matches(held, p), len(self._person))
+            for feature, held in self._held.items()
         }
-
-    def _matches(self, feature: str, p: Floats | None) -> Floats:
-        """Expected matches that hold each value on both sides. Shape (values,)."""
-        held = self._held[feature].keys
-        if p is None:
-            return np.zeros(len(held))
-        keys = self._person.singles[feature]
-        left, right = keys[self._compared.left], keys[self._compared.right]
-        here = np.flatnonzero((left == right) & (left != 0))
-        value = np.searchsorted(held, left[here])
-        return _summed(value, p[here], len(held))
 
 
 def _summed(places: npt.NDArray[np.integer], p: Floats, size: int) -> Floats:
@@ -130,9 +137,20 @@ def _summed(places: npt.NDArray[np.integer], p: Floats, size: int) -> Floats:
     return np.bincount(places, weights=p, minlength=size).astype(np.float64)
 
 
-def _held(keys: Ints) -> _Held:
+def _held(compared: AllPairs, keys: Ints) -> _Held:
     values, times = np.unique(keys[keys != 0], return_counts=True)
-    return _Held(values, times)
+    left = keys[compared.left]
+    here = np.flatnonzero((left == keys[compared.right]) & (left != 0))
+    value = np.searchsorted(values, left[here])
+    return _Held(values, times, (here.astype(np.int32), value.astype(np.int32)))
+
+
+def _matches(held: _Held, p: Floats | None) -> Floats:
+    """Expected matches that hold each value on both sides. Shape (values,)."""
+    if p is None:
+        return np.zeros(len(held.keys))
+    here, value = held.pairs
+    return _summed(value, p[here], len(held.keys))
 
 
 def _frequencies(held: _Held, matches: Floats, records: int) -> dict[int, float]:

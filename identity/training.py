@@ -24,6 +24,7 @@ frequency-based matching; the Splink documentation on term frequencies.
 
 import math
 from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -39,6 +40,7 @@ from identity.duckdb_engine import Limits
 from identity.errors import TooFewRecordsError
 from identity.identifiers import WRONG_SHARE
 from identity.labels import with_labels
+from identity.memory import side_by_side
 from identity.model import Model, Weights
 from identity.pairs import Bools, Levels
 from identity.scorer import Scorer, compare_all
@@ -110,7 +112,7 @@ def train(
     if count < 2:
         raise TooFewRecordsError("Identity needs at least two records; sync a source first.")
     progress("frequencies of values")
-    strangers = Strangers(person, compared)
+    strangers = Strangers(person, compared, limits.threads)
     told = strangers.told()
     model = replace(
         start,
@@ -237,21 +239,37 @@ def _learnt(
 ) -> dict[str, list[tuple[Floats, float]]]:
     """For each comparison one m (best level first) per rule, and how many matches told it."""
     learnt: dict[str, list[tuple[Floats, float]]] = {one.name: [] for one in comparisons}
-    for training in TRAINING_RULES:
-        row, key = keys_under(training.rule, person)
-        for feature in training.alike:
-            key = key ^ person.singles[feature][row]
-        pairs = sample(row, key, MOST_PAIRS, np.random.default_rng(SEED))
+    rules, each = side_by_side(limits)
+
+    def under(training: TrainingRule) -> dict[str, tuple[Floats, float]]:
         asked = [one for one in comparisons if not training.fixes(one)]
-        if len(pairs[0]) < LEAST_PAIRS or not asked:
-            continue
-        levels = compare_all(person, *pairs, limits.threads).levels
-        found = splink_engine.learn_m(levels, asked, model, limits)
-        told = _matches_told(levels, found, model)
-        for name, m in found.m.items():
-            if told[name] > 0:
-                learnt[name].append((np.array(m), told[name]))
+        return _learnt_under(training, person, asked, model, each)
+
+    with ThreadPoolExecutor(rules) as pool:
+        for found in pool.map(under, TRAINING_RULES):
+            for name, estimate in found.items():
+                learnt[name].append(estimate)
     return learnt
+
+
+def _learnt_under(
+    training: TrainingRule,
+    person: Columns,
+    comparisons: Sequence[Comparison],
+    model: Model,
+    limits: Limits,
+) -> dict[str, tuple[Floats, float]]:
+    """What one rule tells of each comparison that it does not fix; nothing, with few pairs."""
+    row, key = keys_under(training.rule, person)
+    for feature in training.alike:
+        key = key ^ person.singles[feature][row]
+    pairs = sample(row, key, MOST_PAIRS, np.random.default_rng(SEED))
+    if len(pairs[0]) < LEAST_PAIRS or not comparisons:
+        return {}
+    levels = compare_all(person, *pairs, limits.threads).levels
+    found = splink_engine.learn_m(levels, comparisons, model, limits)
+    told = _matches_told(levels, found, model)
+    return {name: (np.array(m), told[name]) for name, m in found.m.items() if told[name] > 0}
 
 
 def _matches_told(

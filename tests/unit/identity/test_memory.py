@@ -78,6 +78,32 @@ def test_learning_under_a_tight_limit_learns_the_same(crowd, learnt):
     assert same(tight, loose)
 
 
+@pytest.mark.parametrize("threads", [1, 3])
+def test_neither_people_nor_epoch_depend_on_threads(crowd, learnt, threads):
+    """What is worked at side by side is put together in one order."""
+    loose, model = learnt
+    other, again = batch.resolve(crowd, None, UNTRAINED, replace(LOOSE, threads=threads))
+    assert again.to_text() == model.to_text()
+    assert same(other, loose)
+
+
+@pytest.mark.parametrize(
+    ("memory_mb", "threads", "rules", "each"),
+    [
+        (4000, 2, 2, Limits(1940, 1)),
+        (4000, 5, 5, Limits(704, 1)),
+        (4000, 1, 1, Limits(4000, 1)),
+        (240, 2, 2, Limits(60, 1)),  # twice 60 for EM, and 120 for the pairs of a second rule
+        (239, 2, 1, Limits(239, 2)),
+        (60, 2, 1, Limits(60, 2)),
+        (420, 5, 3, Limits(60, 1)),
+    ],
+)
+def test_no_more_rules_are_learnt_at_once_than_fit(memory_mb, threads, rules, each):
+    """Each has what one needs; threads that no rule takes go to the others."""
+    assert memory.side_by_side(Limits(memory_mb, threads)) == (rules, each)
+
+
 def test_what_numpy_takes_stays_under_the_limit(crowd, learnt):
     """Arrays and the table that was handed over, at every moment of the tightest run."""
     limits, _ = tightest(crowd, learnt[1])

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from identity import sharing
+from identity import namesakes, sharing
 from identity.columns import Columns
 from identity.sharing import WrongShares
 from tests.unit.identity.tables import database, delivered, judged, prepared
@@ -36,30 +36,30 @@ def masked(surname, end=None):
 def test_the_order_of_names_does_not_count(both):
     """Invariant 2: the same records give the same number of people in any order."""
     one, other = both
-    assert sharing.count_people(one) == sharing.count_people(other)
+    assert namesakes.count_people(one) == namesakes.count_people(other)
 
 
 @settings(max_examples=100, deadline=None)
 @given(names(), names())
 def test_being_compatible_is_mutual(one, other):
     """If one name can be the other's person, so can the other."""
-    assert sharing.compatible(one, other) == sharing.compatible(other, one)
+    assert namesakes.compatible(one, other) == namesakes.compatible(other, one)
 
 
 @settings(max_examples=100, deadline=None)
 @given(st.lists(names(), max_size=7), st.integers(1, 4))
 def test_a_masked_name_never_joins_two_people(others, surname):
     """A masked name may be anybody of its surname, so people are never fewer for it."""
-    before = sharing.count_people(others)
-    assert before <= sharing.count_people([*others, masked(surname)]) <= before + 1
+    before = namesakes.count_people(others)
+    assert before <= namesakes.count_people([*others, masked(surname)]) <= before + 1
 
 
 @settings(max_examples=100, deadline=None)
 @given(st.lists(names(), max_size=7), names())
 def test_there_are_never_more_people_than_names(others, one):
     """At least one person uses a number, and at most as many as there are names on it."""
-    assert 1 <= sharing.count_people(others) <= max(1, len(others))
-    assert sharing.count_people([one, one]) == 1
+    assert 1 <= namesakes.count_people(others) <= max(1, len(others))
+    assert namesakes.count_people([one, one]) == 1
 
 
 @pytest.mark.parametrize(
@@ -96,7 +96,7 @@ def test_there_are_never_more_people_than_names(others, one):
 )  # fmt: skip
 def test_people_are_counted_as_names_are_compared(people, found):
     """Equal, sounding alike, one slip apart or masked is one person; anything else is two."""
-    assert sharing.count_people(found) == people
+    assert namesakes.count_people(found) == people
 
 
 # ── tables ──────────────────────────────────────────────────────────────────
