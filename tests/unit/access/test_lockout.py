@@ -3,6 +3,7 @@
 import datetime as dt
 from ipaddress import IPv6Address
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -22,8 +23,18 @@ def test_each_failure_doubles_the_wait_up_to_a_quarter_of_an_hour(kind, failures
     if failures < kind.free:
         assert wait == dt.timedelta(0)
     else:
-        assert more in {2 * wait, LONGEST_WAIT}
+        assert more == min(2 * wait, LONGEST_WAIT)
         assert not lockout.is_locked(Failures(failures, NOW), kind, NOW + LONGEST_WAIT)
+
+
+@pytest.mark.parametrize("kind", [PERSON, ADDRESS])
+@pytest.mark.parametrize(
+    ("over", "seconds"),
+    [(-1, 0), (0, 1), (1, 2), (2, 4), (9, 512), (10, 900), (12, 900), (13, 900), (10**9, 900)],
+)
+def test_the_first_wait_is_a_second(kind, over: int, seconds: int) -> None:
+    """Lock-out 1: of the last failure that is free, and double of each one more."""
+    assert lockout.wait(kind.free + over, kind).total_seconds() == seconds
 
 
 @given(terms, st.integers(0, 100), spans)

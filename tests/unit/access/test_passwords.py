@@ -112,6 +112,51 @@ def test_what_is_tried_first_is_refused(text: str) -> None:
     assert refused(text) == "password_often_tried"
 
 
+@pytest.mark.parametrize(
+    "text",
+    [
+        "my secret garden of welcome mats",  # what is tried first, with much around it
+        "password123456",  # six characters around it
+        "abcdeabcdeabcde",  # five different ones
+        "kithkith and friends",
+        "a" * 8 + "bcdefghijklmnopq" * 15 + "rstuvwxy",  # 256 characters
+    ],
+)
+def test_what_nobody_tries_first_is_taken(text: str) -> None:
+    """A known word among others makes no password worse: the refusal has an edge."""
+    assert refused(text) is None
+
+
+@pytest.mark.parametrize("text", ["password12345", "kithkithkith5678", "abcdabcdabcd", "x" * 256])
+def test_the_edge_of_what_is_tried_first(text: str) -> None:
+    """Five characters around a known word, the name of the product too, and four different."""
+    assert refused(text) == "password_often_tried"
+
+
+@pytest.mark.parametrize(
+    ("costs", "taken"),
+    [
+        ("m=262144,t=16,p=16", True),
+        ("m=262145,t=16,p=16", False),
+        ("m=262144,t=17,p=16", False),
+        ("m=262144,t=16,p=17", False),
+        ("m=8,t=1,p=1", True),
+        ("m=7,t=1,p=1", False),
+        ("m=128,t=1,p=16", True),
+        ("m=127,t=1,p=16", False),
+        ("m=64,t=1,p=0", False),
+    ],
+)
+def test_the_bounds_are_exact(costs: str, *, taken: bool) -> None:
+    """Passwords 2: the most and the least that a stored text may ask for, and one more."""
+    text = f"$argon2id$v=19${costs}$c29tZXNhbHRzb21lc2FsdA$" + "A" * 43
+    if taken:
+        assert not passwords.is_current(text)
+        return
+    with pytest.raises(Stop, match=r"password_unreadable.*cdp access reset-account"):
+        passwords.is_current(text)
+
+
 def test_nothing_shows_in_what_is_stored_or_raised() -> None:
     """The password shows in no error."""
     with pytest.raises(Refused) as caught:

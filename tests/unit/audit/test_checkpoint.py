@@ -62,6 +62,27 @@ def test_a_spoilt_text_is_refused(log, part, spoilt):
         Checkpoint.from_text(text.replace(part, spoilt))
 
 
+def test_a_refused_text_says_what_to_do_next():
+    """2: The officer is told where to get one that is whole."""
+    with pytest.raises(CheckpointGarbled) as caught:
+        Checkpoint.from_text("")
+    assert "not_a_checkpoint" in str(caught.value)
+    assert "take the file as it was exported, unchanged, or export a new one" in str(caught.value)
+
+
+@pytest.mark.parametrize("noise", ["!", "*", " "])
+def test_a_root_with_foreign_letters_is_refused(log, noise):
+    """2: Base64 that a reader would have to clean is another way to write it."""
+    text = log.checkpoints[0].to_text()
+    lines = text.split("\n")
+    for place, line in enumerate(lines):
+        if len(line) > 40:
+            lines[place] = line[:-20] + noise * 4 + line[-20:]
+            with pytest.raises(CheckpointGarbled):
+                Checkpoint.from_text("\n".join(lines))
+            lines[place] = line
+
+
 @settings(deadline=None)
 @given(st.text(max_size=200))
 def test_no_text_breaks_the_reader(text):

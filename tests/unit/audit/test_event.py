@@ -81,6 +81,18 @@ def test_what_is_not_a_line_is_refused_without_showing_it(text):
     assert caught.value.__cause__ is None
 
 
+def test_a_refused_line_says_what_to_do_next():
+    """A newer line wants a newer Kith; anything else is looked into."""
+    with pytest.raises(EventNotRecordable) as caught:
+        parse('{"v":2}')
+    assert "unknown_line_version" in str(caught.value)
+    assert "read this log with a newer Kith" in str(caught.value)
+    with pytest.raises(EventNotRecordable) as caught:
+        parse("{}")
+    assert "not_an_audit_line" in str(caught.value)
+    assert "run cdp audit verify to see where the log was altered" in str(caught.value)
+
+
 def test_a_part_that_a_line_does_not_have_is_refused():
     """2: A line with a part more or less is not of this version."""
     content = json.loads(line(event()))

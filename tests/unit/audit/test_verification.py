@@ -62,6 +62,22 @@ def test_a_line_that_is_no_json_is_found(log, line):
     assert kinds(log) == {Kind.LINE_ALTERED}
 
 
+@pytest.mark.parametrize("line", ["", "[]", "{", "[" * 100_000, '"x"', "{}"], ids=range(6))
+def test_an_unreadable_line_that_no_root_covers_yet_is_found(log, line):
+    """3: Before sealing there is only the line to compare the columns with."""
+    log.rows[13] = log.rows[13]._replace(line=line)
+    (finding,) = judge(log).findings
+    assert finding.kind == Kind.COLUMN_ALTERED
+    assert f"event {log.rows[13].id}" in finding.where
+
+
+def test_a_time_before_christ_is_not_that_of_its_line(log):
+    """3: The era of a column counts, for PostgreSQL holds times of both."""
+    assert log.rows[1].at.endswith(" AD")
+    log.rows[1] = log.rows[1]._replace(at=log.rows[1].at.replace(" AD", " BC"))
+    assert kinds(log) == {Kind.COLUMN_ALTERED}
+
+
 @pytest.mark.parametrize("column", ["actor", "action", "profile_id", "at"])
 @pytest.mark.parametrize("place", [1, 13])
 def test_an_altered_column_is_found(log, column, place):
@@ -211,6 +227,39 @@ def test_a_history_rewritten_with_the_stolen_key_is_found_against_a_trusted_copy
         other.seal()
     assert judge(other).ok
     assert kinds(other, trusted) == {Kind.LINE_ALTERED}
+
+
+@pytest.mark.parametrize("where", [1, 5])
+def test_what_was_found_inside_is_not_told_again_against_a_trusted_copy(log, where):
+    """3: One deletion, or one altered line, is one finding and no second one of another kind."""
+    trusted, held = log.checkpoints[2], log.rows[where]
+    log.rows[where] = held._replace(line=held.line.replace("own_store", "other"))
+    assert [one.kind for one in judge(log, trusted).findings] == [Kind.LINE_ALTERED]
+    del log.rows[where]
+    assert [one.kind for one in judge(log, trusted).findings] == [Kind.EVENT_DELETED]
+
+
+def test_a_trusted_copy_says_which_leaves_it_covers(log):
+    """3: Who is told that history was rewritten is told how far it is doubted."""
+    other = type(log)(signer=log.signer)
+    for _ in range(4):
+        other.append("profile.list")
+    other.seal()
+    (finding,) = judge(other, log.checkpoints[0]).findings
+    assert finding.kind == Kind.LINE_ALTERED
+    assert finding.where == "leaves 0 to 3, against the trusted checkpoint"
+
+
+@pytest.mark.parametrize("which", [0, 1, 2])
+def test_a_finding_about_a_checkpoint_says_which_one(log, signer, which):
+    """3: Its size, which is what it is known by."""
+    made = log.checkpoints[which]
+    for spoilt in (
+        replace(made, root=bytes(32)),
+        replace(made, signature=signer.sign(made.signed_text())),
+    ):
+        log.checkpoints[which] = spoilt
+        assert [one.where for one in judge(log).findings] == [f"checkpoint of size {made.size}"]
 
 
 def test_the_report_does_not_grow_with_the_damage(log):

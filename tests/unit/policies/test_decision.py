@@ -161,6 +161,30 @@ def test_an_approver_covers_what_they_approve(policy):
     assert not policy.decide(*asks, Subject("office", "compliance", "kith")).allowed
 
 
+@pytest.mark.parametrize(("approver", "backed"), [(OFFICER, True), (MANAGER, False), (None, False)])
+def test_an_approved_export_has_rows_and_fields(policy, approver, backed):
+    """Row filter and page ask for the same second person as the decision does."""
+    scope = policy.scope(HEADQUARTERS, "export", "marketing", approver)
+    assert scope.all is backed
+    page = policy.treatments(HEADQUARTERS, "export", "marketing", approver)
+    assert (set(page.values()) == {Treatment.OMIT}) is not backed
+
+
+def test_nobody_approves_for_another_brand():
+    """Invariant 5: who stands behind it oversees every store of who asks, not only a brand."""
+    two = [
+        *ORGANISATION,
+        {"id": "other", "kind": "brand", "name": "Other"},
+        {"id": "other-1", "kind": "store", "name": "One", "parent": "other"},
+    ]
+    policy = Policy(load_policy(), read_organisation(two))
+    stranger = dataclasses.replace(OFFICER, node="other")
+    asks = (HEADQUARTERS, "export", "none", "marketing", None)
+    assert policy.decide(*asks, OFFICER).allowed
+    assert policy.decide(*asks, stranger).reason is Reason.NEEDS_APPROVAL
+    assert policy.scope(HEADQUARTERS, "export", "marketing", stranger) == NOBODY
+
+
 def test_masks_follow_the_field_class(policy):
     """A policy masks by field class; a class it does not know shows nothing."""
     assert policy.mask("phone", "13812348000") == "138****8000"
@@ -229,6 +253,15 @@ def test_a_key_narrows_and_never_widens(policy):
     assert set(policy.treatments(narrow, "read", "service").values()) == {Treatment.OMIT}
     nothing = dataclasses.replace(CLERK, actions=frozenset())
     assert policy.decide(nothing, "find", "phone", "service", None).reason is Reason.OUTSIDE_KEY
+
+
+def test_a_key_for_an_action_shows_what_the_action_shows(policy):
+    """Invariant 7: a key that is for reading takes nothing from a page that is read."""
+    reading = dataclasses.replace(CLERK, actions=frozenset({"read"}))
+    assert policy.scope(reading, "read", "service") == policy.scope(CLERK, "read", "service")
+    page = policy.treatments(reading, "read", "service")
+    assert page == policy.treatments(CLERK, "read", "service")
+    assert page[FieldClass.PHONE] is Treatment.MASK
 
 
 def test_a_condition_holds_or_does_not(policy):
