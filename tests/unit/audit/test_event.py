@@ -1,6 +1,7 @@
 """What an audit line can hold, and what it refuses."""
 
 import json
+import time
 from datetime import UTC, datetime, timedelta, timezone
 
 import pytest
@@ -8,7 +9,16 @@ from hypothesis import assume, example, given, settings
 from hypothesis import strategies as st
 
 from cdp.audit.errors import DetailRefused, EventNotRecordable
-from cdp.audit.event import DETAIL_LIMIT, DIGIT_LIMIT, RUN_LIMIT, AuditEvent, line, parse, screen
+from cdp.audit.event import (
+    DETAIL_LIMIT,
+    DIGIT_LIMIT,
+    RUN_LIMIT,
+    AuditEvent,
+    line,
+    parse,
+    screen,
+    utc_text,
+)
 from connectors.record import Sensitive
 
 PHONE = "13912345678"
@@ -231,3 +241,29 @@ def test_no_phone_number_gets_through(before, after, phone):
         screen(before + phone + after)
     with pytest.raises(DetailRefused):
         screen(before.join(phone)[:DETAIL_LIMIT] if len(before) < 10 else phone)
+
+
+def test_the_limits_of_a_reason_are_exact():
+    """5: As long, and with as many digits, as it may be; one more is refused."""
+    letters = "x" * (DETAIL_LIMIT - 1)
+    screen(letters + "x")
+    with pytest.raises(DetailRefused, match="detail_length") as caught:
+        screen(letters + "xx")
+    assert caught.value.where == {"part": "detail"}
+    digits = " a ".join("1" * DIGIT_LIMIT)
+    screen(digits)
+    with pytest.raises(DetailRefused, match="detail_like_personal_number"):
+        screen(digits + " a 1")
+
+
+@pytest.mark.parametrize("zone", ["Asia/Shanghai", "America/Lima", "UTC"])
+def test_a_line_is_in_utc_wherever_the_clock_is(monkeypatch, zone):
+    """3: The machine's own time zone changes no line."""
+    monkeypatch.setenv("TZ", zone)
+    time.tzset()
+    try:
+        text = utc_text(datetime(2026, 1, 31, 16, tzinfo=timezone(timedelta(hours=8))))
+        assert text == "2026-01-31T08:00:00.000000Z"
+    finally:
+        monkeypatch.undo()
+        time.tzset()

@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from policies.claims import (
     MOST_ASSIGNMENTS,
     Assignment,
+    ClaimMapping,
     ClaimsRefusedError,
     Matched,
     Unmatched,
@@ -31,7 +32,6 @@ LINES: list[dict[str, Any]] = [
     {"claim": "groups", "equals": "kith-hq", "role": "headquarters", "node": "kith"},
     {"claim": "title", "equals": "clerk", "role": "clerk", "node_claim": "store"},
 ]
-MAPPING = read_claims({"principal": "sub", "roles": LINES}, TREE)
 values = st.recursive(
     st.none() | st.booleans() | st.integers() | st.text(max_size=5)
     | st.sampled_from(["kith-managers", "BJ01", "clerk", "kith-hq", "kith-", "KITH-HQ", "mars"]),
@@ -45,6 +45,11 @@ claims_of_somebody = st.fixed_dictionaries(
 )
 
 
+def mapping() -> ClaimMapping:
+    """The lines above, read anew."""
+    return read_claims({"principal": "sub", "roles": LINES}, TREE)
+
+
 def texts(claim: object) -> list[str]:
     if isinstance(claim, str):
         return [claim]
@@ -54,7 +59,7 @@ def texts(claim: object) -> list[str]:
 @given(claims_of_somebody)
 def test_roles_come_from_exact_equality_alone(claims: dict[str, object]) -> None:
     """Claims 1 to 3: whatever the claims are, each assignment is one of a line that fits."""
-    found = matched(MAPPING, claims, TREE)
+    found = matched(mapping(), claims, TREE)
     expected = {
         Assignment(Role(line["role"]), node)
         for line in LINES
@@ -92,7 +97,7 @@ def test_roles_come_from_exact_equality_alone(claims: dict[str, object]) -> None
 )
 def test_whoever_fits_no_line_is_nobody(claims: dict[str, object], reason: str) -> None:
     """Claims 2 to 4: no default, no other spelling, no id that the log could not hold."""
-    assert matched(MAPPING, claims, TREE) == Unmatched(reason)
+    assert matched(mapping(), claims, TREE) == Unmatched(reason)
 
 
 def test_too_many_roles_are_none() -> None:
@@ -100,9 +105,43 @@ def test_too_many_roles_are_none() -> None:
     stores = [{"id": f"S{n}", "kind": "store", "parent": "kith", "name": "x"} for n in range(40)]
     tree = read_organisation([{"id": "kith", "kind": "brand", "name": "Kith"}, *stores])
     claims = {"sub": "zhang", "groups": "kith-managers", "store": [f"S{n}" for n in range(40)]}
-    assert matched(MAPPING, claims, tree) == Unmatched("too_many_roles")
+    assert matched(mapping(), claims, tree) == Unmatched("too_many_roles")
     claims["store"] = [f"S{n}" for n in range(MOST_ASSIGNMENTS)]
-    assert isinstance(matched(MAPPING, claims, tree), Matched)
+    assert isinstance(matched(mapping(), claims, tree), Matched)
+
+
+def test_a_mapping_is_read_as_it_is_written() -> None:
+    """Claims 1 and 3: each line with its claim, its text, its role and where it holds."""
+    found = mapping()
+    assert found.principal == "sub"
+    assert [tuple(rule) for rule in found.rules] == [
+        ("groups", "kith-managers", Role.MANAGER, None, "store"),
+        ("groups", "kith-hq", Role.HEADQUARTERS, "kith", None),
+        ("title", "clerk", Role.CLERK, None, "store"),
+    ]
+    named = matched(found, {"sub": "zhang", "groups": "kith-hq"}, TREE)
+    assert named == Matched("zhang", (Assignment(Role.HEADQUARTERS, "kith"),))
+
+
+@pytest.mark.parametrize(
+    ("line", "said"),
+    [
+        ("all", r"line 2 of roles is not whole.*claim, equals, role and a node"),
+        ({**LINES[0], "role": "king"}, r"line 2 of roles has the role 'king'.*use one of clerk, "),
+        ({**LINES[0], "also": 1}, r"line 2 of roles has the unknown key 'also'.*remove it"),
+        ({**LINES[1], "node": "mars"}, r"the unknown node 'mars'.*use a declared node"),
+        ({**LINES[1], "node": 7}, r"the node of line 2 of roles is no text.*quoted if"),
+        ({**LINES[1], "claim": ""}, r"the claim of line 2 of roles is no text"),
+        ({**LINES[1], "equals": 1}, r"equals of line 2 of roles is no text"),
+        ({**LINES[0], "node": "BJ01"}, r"line 2 of roles must say where.*node or node_claim"),
+    ],
+)
+def test_a_refused_line_is_named(line: object, said: str) -> None:
+    """Who wrote the file is told which line, what of it, and what to write."""
+    with pytest.raises(ClaimsRefusedError, match=said) as caught:
+        read_claims({"principal": "sub", "roles": [LINES[1], line]}, TREE)
+    assert "sign_in.oidc" in str(caught.value)
+    assert "service" not in str(caught.value)
 
 
 @pytest.mark.parametrize(

@@ -73,6 +73,43 @@ ALL = {
 }
 
 
+def test_a_node_is_read_as_it_is_written():
+    """Its zone, its networks and its name are its own, and what it leaves out it has not."""
+    store = {**STORE, "time_zone": "Asia/Shanghai", "networks": ["10.1.0.0/16"]}
+    found = read_organisation([BRAND, NORTH, store]).nodes
+    told = found["BJ01"]
+    assert (told.name, told.kind, told.parent) == ("朝阳店", "store", "north")
+    assert told.time_zone.key == "Asia/Shanghai"
+    assert [str(one) for one in told.networks] == ["10.1.0.0/16"]
+    assert (found["kith"].time_zone, found["kith"].networks) == (None, ())
+
+
+def test_a_refused_node_is_named():
+    """Who wrote the file is told which entry, what of it, and what to write."""
+    for entries, said in (
+        ([BRAND, 7], r"entry 2 is not a mapping.*write id, kind, name and parent"),
+        ([BRAND, {**STORE, "id": "朝阳"}], r"entry 2 has the id '朝阳'.*use 1 to 64 of A-Z"),
+        ([BRAND, {**STORE, "kind": "moon"}], r"node BJ01 has the unknown kind 'moon'.*use one of"),
+        (
+            [BRAND, {**STORE, "parent": "x"}],
+            r"node BJ01 has the unknown parent 'x'.*correct the id",
+        ),
+        ([BRAND, {**STORE, "parent": "kith", "time_zone": "Mars/One"}], r"zone 'Mars/One'.*IANA"),
+        ([BRAND, {**STORE, "parent": "kith", "networks": ["10.0.0.1/8"]}], r"10\.0\.0\.1/8"),
+    ):
+        with pytest.raises(OrganisationRefusedError, match=said) as caught:
+            read_organisation(entries)
+        assert "organisation" in str(caught.value)
+
+
+def test_a_node_has_64_networks_at_most():
+    """The last one that is taken, and one more."""
+    words = [f"10.{number}.0.0/16" for number in range(65)]
+    assert len(read_organisation([{**BRAND, "networks": words[:64]}]).networks("kith")) == 64
+    with pytest.raises(OrganisationRefusedError, match="no list of 1 to 64"):
+        read_organisation([{**BRAND, "networks": words}])
+
+
 @pytest.mark.parametrize("networks", ALL.values(), ids=ALL)
 def test_networks_that_hold_every_address_are_refused(networks):
     """Invariant 4: alone or together, in whichever way they are written."""

@@ -1,5 +1,6 @@
 """How much one subject may reveal: `policies/reveal_limits.py`."""
 
+import dataclasses
 import datetime as dt
 
 import pytest
@@ -73,6 +74,14 @@ def test_what_is_left_out_has_its_default() -> None:
     """The defaults are those of the documents."""
     assert read_limits({}) == RevealLimits(20, 10, 3, 60, 15)
     assert read_limits({"per_hour": 30}).per_hour == 30
+
+
+def test_the_bounds_themselves_are_taken() -> None:
+    """Invariant 1: the least and the most of each, and all people as often as all fields."""
+    least = RevealLimits(1, 1, 1, 10, 1)
+    most = RevealLimits(1000, 1000, 100, 600, 24 * 60)
+    for limits in (least, most):
+        assert read_limits(dataclasses.asdict(limits)) == limits
 
 
 @pytest.mark.parametrize(

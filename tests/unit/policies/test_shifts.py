@@ -85,6 +85,34 @@ def test_what_is_garbled_is_refused(entry) -> None:
     assert "Next:" in str(caught.value)
 
 
+def test_a_time_of_day_is_hours_and_minutes() -> None:
+    """Invariant 1: a quarter past nine is no quarter to nine; as many shifts as there may be."""
+    written = {"days": ["mon", "sun"], "from": "09:15", "to": "18:45"}
+    (shift,) = read_shifts("x", written)
+    assert shift == Shift(frozenset({0, 6}), 9 * 60 + 15, 18 * 60 + 45)
+    assert read_shifts("x", [written] * MOST_SHIFTS) == (shift,) * MOST_SHIFTS
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        ({"also": 1}, "a shift is incomplete.*write days, from and to"),
+        ({"days": "mon"}, "days is no list of days.*name of mon, tue"),
+        ({"days": ["moon"]}, "unknown day 'moon'.*use mon, tue"),
+        ({"from": "9:00"}, r"'9:00' is no time of day.*such as .09:00"),
+        ({"to": "09:00"}, "a shift ends when it begins.*00:00.*24:00"),
+    ],
+)
+def test_a_refusal_says_what_is_wrong_and_what_to_write(change, said) -> None:
+    """Invariant 2: the part that is wrong, and the form that is right."""
+    right = {"days": ["mon"], "from": "09:00", "to": "18:00"}
+    with pytest.raises(ShiftRefusedError, match=said) as caught:
+        read_shifts("shift of ada", {**right, **change})
+    assert "shift of ada" in str(caught.value)
+    with pytest.raises(ShiftRefusedError, match=f"no shift, or too many.*write 1 to {MOST_SHIFTS}"):
+        read_shifts("shift of ada", [])
+
+
 @given(st.datetimes())
 def test_without_a_shift_nobody_is_on_shift(local) -> None:
     """Invariant 3."""

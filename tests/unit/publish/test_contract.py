@@ -1,6 +1,7 @@
 """What a destination may get. Each test names the invariant of `cdp/publish/contract.py`."""
 
 import datetime as dt
+import json
 
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -87,8 +88,12 @@ def test_nothing_to_send_is_refused(contracted):
         contracted(purpose="curiosity")
     with pytest.raises(Refused, match="nothing_may_be_sent"):
         contracted(fields=["national_id", "note"])
-    with pytest.raises(Refused, match="message_without_profile_id"):
+    with pytest.raises(Refused, match=r"message_without_profile_id.*declare profile_id") as caught:
         contracted(fields=["phone"])
+    assert caught.value.where == {"destination": "crm"}
+    with pytest.raises(Refused, match="policy says: no_rule, sensitive_tier") as caught:
+        contracted(fields=["national_id", "note"])
+    assert caught.value.where == {"destination": "crm"}
 
 
 def test_terms_change_with_what_is_sent_and_to_whom(contracted):
@@ -104,6 +109,26 @@ def test_terms_change_with_what_is_sent_and_to_whom(contracted):
     ]
     assert changed[3] == terms  # a withheld field changes nothing of what is sent
     assert len({terms, *changed}) == 4
+
+
+def test_terms_are_kept_as_one_text(contracted):
+    """Contract 5: What is compared with what is stored is written in one way only."""
+    text = contracted(location="http://127.0.0.1:9000/客户").terms
+    assert text.isascii()
+    assert json.dumps(json.loads(text), sort_keys=True, separators=(",", ":")) == text
+    assert json.loads(text)["fields"] == [
+        ["name", "clear"],
+        ["profile_id", "clear"],
+        ["tags", "clear"],
+    ]
+
+
+def test_whoever_is_of_another_destination_receives_nothing_of_this_one(contracted):
+    """Contract 3: A service of another destination, and a person, are no receivers."""
+    clerk = {"id": "ada", "role": "clerk", "node": "BJ01"}
+    alone = contracted(principals=[clerk])
+    assert alone.subject.id == "destination.crm"
+    assert contracted(principals=[clerk, SERVICE]).subject.id == "mail.house"
 
 
 def test_who_receives_is_never_guessed(declare, contracted):
