@@ -61,6 +61,6 @@ bench: $(STAMP) ## measure the demo
 	$(BIN)/python -m benchmarks demo --json
 
 JOBS ?= 1
-mutants: $(STAMP) ## plant mistakes in vault and masks; count how many the tests notice (an hour)
+mutants: $(STAMP) ## plant mistakes in what guards people; count how many the tests notice (three hours)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c .ci/constraints.txt -e '.[mutants]'
 	$(BIN)/python .ci/mutants.py --jobs $(JOBS) $(ONLY)

@@ -1,4 +1,4 @@
-"""Plant mistakes in cdp/vault and policies/masks.py, one at a time; count what tests notice.
+"""Plant mistakes in what guards people, one at a time; count what tests notice.
 
 ``make mutants`` runs this in a copy of the tree (build/mutants), so that a broken-off run
 leaves nothing behind. What is mutated and which tests are asked stands in pyproject.toml,

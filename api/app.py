@@ -27,6 +27,7 @@ from cdp.access.signing_in import SigningIn
 from cdp.access.single_sign_on import SingleSignOn
 from cdp.credentials import lookup_of
 from cdp.erasure.departing import Departing
+from cdp.resolution.admission import Admission
 from cdp.resolution.hooks import Hooks
 from cdp.resolution.inbound import Inbound
 from cdp.resolution.sending import Sending
@@ -64,17 +65,18 @@ def create_app(workspace: Workspace) -> FastAPI:
         redirect_slashes=False,
     )
     sign_in_keys, sending = SignInKeys(workspace.keyring), Sending(workspace)
+    admission = Admission(workspace, lookup_of(workspace))
     app.state.services = Services(
         workspace,
         PartsGate(workspace),
         ApiKeyDigests(workspace.keyring),
         sending,
-        Inbound(workspace, sending.sources, lookup_of(workspace)),
+        Inbound(workspace, sending.sources, admission),
         sign_in_keys,
         SigningIn(workspace, sign_in_keys),
         _single_sign_on(workspace, sign_in_keys),
     )
-    app.state.hooks = Hooks(workspace, sending.sources, lookup_of(workspace), Departing())
+    app.state.hooks = Hooks(workspace, sending.sources, admission, Departing())
     app.add_middleware(Edge)
     errors.install(app)
     app.include_router(health.router)

@@ -31,6 +31,18 @@ from policies.shifts import Shift, read_shifts
 from policies.vocabulary import Role
 
 VERSION = 1
+# What `cdp init` begins with.
+STARTER = """\
+# What Kith is wired to. docs/howto/first-source.md explains every line.
+version: 1
+organisation:
+  - {id: brand, kind: brand, name: My brand}
+  - {id: store01, kind: store, parent: brand, name: First store}
+sources: {}
+destinations: {}
+principals:
+  - {id: headquarters, role: headquarters, node: brand}
+"""
 _KEYS = frozenset(
     {
         "version",

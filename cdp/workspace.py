@@ -248,13 +248,17 @@ def _require_empty(connection: sa.Connection) -> None:
     Raises:
         Stop: some table holds rows.
     """
-    for table in metadata.sorted_tables:
-        if connection.scalar(sa.select(sa.exists(sa.select(sa.literal(1)).select_from(table)))):
-            raise Stop(
-                "workspace_row_missing",
-                "restore the newest backup of the database, or name an empty one",
-                table=table.name,
-            )
+    held = (
+        f"SELECT '{table.name}' WHERE EXISTS (SELECT FROM {table.fullname})"
+        for table in metadata.sorted_tables
+    )
+    found = connection.scalar(sa.text(f"{' UNION ALL '.join(held)} LIMIT 1"))
+    if found is not None:
+        raise Stop(
+            "workspace_row_missing",
+            "restore the newest backup of the database, or name an empty one",
+            table=found,
+        )
 
 
 def _begin_policy(

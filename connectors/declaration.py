@@ -49,7 +49,7 @@ class FieldSpec:
 
     columns: tuple[str, ...]
     scope: str | None = None
-    formats: tuple[str, ...] = ()
+    formats: tuple[str, ...] = ()  # of dates; of phones, the country of those that name none
     split: str | None = None  # the separator characters, without brackets
 
 
@@ -205,7 +205,7 @@ def parse_source(name: str, entry: object, identifiers: Collection[str] = ()) ->
         hook=parse_hook(name, raw),
         installed=parse_installed(raw),
     )
-    _require_scopes_filled(name, declaration.fields)
+    _require_filled(name, declaration.fields)
     require_use(name, declaration.derived, declaration.used_columns(), declaration.record_id)
     return declaration
 
@@ -284,12 +284,15 @@ def _require_known_fields(name: str, entry: object, known: frozenset[str]) -> No
             )
 
 
-def _require_scopes_filled(name: str, fields: Mapping[str, tuple[FieldSpec, ...]]) -> None:
+def _require_filled(name: str, fields: Mapping[str, tuple[FieldSpec, ...]]) -> None:
     """Refuse what a draft left to a person: equal scopes would join what lies in different ones."""
     for field, specs in fields.items():
         if any(spec.scope and spec.scope[0] == "<" and spec.scope[-1] == ">" for spec in specs):
             step = "Write where the identifier is unique, without < and >."
             raise DeclarationError(name, "scope_to_fill_in", step, field=f"fields.{field}")
+        if any(one[0] == "<" and one[-1] == ">" for spec in specs for one in spec.formats):
+            step = "Write how the days are written, such as %d/%m/%Y."
+            raise DeclarationError(name, "format_to_fill_in", step, field=f"fields.{field}")
 
 
 def _names(value: str | list[str]) -> tuple[str, ...]:
@@ -311,7 +314,7 @@ def _field_spec(value: str | dict[str, Any]) -> FieldSpec:
     return FieldSpec(
         columns=_names(value["column"] if "column" in value else value["columns"]),
         scope=value.get("scope"),
-        formats=tuple(value.get("formats", ())),
+        formats=(value["country"],) if "country" in value else tuple(value.get("formats", ())),
         split=split[1:-1] if split else None,
     )
 

@@ -133,6 +133,7 @@ _PATTERN_ADVICE: Final = {
     "identifier": "Use lower-case letters, digits and _, beginning with a letter, at most 63.",
     "split": "List the separators in square brackets, without [ ] \\ ^ -, like [,;/].",
     "formats": "Use strptime directives, such as %Y-%m-%d.",
+    "country": "Write its two letters of ISO 3166, such as DE.",
     "clock": "Write hours and minutes, such as 03:00.",
     "location": "Remove the spaces around it.",
     "origin": "Write scheme and host, such as https://shop.example.com.",

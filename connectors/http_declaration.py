@@ -8,29 +8,32 @@ refused.
 import ipaddress
 import json
 import re
-from collections.abc import Collection, Mapping
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
 from typing import Any, Final, Literal
 from urllib.parse import SplitResult, urlsplit
 from zoneinfo import ZoneInfo
 
 from connectors.errors import DeclarationError
+from connectors.http_auth_declaration import (
+    SECRET_STEP,
+    AuthSpec,
+    Steps,
+    Words,
+    is_header,
+    is_secret,
+    parse_auth,
+    require_keys,
+    steps_of,
+    text_of,
+    words_of,
+)
 
 HTTP: Final = "http"
 Method = Literal["GET", "POST"]
-AuthType = Literal["none", "bearer", "basic", "header", "query", "oauth2"]
 PagingType = Literal["none", "page", "offset", "cursor", "next", "link", "keyset"]
 Format = Literal["iso", "plain", "date", "epoch_s", "epoch_ms", "number"]
-Steps = tuple[str | int, ...]  # keys and indexes of a JSON path
 
-CREDENTIALS: Final[Mapping[AuthType, tuple[str, ...]]] = {
-    "none": (),
-    "bearer": ("token",),
-    "basic": ("user", "password"),
-    "header": ("key",),
-    "query": ("key",),
-    "oauth2": ("client_id", "client_secret"),
-}
 _PAGING: Final[Mapping[PagingType, tuple[frozenset[str], frozenset[str]]]] = {
     # type: the keys it must have, those it may have
     "none": (frozenset(), frozenset()),
@@ -44,16 +47,13 @@ _PAGING: Final[Mapping[PagingType, tuple[frozenset[str], frozenset[str]]]] = {
 _LINKED: Final = frozenset({"none", "next", "link"})  # the API itself says where the next page is
 _COUNTED: Final = frozenset({"epoch_s", "epoch_ms", "number"})
 _NAIVE: Final = frozenset({"plain", "date"})  # formats that say no time zone
-_TOKEN: Final = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]{1,100}")  # RFC 9110, 5.6.2
-# Whole words of a name, however it is written: apiKey, api_key, X-Api-Key.
-_SECRET: Final = re.compile(
-    r"(?i)(api|access|app|private|secret|subscription)[-_]?key$|^key$|token$|secret|passw|"
-    r"authorization|cookie|signature|credential"
+
+
+# In a body "key" and "token" are often the name of something else, such as a page token.
+_SECRET_IN_BODY: Final = re.compile(
+    r"(?i)(api|access|app|private|secret|subscription)[-_]?(key|token)$|secret|passw|"
+    r"authorization|credential"
 )
-_OURS: Final = frozenset(
-    {"host", "connection", "content-length", "transfer-encoding", "accept-encoding", "te"}
-)
-_SECRET_STEP: Final = "Take it out, name the secret under credentials, and say auth."  # noqa: S105
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,17 +73,6 @@ class RequestSpec:
     query: tuple[tuple[str, str], ...] = ()
     body: str | None = None  # JSON
     allow_http: bool = False
-
-
-@dataclass(frozen=True, slots=True)
-class AuthSpec:
-    """How a request shows who asks; the secrets are credentials of the source."""
-
-    type: AuthType = "none"
-    name: str = ""  # of the header or the parameter
-    token_url: str = ""
-    scopes: tuple[str, ...] = ()
-    send: Literal["basic", "body"] = "basic"  # how the client shows itself to the token URL
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,14 +99,6 @@ class SinceSpec:
 
 
 @dataclass(frozen=True, slots=True)
-class Success:
-    """An answer counts only where ``path`` holds one of ``values``."""
-
-    path: Steps
-    values: tuple[str, ...]
-
-
-@dataclass(frozen=True, slots=True)
 class Limits:
     """What bounds a request and a reading. Times are seconds."""
 
@@ -136,11 +117,12 @@ class HttpSpec:
 
     address: str
     request: RequestSpec = RequestSpec()
-    auth: AuthSpec = AuthSpec()
+    auth: AuthSpec = field(default_factory=AuthSpec)
     rows: Steps = ()
     paging: PagingSpec = PagingSpec()
     since: SinceSpec | None = None
-    success: Success | None = None
+    success: Words | None = None  # an answer counts only where it says so
+    busy: Words | None = None  # an answer that says so is asked for again, later
     rate: float | None = None  # requests a second
     limits: Limits = Limits()
 
@@ -159,14 +141,16 @@ def parse_http(source: str, raw: Mapping[str, Any]) -> HttpSpec | None:
     if raw["connector"] != HTTP:
         return None
     reader = _Reader(source, raw)
+    reader.require_once()
     return HttpSpec(
         address=reader.address(raw["location"], "location"),
         request=reader.request(),
         auth=reader.auth(),
-        rows=_steps(raw.get("rows", ())),
+        rows=steps_of(raw.get("rows", ())),
         paging=reader.paging(),
         since=reader.since(),
-        success=_success(raw.get("success")),
+        success=words_of(raw.get("success")),
+        busy=words_of(raw.get("busy")),
         rate=raw.get("rate"),
         limits=Limits(**raw.get("limits", {})),
     )
@@ -196,67 +180,69 @@ class _Reader:
             raise self._wrong("plain_http", step, field)
         return text
 
+    def require_once(self) -> None:
+        """Refuse two values under one name: one of them would never be sent."""
+        auth, cursor = self._raw.get("auth", {}), self._cursor
+        since = cursor.get("since", {}) if isinstance(cursor, Mapping) else {}
+        carried = {"query": auth.get("name"), "token": auth.get("parameter")}.get(auth.get("type"))
+        taken = {carried} if carried is not None else set()
+        step = "Name another parameter: one of the two would not be sent."
+        for part, said in (("cursor.since", since), ("paging", self._raw.get("paging", {}))):
+            name = said.get("parameter")
+            if name in taken:
+                raise self._wrong("name_taken", step, f"{part}.parameter")
+            taken |= {name} if name is not None else set()
+        headers = {name.lower() for name in self._asked.get("headers", {})}
+        own = {"header": auth.get("name"), "token": auth.get("header")}.get(auth.get("type"))
+        if own is not None and own.lower() in headers:
+            raise self._wrong("name_taken", "Remove it there: auth sends it.", "request.headers")
+
     def request(self) -> RequestSpec:
         said = self._asked
         headers = {name.lower(): text for name, text in said.get("headers", {}).items()}
         for name, text in headers.items():
             self._require_header(name, text)
         for name in said.get("query", {}):
-            if _SECRET.search(name):
-                raise self._wrong("secret_in_query", _SECRET_STEP, "request.query")
+            if is_secret(name):
+                raise self._wrong("secret_in_query", SECRET_STEP, "request.query")
         if "body" in said and said.get("method", "GET") != "POST":
             step = "Declare method: POST, or remove the body."
             raise self._wrong("body_without_post", step, "request.body")
+        if any(_SECRET_IN_BODY.search(name) for name in _keys(said.get("body"))):
+            raise self._wrong("secret_in_body", SECRET_STEP, "request.body")
         return RequestSpec(
             method=said.get("method", "GET"),
             headers=tuple(sorted(headers.items())),
-            query=tuple((n, _text(value)) for n, value in said.get("query", {}).items()),
+            query=tuple((n, text_of(value)) for n, value in said.get("query", {}).items()),
             body=json.dumps(said["body"], ensure_ascii=False) if "body" in said else None,
             allow_http=said.get("allow_http", False),
         )
 
     def _require_header(self, name: str, text: str) -> None:
         field = "request.headers"
-        if _SECRET.search(name):
-            raise self._wrong("secret_in_headers", _SECRET_STEP, field)
-        if name in _OURS or not _TOKEN.fullmatch(name):
+        if is_secret(name):
+            raise self._wrong("secret_in_headers", SECRET_STEP, field)
+        if not is_header(name):
             raise self._wrong("header_form", "Remove it: it cannot be chosen.", field)
         if not (text.isascii() and text.isprintable()):
             raise self._wrong("header_form", "Write printable ASCII on one line.", field)
 
     def auth(self) -> AuthSpec:
-        said = self._raw.get("auth", {"type": "none"})
-        kind: AuthType = said["type"]
-        wanted = {"header": {"name"}, "query": {"name"}, "oauth2": {"token_url"}}.get(kind, set())
-        allowed = wanted | ({"scopes", "send"} if kind == "oauth2" else set()) | {"type"}
-        self._require_keys("auth", said, wanted, allowed)
-        given = set(self._raw.get("credentials", {}))
-        for name in CREDENTIALS[kind]:
-            if name not in given:
-                step = "Write where the secret lies: env:SOURCE_NAME, file:PATH or ring:NAME."
-                raise self._wrong("key_missing", step, f"credentials.{name}")
-        for name in sorted(given - set(CREDENTIALS[kind])):
-            step = "Remove it, or declare the auth that uses it."
-            raise self._wrong("credential_not_used", step, f"credentials.{name}")
-        name = said.get("name", "")
-        if kind == "header" and (name.lower() in _OURS or not _TOKEN.fullmatch(name)):
-            raise self._wrong("header_form", "Write the name of the header.", "auth.name")
-        token_url = said.get("token_url", "")
-        if token_url:
-            self.address(token_url, "auth.token_url")
-        scopes = tuple(said.get("scopes", ()))
-        return AuthSpec(kind, name, token_url, scopes, said.get("send", "basic"))
+        spec = parse_auth(self._raw, self._wrong)
+        if spec.token_url:
+            self.address(spec.token_url, "auth.token_url")
+        return spec
 
     def paging(self) -> PagingSpec:
         said = self._raw.get("paging", {"type": "none"})
         kind: PagingType = said["type"]
         must, may = _PAGING[kind]
-        self._require_keys("paging", said, must, must | may | {"type"})
+        require_keys("paging", said, must, must | may | {"type"}, self._wrong)
         return PagingSpec(
             type=kind,
             sent=Sent() if kind in _LINKED else self._sent("paging", said),
-            path=_steps(said.get("path", ())),
-            more=_steps(said["more"]) if "more" in said else None,
+            path=steps_of(said.get("path", ())),
+            more=steps_of(said["more"]) if "more" in said else None,
             first=said.get("first", 0 if kind == "offset" else 1),
             column=said.get("column", ""),
             stable=said.get("stable", False),
@@ -271,6 +257,8 @@ class _Reader:
         if incremental != bool(said):
             step = "Declare both mode: incremental and cursor.since, or neither of them."
             raise self._wrong("since_and_mode", step, "cursor.since")
+        if not said and cursor.get("overlap"):
+            raise self._wrong("option_not_used", "Remove it, or say since.", "cursor.overlap")
         if not said:
             return None
         first, counted = said.get("first"), said.get("format") in _COUNTED
@@ -313,22 +301,13 @@ class _Reader:
             raise self._wrong("parameter_or_body_key", step, part)
         if "body_key" not in said:
             return Sent(parameter=said["parameter"])
-        steps = _steps(said["body_key"])
+        steps = steps_of(said["body_key"])
         if not isinstance(json.loads(self.request().body or "null"), dict):
             step = "Declare method: POST and a body that is a mapping."
             raise self._wrong("body_missing", step, f"{part}.body_key")
         if not steps or not all(isinstance(one, str) for one in steps):
             raise self._wrong("path_form", "Name keys only.", f"{part}.body_key")
         return Sent(body=steps)
-
-    def _require_keys(
-        self, part: str, said: Mapping[str, Any], must: Collection[str], may: Collection[str]
-    ) -> None:
-        kind = said["type"]
-        for key in sorted(set(must) - set(said)):
-            raise self._wrong("key_missing", f"Add it: {kind} needs it.", f"{part}.{key}")
-        for key in sorted(set(said) - set(may)):
-            raise self._wrong("option_not_used", f"Remove it: {kind} has none.", f"{part}.{key}")
 
 
 def _split(text: str) -> SplitResult | None:
@@ -342,19 +321,13 @@ def _split(text: str) -> SplitResult | None:
     return url if known and whole else None
 
 
-def _steps(path: Any) -> Steps:
-    """A path as it is written: keys with dots between them, or a list of keys and indexes."""
-    return tuple(path.split(".")) if isinstance(path, str) else tuple(path)
-
-
-def _success(said: Mapping[str, Any] | None) -> Success | None:
-    if said is None:
-        return None
-    return Success(_steps(said["path"]), tuple(_text(value) for value in said["values"]))
-
-
-def _text(value: Any) -> str:
-    return str(value).lower() if isinstance(value, bool) else str(value)
+def _keys(body: Any) -> Iterator[str]:
+    """The keys of a body, however deep."""
+    items = body.values() if isinstance(body, Mapping) else body if isinstance(body, list) else ()
+    if isinstance(body, Mapping):
+        yield from body
+    for item in items:
+        yield from _keys(item)
 
 
 def _is_loopback(host: str) -> bool:

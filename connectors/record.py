@@ -117,7 +117,7 @@ class FieldValue:
 
     value: Sensitive
     scope: str | None = None  # app id, platform account, corp or shop; identifiers only
-    formats: tuple[str, ...] = ()  # strptime formats to try in order; dates only
+    formats: tuple[str, ...] = ()  # of a date, strptime's, tried in order; of a phone, its country
 
 
 @dataclass(frozen=True, slots=True, eq=False)

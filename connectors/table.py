@@ -8,7 +8,7 @@ from typing import Any, Final, Protocol, runtime_checkable
 
 from connectors.cells import Cell, trim
 from connectors.declaration import SourceDeclaration
-from connectors.record import Raw
+from connectors.record import Raw, Record, Rejection
 
 MOST_ROWS: Final = 500
 MOST_COLUMNS: Final = 300  # a file with more is no list of people
@@ -25,6 +25,7 @@ class Table(Raw):
         rows: column -> cell.
         encoding: that the file was read in; "" where it says so itself.
         sheet: that was read; "" where there are none.
+        sheets: the others of the workbook.
         crooked: rows whose cells do not match the heading.
     """
 
@@ -32,6 +33,7 @@ class Table(Raw):
     rows: tuple[Mapping[str, Cell], ...] = field(repr=False)
     encoding: str = ""
     sheet: str = ""
+    sheets: tuple[str, ...] = ()
     crooked: int = 0
 
     def __repr__(self) -> str:
@@ -57,6 +59,15 @@ class Tabular(Protocol):
 
     def table(self, most: int = MOST_ROWS) -> Table:
         """The first rows. Raises ``Stop`` when nothing can be read."""
+        ...
+
+
+@runtime_checkable
+class Sampled(Protocol):
+    """A source some of whose rows can be looked at as a sync would read them."""
+
+    def first(self, most: int) -> list[Record | Rejection]:
+        """Some rows, mapped; no more of it is read. Raises ``ConnectorError``."""
         ...
 
 

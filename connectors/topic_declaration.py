@@ -103,6 +103,10 @@ def parse_topic(
     if not _NAME.fullmatch(spec.name) or spec.name in {".", ".."}:
         step = "Write letters, digits, dots, underscores and hyphens."
         raise DeclarationError(source, "topic_form", step, field="topic.name")
+    cursor = raw.get("cursor")
+    if isinstance(cursor, Mapping) and cursor.get("overlap"):
+        step = "Remove it: offsets say where a topic is read on from."
+        raise DeclarationError(source, "option_not_used", step, field="cursor.overlap")
     _require_meaning(source, raw, spec, derived)
     _require_security(source, raw, spec)
     return spec

@@ -13,30 +13,15 @@ NAME_PARTS = ("name", "sound", "surname", "given", "given_end", "given_length", 
 
 @dataclass(frozen=True, slots=True)
 class People:
-    """The names on one number, sorted by person.
+    """Who is behind the names on one number.
 
     Attributes:
-        whole: the complete names of each person.
-        surnames: of masked names that are none of these people's.
-        ends: whether there are others of whom only the end of the name shows.
+        count: how many people they are; at least 1.
+        apart: whether they are several, and no two of them have a surname in common.
     """
 
-    whole: list[list[tuple[Any, ...]]]
-    surnames: set[Any]
-    ends: bool
-
-    @property
-    def count(self) -> int:
-        """How many people they are; at least 1."""
-        # What only ends a given name may be whoever is behind a surname that stands alone.
-        return max(1, len(self.whole) + max(len(self.surnames), self.ends))
-
-    @property
-    def apart(self) -> bool:
-        """Whether no two of them have a surname in common."""
-        held = [surname for group in self.whole for surname in {one[2] for one in group} - {None}]
-        held += self.surnames
-        return not self.ends and len(held) == len(set(held))
+    count: int
+    apart: bool
 
 
 def count_people(names: Iterable[tuple[Any, ...]]) -> int:
@@ -65,7 +50,13 @@ def people_behind(names: Iterable[tuple[Any, ...]]) -> People:
     unknown = [one for one in masked if not any(compatible(one, member) for member in members)]
     surnames = {one[2] for one in unknown} - {None}
     ends = any(one[2] is None and one[4] is not None for one in unknown)
-    return People(whole, surnames, ends)
+    # What only ends a given name may be whoever is behind a surname that stands alone.
+    count = len(whole) + max(len(surnames), ends)
+    if count < 2 or ends:
+        return People(max(1, count), apart=False)
+    held = [surname for group in whole for surname in {one[2] for one in group} - {None}]
+    held += surnames
+    return People(count, apart=len(held) == len(set(held)))
 
 
 def compatible(one: tuple[Any, ...], other: tuple[Any, ...]) -> bool:

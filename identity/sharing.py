@@ -184,7 +184,7 @@ def users(names: list[tuple[Any, ...]], unionids: list[int]) -> int:
     accounts = len(set(unionids) - {0}) - 1
     if accounts > people:
         return accounts
-    return -people if people > 1 and behind.apart else people
+    return -people if behind.apart else people
 
 
 def kind(people: int, most_people: int) -> int:

@@ -300,17 +300,22 @@ def _entries(table: Mapping[tuple[str, ...], Verdicts]) -> dict[str, _ByAction]:
 
     Few fields differ in their answers, so most share one mapping of purposes.
     """
+    purposes = [purpose.value for purpose in Purpose]
     made: dict[tuple[int, bool, bool, bool], _Entry] = {}
-    shared: dict[tuple[int, ...], dict[str, _Entry]] = {}
+    shared: dict[tuple[object, ...], dict[str, _Entry]] = {}
 
-    def entry(role: Role, action: Action, field: FieldClass, purpose: Purpose) -> _Entry:
-        verdicts, second = table[role, action, field, purpose], needs_approval(action, field)
-        told = role is Role.SERVICE or second, second, action in ON_ONE_PERSON
+    def entry(verdicts: Verdicts, told: tuple[bool, bool, bool]) -> _Entry:
         return made.setdefault((id(verdicts), *told), _Entry(verdicts, *told))
 
     def by_purpose(role: Role, action: Action, field: FieldClass) -> dict[str, _Entry]:
-        found = {purpose.value: entry(role, action, field, purpose) for purpose in Purpose}
-        return shared.setdefault(tuple(map(id, found.values())), found)
+        words, second = (role.value, action.value, field.value), needs_approval(action, field)
+        told = role is Role.SERVICE or second, second, action in ON_ONE_PERSON
+        found = [table[*words, purpose] for purpose in purposes]
+        same = (*map(id, found), told)
+        if same not in shared:
+            answers = zip(purposes, found, strict=True)
+            shared[same] = {purpose: entry(verdicts, told) for purpose, verdicts in answers}
+        return shared[same]
 
     return {
         str(role): {

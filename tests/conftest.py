@@ -1,8 +1,10 @@
 """What every test may use: real PostgreSQL, fresh and empty, and a workspace on it."""
 
+import gc
 import os
 import secrets
 import shutil
+import sys
 import tempfile
 from collections import OrderedDict
 from collections.abc import Callable, Iterator, Mapping
@@ -17,15 +19,46 @@ from sqlalchemy.engine import make_url
 
 from cdp.storage import embedded, migrate, statements
 from policies import decision
+from tests.journeys.databases import administrator
 
-# What tests start imports what they import: the bytecode of it is kept for the next one.
+# What tests start imports what they import: the bytecode of it is kept for the next one, and
+# that of the tests themselves for the next run.
 os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
+sys.dont_write_bytecode = False
 
 # A busy machine makes a fast law slow now and then: that says nothing about the law.
 settings.register_profile("kith", deadline=None)
 settings.load_profile("kith")
 
 ROOM = 6 * 2**30  # bytes: the log, the databases of a module, and what the tests themselves need
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Long tests come first, whatever the order of the others: the last ones fill what is left.
+
+    Otherwise a run ends on one core, while a test of a minute that came last ends on another.
+    """
+    items.sort(key=_rank)
+
+
+def _rank(item: pytest.Item) -> int:
+    kinds = ("long", "journey", "integration")
+    return next((at for at, kind in enumerate(kinds) if item.get_closest_marker(kind)), len(kinds))
+
+
+def pytest_collection_finish() -> None:
+    """Nothing of what was collected is garbage before the end: it is not looked through again.
+
+    Nor is it copied, page by page, into each process that a test forks.
+    """
+    gc.collect()
+    gc.freeze()
+
+
+def pytest_unconfigure() -> None:
+    """What was put by is garbage now: libraries that count their objects at the end find none."""
+    gc.unfreeze()
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -67,10 +100,11 @@ def server() -> Iterator[sa.URL]:
     with tempfile.TemporaryDirectory(
         prefix="kith-", dir=_in_memory(), ignore_cleanup_errors=True
     ) as folder:
-        url = make_url(named or embedded.start(Path(folder)))
+        url = make_url(named or embedded.start(Path(folder))).set(drivername="postgresql+psycopg2")
         if not named:
             _hurry(url)
-        yield url.set(drivername="postgresql+psycopg2")
+        yield url
+        administrator(url).dispose()
         if not named:
             embedded.stop(Path(folder))
 
@@ -93,7 +127,7 @@ def _hurry(server: sa.URL) -> None:
 
     Every database that is dropped costs a checkpoint, and tests drop hundreds.
     """
-    with _administrator(server) as connection:
+    with administrator(server).connect() as connection:
         for setting in ("fsync", "full_page_writes"):
             connection.execute(sa.text(f"ALTER SYSTEM SET {setting} = off"))
         connection.execute(sa.text("ALTER SYSTEM SET max_wal_size = '256MB'"))  # it is in memory
@@ -104,13 +138,13 @@ def _hurry(server: sa.URL) -> None:
 def template(server: sa.URL) -> Iterator[str]:
     """A migrated database to copy: a copy takes a tenth of the time of a migration."""
     name = f"kith_template_{secrets.token_hex(4)}"
-    with _administrator(server) as connection:
+    with administrator(server).connect() as connection:
         connection.execute(sa.text(f"CREATE DATABASE {name}"))
     engine = sa.create_engine(server.set(database=name), hide_parameters=True)
     migrate.upgrade(engine)
     engine.dispose()
     yield name
-    with _administrator(server) as connection:
+    with administrator(server).connect() as connection:
         connection.execute(sa.text(f"DROP DATABASE {name} WITH (FORCE)"))
 
 
@@ -118,19 +152,21 @@ def template(server: sa.URL) -> Iterator[str]:
 def database_url(server: sa.URL, template: str) -> Iterator[str]:
     """The address of a fresh, migrated, empty database; it is gone after the test."""
     name = f"kith_test_{secrets.token_hex(6)}"
-    with _administrator(server) as connection:
+    with administrator(server).connect() as connection:
         # Its files are copied, not logged: half of the work.
         like = f"TEMPLATE {template} STRATEGY FILE_COPY"
         connection.execute(sa.text(f"CREATE DATABASE {name} {like}"))
     yield server.set(database=name).render_as_string(hide_password=False)
-    with _administrator(server) as connection:
+    with administrator(server).connect() as connection:
         connection.execute(sa.text(f"DROP DATABASE {name} WITH (FORCE)"))
 
 
 @pytest.fixture
 def engine(database_url: str) -> Iterator[sa.Engine]:
     """An engine on a fresh, migrated, empty database."""
-    engine = sa.create_engine(database_url, hide_parameters=True, pool_size=20)
+    engine = sa.create_engine(
+        database_url, hide_parameters=True, pool_size=20, use_native_hstore=False
+    )
     statements.follow(engine)
     yield engine
     engine.dispose()
@@ -140,18 +176,3 @@ def engine(database_url: str) -> Iterator[sa.Engine]:
 def home(tmp_path: Path) -> Path:
     """An empty workspace folder."""
     return tmp_path / "home"
-
-
-class _administrator:  # noqa: N801 - used like a function
-    """A connection that may create and drop databases."""
-
-    def __init__(self, server: sa.URL) -> None:
-        self._engine = sa.create_engine(server, isolation_level="AUTOCOMMIT")
-
-    def __enter__(self) -> sa.Connection:
-        self._connection = self._engine.connect()
-        return self._connection
-
-    def __exit__(self, *_: object) -> None:
-        self._connection.close()
-        self._engine.dispose()

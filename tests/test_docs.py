@@ -195,6 +195,7 @@ def settled(text: str) -> str:
 
 @pytest.mark.integration
 @pytest.mark.journey
+@pytest.mark.long
 def test_the_first_source_page_works_as_written(tmp_path: Path, database_url: str) -> None:
     """Typing every command of the first-source page gives what the page shows."""
     page = DOCS / "howto" / "first-source.md"

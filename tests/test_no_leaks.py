@@ -21,7 +21,7 @@ from tests.journeys import inbound_marks, marks, tills
 from tests.journeys.commands import Shell
 from tests.journeys.tills import ORGANISATION, crowd, write_app, write_declaration
 
-pytestmark = [pytest.mark.integration, pytest.mark.journey]
+pytestmark = [pytest.mark.integration, pytest.mark.journey, pytest.mark.long]
 
 
 def _checked(body: str, weights: list[int], digits: str) -> str:

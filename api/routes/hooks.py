@@ -8,6 +8,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from api.errors import body_refused, denied, described, signature_refused, wait_and_retry
 from cdp.errors import Refused
+from cdp.ingest.removed import is_of_removed
 from cdp.resolution.hooks import Hooks
 from cdp.resolution.sending import KEY_WITHHELD
 from connectors.events.body import BodyRefused
@@ -79,21 +80,24 @@ def receive(request: Request, body: Annotated[bytes, Depends(_body)]) -> Receive
     The same message sent again changes nothing and is answered the same.
     """
     hooks: Hooks = request.app.state.hooks
-    if not hooks.is_able():
+    if not hooks.admission.is_able():
         raise denied(KEY_WITHHELD)
     post = Post(dict(request.headers), body)
-    with hooks.turn() as busy:
+    # Before a turn is taken: who proves nothing keeps nobody waiting.
+    proven = hooks.proven(request.path_params["source"], post)
+    if proven is None:
+        raise signature_refused()
+    request.state.principal = proven.source
+    with hooks.admission.turn() as busy:
         if busy is not None:
             raise wait_and_retry(busy.seconds)
-        proven = hooks.proven(request.path_params["source"], post)
-        if proven is None:
-            raise signature_refused()
-        request.state.principal = proven.source
         try:
             wait = hooks.take_in(proven, post)
         except BodyRefused as error:
             raise body_refused(error.rule, error.next_step, too_large=error.too_large) from None
-        except Refused:
+        except Refused as error:
+            if is_of_removed(error):
+                raise signature_refused() from None
             raise wait_and_retry(1) from None
     if wait is not None:
         raise wait_and_retry(wait.seconds)

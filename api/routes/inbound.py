@@ -15,7 +15,9 @@ from api import inbound_forms
 from api.errors import Problem, body_refused, denied, wait_and_retry, write_key_refused
 from api.write_keys import Sender, preflight, sender_in, sender_of
 from cdp.errors import Refused
-from cdp.resolution.inbound import Inbound, Wait
+from cdp.ingest.removed import is_of_removed
+from cdp.resolution.admission import Wait
+from cdp.resolution.inbound import Inbound
 from cdp.resolution.sending import KEY_WITHHELD
 from connectors.events import cloudevents, rudder, segment, sensors
 from connectors.events.body import BodyRefused, parsed, unpacked
@@ -112,9 +114,9 @@ def _take_in(
 
 def _taken_in(request: Request, body: bytes, known: Sender | None, read: _Read) -> Response:
     inbound = _inbound(request)
-    if not inbound.is_able():
+    if not inbound.admission.is_able():
         raise denied(KEY_WITHHELD)
-    with inbound.turn() as wait:
+    with inbound.admission.turn() as wait:
         if wait is not None:
             raise wait_and_retry(wait.seconds)
         try:
@@ -122,7 +124,9 @@ def _taken_in(request: Request, body: bytes, known: Sender | None, read: _Read) 
             found = inbound.take_in(sender.source, messages)
         except BodyRefused as error:
             raise body_refused(error.rule, error.next_step, too_large=error.too_large) from None
-        except Refused:
+        except Refused as error:
+            if is_of_removed(error):
+                raise write_key_refused() from None
             # Clients give up on anything else that begins with 4.
             raise wait_and_retry(1) from None
     if isinstance(found, Wait):

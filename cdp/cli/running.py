@@ -48,7 +48,8 @@ def run(
     The first SIGTERM or ^C lets what runs commit its batch; the second ends it at once.
     """
     workspace = session.workspace()
-    if not jobs.scheduled(workspace.declaration):
+    declared = workspace.declaration
+    if not jobs.scheduled(declared) and not any(one.inbound for one in declared.sources.values()):
         step = "give a source a schedule: docs/howto/keep-sources-running.md"
         raise Stop("nothing_scheduled", step)
     terms = Terms(processes=processes, lease=lease, resolves=not no_resolve, once=once)

@@ -12,21 +12,10 @@ from cdp.access import administering
 from cdp.access.policy_looks import status
 from cdp.cli import output, session
 from cdp.cli.policy import DIFFERS
+from cdp.declaration import STARTER
 from cdp.storage.roles import absent
 from cdp.vault import roles
 from cdp.workspace import create
-
-STARTER = """\
-# What Kith is wired to. docs/howto/first-source.md explains every line.
-version: 1
-organisation:
-  - {id: brand, kind: brand, name: My brand}
-  - {id: store01, kind: store, parent: brand, name: First store}
-sources: {}
-destinations: {}
-principals:
-  - {id: headquarters, role: headquarters, node: brand}
-"""
 
 
 def init(

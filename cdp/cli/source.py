@@ -8,16 +8,14 @@ import typer
 
 from cdp.cli import conformance, events, feeding, output, pausing, session, upkeep, wiring
 from cdp.credentials import lookup_of
-from cdp.erasure.departing import Departing
 from cdp.errors import Stop
 from cdp.ingest import rejects as kept
+from cdp.ingest.intake import MOST_SENT
 from cdp.ingest.looking import looked_at
 from cdp.ingest.preview import preview as read_preview
 from cdp.ingest.reports import SyncReport
 from cdp.ingest.side_by_side import sync_all
 from cdp.ingest.storing import reading_of
-from cdp.resolution.online import Arrivals
-from cdp.resolution.sending import MOST
 from cdp.workspace import Workspace
 from connectors.base import Level
 from connectors.feed_declaration import PIPED
@@ -109,6 +107,8 @@ def preview(
 @app.command()
 def sync(names: Names = None, as_json: session.Json = False) -> None:
     """Bring sources in. Goes on where a broken-off sync ended; a second sync changes nothing."""
+    from cdp.erasure.departing import Departing  # noqa: PLC0415 - it loads what learns a model
+
     workspace = session.workspace()
     with output.steps() as steps:
         chosen = _chosen(workspace, names)
@@ -176,11 +176,13 @@ def push(
     name: Name,
     file: Annotated[typer.FileText, typer.Argument(help="JSON lines; - reads standard input.")],
     together: Annotated[
-        int, typer.Option(help="Lines resolved in one transaction.", min=1, max=MOST)
+        int, typer.Option(help="Lines resolved in one transaction.", min=1, max=MOST_SENT)
     ] = 20,
     as_json: session.Json = False,
 ) -> None:
     """Take in records line by line and say at once how many people they belong to."""
+    from cdp.resolution.online import Arrivals  # noqa: PLC0415 - it loads what learns a model
+
     workspace = session.workspace()
     arrivals = Arrivals(workspace, name)
     counts = dict.fromkeys(("lines", "stored", "unchanged", "set_aside", "shredded", "waiting"), 0)
@@ -238,8 +240,13 @@ def rejects(
             ("source", "row", "field", "next step"),
             [(r.source, r.position, r.field or "(row)", r.next_step) for r in rows],
         )
-    else:
+    elif counts:
         show_rejects(counts)
+        output.say(
+            "Put right at its source: sync again. Read in another way now: cdp source replay NAME"
+        )
+    else:
+        output.say("Nothing was rejected or set aside.")
 
 
 def show_rejects(counts: list[kept.RejectCount]) -> None:

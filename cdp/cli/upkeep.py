@@ -1,26 +1,28 @@
 """``cdp source``: backfill, replay what was rejected, or remove with all that it brought."""
 
-from typing import Annotated, Final, TypeVar
+from typing import TYPE_CHECKING, Annotated, Final, TypeVar
 
 import typer
 
 from cdp.access.answers import Denial
 from cdp.access.principals import subject_of
 from cdp.cli import output, session
-from cdp.erasure.departing import Departing
-from cdp.erasure.removal_plan import Plan
-from cdp.erasure.removing import Removed, Remover
 from cdp.errors import KithError, Refused
 from cdp.ingest.backfilling import backfill as read_again
 from cdp.ingest.feed_state import begun_backfill
-from cdp.ingest.replaying import COUNTS as REPLAYED_AS
+from cdp.ingest.replayed import COUNTS as REPLAYED_AS
 from cdp.ingest.replaying import replay_rows
 from cdp.ingest.replaying_values import replay_values
 from cdp.ingest.reports import COUNTS
 from cdp.resolution.permission import NOBODY, Permission
-from cdp.resolution.run import resolve
 from identity.errors import IdentityError
 from policies.vocabulary import Action
+
+# What destroys and resolves loads what learns a model: seconds that a command which does neither
+# must not wait. So each command imports it when it is used.
+if TYPE_CHECKING:
+    from cdp.erasure.removal_plan import Plan
+    from cdp.erasure.removing import Removed, Remover
 
 Name = Annotated[str, typer.Argument(help="A source of cdp.yaml, or one that was there.")]
 Reason = Annotated[str, typer.Option(help="Why; kept for ever. No personal data.")]
@@ -42,6 +44,8 @@ def remove(
 
     Example: cdp source remove old_till --reason "contract ended" --as officer
     """
+    from cdp.erasure.removing import Remover  # noqa: PLC0415 - it loads what learns a model
+
     workspace = session.workspace()
     remover = Remover(workspace, subject_of(workspace, principal), name)
     if not erase:
@@ -71,8 +75,10 @@ def _allowed(answer: _A | Denial) -> _A:
     return answer
 
 
-def _resolved(remover: Remover) -> bool:
+def _resolved(remover: "Remover") -> bool:
     """Have those who stay decided anew, where a batch could not do so by itself."""
+    from cdp.resolution.run import resolve  # noqa: PLC0415 - it loads what learns a model
+
     try:
         resolve(remover.workspace)
     except (KithError, IdentityError):
@@ -80,7 +86,7 @@ def _resolved(remover: Remover) -> bool:
     return True
 
 
-def _show_plan(plan: Plan, *, as_json: bool) -> None:
+def _show_plan(plan: "Plan", *, as_json: bool) -> None:
     if as_json:
         output.as_json({"dry_run": True, **plan.to_dict()})
         return
@@ -102,7 +108,7 @@ def _show_plan(plan: Plan, *, as_json: bool) -> None:
         output.say("Nothing was changed. To destroy it for ever, add --erase.")
 
 
-def _show_removed(done: Removed) -> None:
+def _show_removed(done: "Removed") -> None:
     rows = [
         ("records destroyed", done.records),
         ("people gone", done.ended),
@@ -123,6 +129,8 @@ def backfill(
 
     Example: cdp source backfill crm --since 2026-03-01
     """
+    from cdp.erasure.departing import Departing  # noqa: PLC0415 - it loads what learns a model
+
     workspace = session.workspace()
     workspace.declaration.source(name)
     with workspace.engine.connect() as connection:

@@ -1,5 +1,8 @@
 """``cdp source init``: a new entry of cdp.yaml, from a file, a table or a preset."""
 
+import re
+import unicodedata
+from collections.abc import Iterator
 from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated, Any, Final
@@ -13,11 +16,12 @@ from cdp.declaration import Declaration
 from cdp.errors import Stop
 from cdp.ingest.drafting import Wanted, draft, inserted, unfilled
 from cdp.ingest.guessing import Guess, guess
+from cdp.ingest.normalise.pinyin import sound
 from cdp.ingest.storing import reading_under
 from cdp.settings import Settings
 from cdp.workspace import utc_now
 from connectors.declaration_schema import is_identifier
-from connectors.errors import DeclarationError
+from connectors.errors import ConnectorError, DeclarationError
 from connectors.presets.catalogue import Preset, preset, presets
 from connectors.registry import SOURCES
 from connectors.table import Table, Tabular, unmapped
@@ -34,6 +38,8 @@ CONNECTORS: Final = {
     ".parquet": "parquet",
 }
 DELIMITERS: Final = (",", ";", "\t", "|")
+FEWEST_COLUMNS: Final = 2  # of a sheet that may be a list of people
+MOST_SHEETS: Final = 20  # looked at
 MODE: Final = 0o600
 
 
@@ -54,7 +60,8 @@ def init(  # noqa: PLR0913, PLR0917 - three ways to a source, and what is asked 
         list[str] | None,
         typer.Option(
             "--with",
-            help="NAME=VALUE: a scope, by field or as the preset asks; record_id=COLUMN[,COLUMN].",
+            help="NAME=VALUE: a scope, by field or as the preset asks; record_id=COLUMN[,COLUMN]; "
+            "sheet=NAME; phone=COUNTRY, such as DE; birth_date=FORMAT, such as %d/%m/%Y.",
         ),
     ] = None,
     write: Annotated[bool, typer.Option("--write", help="Put it into cdp.yaml.")] = False,
@@ -142,10 +149,18 @@ def _filled(
 
 
 def _name_of(file: Path) -> str:
-    name = "".join(letter if letter.isalnum() else "_" for letter in file.stem.lower())
+    """The name of a file as that of a source: letters without accents, Chinese as it sounds."""
+    plain = "".join(map(_spelled, unicodedata.normalize("NFKD", file.stem.casefold())))
+    name = "_".join(re.findall(r"[a-z0-9]+", plain)).lstrip("0123456789_")
     if not is_identifier(name):
         raise Stop("name_needed", "give the source a name: --name NAME", path=file)
     return name
+
+
+def _spelled(letter: str) -> str:
+    if unicodedata.combining(letter):
+        return ""
+    return f"{sound(letter, surname_first=False)}_" if "\u4e00" <= letter <= "\u9fff" else letter
 
 
 def _location(file: Path, settings: Settings) -> str:
@@ -161,7 +176,7 @@ def _guessed(
     if connector is None:
         raise Stop("unknown_form", f"name a file that ends in: {', '.join(CONNECTORS)}", path=file)
     declared = _declared(settings.declaration)
-    table, delimiter = _table(source, connector, file)
+    table, delimiter = _table(source, connector, file, given.get("sheet"))
     found = guess(table, reading_under(declared, utc_now().date()))
     if not found.has_heading:
         raise Stop("no_heading", "name the columns in the first row of the file", path=file)
@@ -174,23 +189,42 @@ def _guessed(
 
 
 def _declared(path: Path) -> Declaration:
-    """cdp.yaml, or an empty one where there is none yet."""
+    """cdp.yaml, or what one begins with where there is none yet."""
     if path.exists():
         return declaration.load(path)
-    return declaration.parse({"version": declaration.VERSION}, path)
+    return declaration.parse(yaml.safe_load(declaration.STARTER), path)
 
 
-def _table(source: str, connector: str, file: Path) -> tuple[Table, str]:
-    """The first rows, read with the delimiter that gives the most columns."""
-    tables: dict[str, Table] = {}
-    for delimiter in DELIMITERS if connector == "csv" else (",",):
-        probe = unmapped(source, connector, file.name, encoding="auto", delimiter=delimiter)
-        reader = SOURCES[connector](probe, file.resolve().parent)
-        if not isinstance(reader, Tabular):
-            raise Stop("no_guess_for_this_form", "describe it by hand, or save it as CSV")
-        tables[delimiter] = reader.table()
+def _table(source: str, connector: str, file: Path, sheet: str | None) -> tuple[Table, str]:
+    """The first rows, by the delimiter that gives the most columns, of the best sheet."""
+    signs = DELIMITERS if connector == "csv" else (",",)
+    tables = {sign: _looked_at(source, connector, file, sheet, sign) for sign in signs}
     best = max(tables, key=lambda one: (len(tables[one].columns), -tables[one].crooked))
-    return tables[best], best
+    table = tables[best]
+    if sheet is None and (len(table.columns) < FEWEST_COLUMNS or not table.rows):
+        table = max((table, *_other_sheets(source, file, table)), key=_size)
+    return table, best
+
+
+def _looked_at(source: str, connector: str, file: Path, sheet: str | None, sign: str) -> Table:
+    probe = unmapped(source, connector, file.name, encoding="auto", delimiter=sign, sheet=sheet)
+    reader = SOURCES[connector](probe, file.resolve().parent)
+    if not isinstance(reader, Tabular):
+        raise Stop("no_guess_for_this_form", "describe it by hand, or save it as CSV")
+    return reader.table()
+
+
+def _other_sheets(source: str, file: Path, table: Table) -> Iterator[Table]:
+    """The other sheets of a workbook whose first one is a cover, or instructions."""
+    for sheet in table.sheets[:MOST_SHEETS]:
+        try:
+            yield _looked_at(source, "xlsx", file, sheet, ",")
+        except ConnectorError:
+            continue  # empty, or a drawing: nothing to choose
+
+
+def _size(table: Table) -> int:
+    return len(table.columns) * len(table.rows)
 
 
 def _write(path: Path, source: str, entry: str) -> None:
@@ -200,7 +234,8 @@ def _write(path: Path, source: str, entry: str) -> None:
         step = f"give each by --with FIELD=VALUE, or --with record_id=COLUMN: {'; '.join(missing)}"
         raise Stop("not_filled_in", step, source=source)
     path = path.resolve()  # a link stays one
-    text = path.read_text("utf-8") if path.exists() else f"version: {declaration.VERSION}\n"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    text = path.read_text("utf-8") if path.exists() else declaration.STARTER
     before = yaml.safe_load(text) or {}
     if source in (before.get("sources") or {}):
         raise Stop("source_there", "choose another --name, or edit the entry", source=source)

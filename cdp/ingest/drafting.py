@@ -23,6 +23,7 @@ MOST_CANDIDATES: Final = 5  # of a record id, named in a comment
 MOST_LEFT_OUT: Final = 60  # columns that are named in a comment
 _PLAIN: Final = re.compile(r"[^\W\d_][\w.]*")
 _SECTION: Final = re.compile(r"^sources:[ \t]*(\{\})?[ \t]*(#.*)?$", re.MULTILINE)
+_UNCLEAR: Final = "<format of the birth_date: day or month first>"
 _INDENT: Final = 2  # of entries in a draft
 
 
@@ -36,7 +37,8 @@ class Wanted:
         location: of the file.
         delimiter: of a CSV file.
         record_id: columns that name a record; empty: the likeliest.
-        scopes: field -> where its identifier is unique.
+        scopes: field -> where its identifier is unique; of a birth date, the format; of a phone,
+            the country of numbers that name none.
         more: further lines, behind the connector.
     """
 
@@ -65,14 +67,15 @@ def _lines(wanted: Wanted, table: Table, guess: Guess, known: Catalogue) -> Iter
     if wanted.connector == "csv" and wanted.delimiter != ",":
         yield f"delimiter: {json.dumps(wanted.delimiter)}"
     if table.sheet:
-        yield f"sheet: {_scalar(table.sheet)}"
+        others = f"  # not read: {', '.join(map(_visible, table.sheets))}" if table.sheets else ""
+        yield f"sheet: {_scalar(table.sheet)}{others}"
     yield from _record_id(wanted, guess)
     if guess.store:
         yield f"store: {_scalar(guess.store)}"
     yield "fields:"
     chosen = [one for one in guess.columns if one.chosen]
     for one in chosen or ():
-        yield f"  {one.field}: {_mapping(one, wanted, known)}  # {_reason(one)}"
+        yield f"  {one.field}: {_mapping(one, wanted, known)}  # {_reason(one, wanted)}"
     if not chosen:
         yield f"  {_asked('a field')}: {_asked('a column')}  # no column looks like one"
     yield from _left_out(guess, wanted)
@@ -96,8 +99,14 @@ def _record_id(wanted: Wanted, guess: Guess) -> Iterator[str]:
 def _mapping(one: ColumnGuess, wanted: Wanted, known: Catalogue) -> str:
     column = _scalar(one.column)
     field = one.field or ""
+    if field == "phone":
+        return _phone(one, column, wanted.scopes.get("phone"))
     if one.split:
         return f'{{column: {column}, split: "{one.split}"}}'
+    if one.formats:
+        given = wanted.scopes.get(field)
+        forms = [given] if given else [_UNCLEAR] if len(one.formats) > 1 else list(one.formats)
+        return f"{{column: {column}, formats: {json.dumps(forms)}}}"
     if field not in known.types or not known[field].scoped:
         return column
     given = wanted.scopes.get(field)
@@ -105,8 +114,18 @@ def _mapping(one: ColumnGuess, wanted: Wanted, known: Catalogue) -> str:
     return f"{{column: {column}, scope: {scope}}}"
 
 
-def _reason(one: ColumnGuess) -> str:
-    return f"{one.confidence:.0%} sure, {one.filled} values"
+def _phone(one: ColumnGuess, column: str, country: str | None) -> str:
+    more = [f'split: "{one.split}"'] if one.split else []
+    if country is not None or one.foreign:
+        more.append(f"country: {_scalar(country) if country else _asked('country of the phone')}")
+    return f"{{column: {column}, {', '.join(more)}}}" if more else column
+
+
+def _reason(one: ColumnGuess, wanted: Wanted) -> str:
+    reason = f"{one.confidence:.0%} sure, {one.filled} values"
+    if len(one.formats) > 1 and one.field not in wanted.scopes:
+        return f"{reason}; all of them read as {' and as '.join(one.formats)}"
+    return reason
 
 
 def _left_out(guess: Guess, wanted: Wanted) -> Iterator[str]:

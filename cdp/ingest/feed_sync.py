@@ -259,7 +259,7 @@ class _FeedSync:
         ended, stay = self._end(connection, sorted(gone))
         refused = [row for row in rows if isinstance(row, Rejection)]
         rejected = self._storing.rows_to_keep(connection, refused)
-        aside = [_frozen(gone[key]) for key in sorted(stay)] + [
+        aside = [frozen(gone[key]) for key in sorted(stay)] + [
             SetAside(row.position, "", row.rule, row.next_step, row.raw, None) for row in rejected
         ]
         kept = [
@@ -388,6 +388,7 @@ def _parts(rows: Sequence[_Item]) -> Iterator[Sequence[_Item]]:
         yield rows[begin:]
 
 
-def _frozen(one: Named) -> SetAside:
+def frozen(one: Named) -> SetAside:
+    """What is kept of a deletion of a record that stays."""
     record_id = one.row.record_id
     return SetAside(one.row.position, "", FROZEN, FROZEN_STEP, record_id, None, keys=(one.key,))

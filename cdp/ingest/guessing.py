@@ -13,7 +13,14 @@ from dataclasses import dataclass, field, replace
 from itertools import combinations
 from typing import Final
 
-from cdp.ingest.headings import avoided, compact, named, names_a_record
+from cdp.ingest.headings import (
+    avoided,
+    compact,
+    named,
+    names_a_mobile,
+    names_a_record,
+    names_exactly,
+)
 from cdp.ingest.normalise.phone import Phone, PhoneKind, normalise_phone
 from cdp.ingest.values import Reading, read_record
 from connectors.attributes import AttributeRefused, typed
@@ -24,6 +31,7 @@ from connectors.table import Table
 
 SAMPLE: Final = 200  # values of one column
 NAMED_SHARE: Final = 0.5  # of the values must read, where the heading names the field
+FOREIGN_SHARE: Final = 0.25  # of the phones must be of no country that shows
 STRICT_SHARE: Final = 0.8  # where only the values tell
 MOST_PAIRED: Final = 12  # columns that are tried together as a record id
 FEWEST: Final = 3  # values, where only they tell
@@ -34,7 +42,16 @@ FREE_TEXT: Final = frozenset({"nickname", "remark", "note"})
 _NOT_STATED: Final = frozenset({"0", "未知", "保密", "unknown", "other"})
 STRICT: Final = ("national_id", "email", "phone")  # forms that hardly anything else has
 _PLATFORM_ID: Final = re.compile(r"o[A-Za-z0-9_-]{27}")  # of WeChat, as seen; not documented
+MOST_DIGITS: Final = 15  # of a number, with its country (ITU-T E.164); more are two numbers
+_NUMBER: Final = re.compile(r"[+(（]?[0-9０-９][-0-9０-９ ()（）/.－]{5,22}")
+_ABROAD: Final = ("+", "00")
 _LIKE_DATA: Final = re.compile(r"[0-9０-９]{4}|@")
+# Forms of a day that nothing but the column's other values can tell apart. Years have four digits:
+# of two nobody knows the century.
+_DAYS: Final = (
+    "%d.%m.%Y", "%d/%m/%Y", "%m/%d/%Y", "%d-%m-%Y", "%m-%d-%Y", "%d %b %Y", "%b %d, %Y",
+    "%d %B %Y", "%B %d, %Y", "excel",
+)  # fmt: skip
 _TYPES: Final[tuple[AttributeType, ...]] = ("integer", "decimal", "date", "boolean", "category")
 
 
@@ -49,6 +66,10 @@ class ColumnGuess:
         filled: values looked at.
         type: what it would be as an attribute; None: text, or nothing there.
         split: characters that separate several values in its cells; None: it has one each.
+        formats: of a birth date: what reads the values that read as nothing without; of several,
+            any of which reads them, a person must say which it is.
+        foreign: whether many of its phones name no country, and are no Chinese mobiles: read as
+            Chinese numbers they might be other people's.
         chosen: whether the declaration should take it; of several, the best one.
     """
 
@@ -58,6 +79,8 @@ class ColumnGuess:
     filled: int
     type: AttributeType | None
     split: str | None = None
+    formats: tuple[str, ...] = ()
+    foreign: bool = False
     chosen: bool = False
 
 
@@ -126,8 +149,14 @@ def _column(table: Table, column: str, reading: Reading) -> ColumnGuess:
         parts = [part for text in texts for part in _SEPARATORS.split(text) if part.strip()]
         apart = _share(found[0], parts, reading) if found[0] in SEVERAL else 0.0
         split, share = (SPLIT, apart) if apart > share else (None, share)
+        formats: tuple[str, ...] = ()
+        if found[0] == "birth_date":
+            formats, share = _formats(texts, share, reading)
+        foreign = found[0] == "phone" and _part(texts, is_national) > FOREIGN_SHARE
+        share = max(share, _part(texts, _is_number)) if foreign else share
         if share >= NAMED_SHARE:
-            return ColumnGuess(column, found[0], round(share, 2), len(texts), kind, split)
+            sure = round(share, 2)
+            return ColumnGuess(column, found[0], sure, len(texts), kind, split, formats, foreign)
     for strict in STRICT:
         share = _strict_share(strict, texts, reading)
         if share >= STRICT_SHARE and len(texts) >= FEWEST:
@@ -146,6 +175,28 @@ def _share(field: str, texts: Sequence[str], reading: Reading) -> float:
     return _part(texts, lambda text: _reads(field, text, reading))
 
 
+def _formats(texts: Sequence[str], share: float, reading: Reading) -> tuple[tuple[str, ...], float]:
+    """The formats that make the most of a column's days readable, and the share that then reads."""
+    rest = [text for text in texts if not _reads("birth_date", text, reading)]
+    read = {form: _part(rest, lambda text: _reads("birth_date", text, reading, (form,)))  # noqa: B023
+            for form in _DAYS}  # fmt: skip
+    best = max(read.values(), default=0.0)
+    if not rest or best == 0:
+        return (), share
+    return tuple(form for form in _DAYS if read[form] == best), share + (1 - share) * best
+
+
+def _is_number(text: str) -> bool:
+    digits = sum(letter.isdigit() for letter in text)
+    return _NUMBER.fullmatch(text) is not None and digits <= MOST_DIGITS
+
+
+def is_national(text: str) -> bool:
+    """Whether a text is a number without its country, and no mobile of China."""
+    text = text.lstrip("'")
+    return _is_number(text) and not text.startswith(_ABROAD) and not _is_mobile(text, "CN")
+
+
 def _strict_share(field: str, texts: Sequence[str], reading: Reading) -> float:
     if field != "phone":
         return _part(texts, lambda text: _reads(field, text, reading))
@@ -161,8 +212,8 @@ def _is_mobile(text: str, region: str) -> bool:
     return isinstance(found, Phone) and found.kind in {PhoneKind.MOBILE, PhoneKind.PRIVACY}
 
 
-def _reads(field: str, text: str, reading: Reading) -> bool:
-    value = FieldValue(Sensitive(text), None, ())
+def _reads(field: str, text: str, reading: Reading, formats: tuple[str, ...] = ()) -> bool:
+    value = FieldValue(Sensitive(text), None, formats)
     record = Record("guess", Sensitive("0"), 1, {field: (value,)})
     values = read_record(record, reading)
     return not values.problems and bool(values.read or values.delivered)
@@ -193,10 +244,22 @@ def _named_here(one: ColumnGuess, columns: Collection[str]) -> ColumnGuess:
 
 
 def _best(judged: Sequence[ColumnGuess], lists: Collection[str]) -> Mapping[str, str]:
-    """The column to take for each field: one value a row, least deep, surest, first in the file."""
+    """The column to take for each field: one value a row, least deep, surest, first in the file.
+
+    Of two that are about as sure, the one that is called so and no more: an export's `Phone` is
+    the person's, and its `Default Address Phone` may be somebody else's. Of phones, a mobile.
+    """
     best: dict[str, str] = {}
     ranked = sorted(
-        judged, key=lambda one: (one.column in lists, one.column.count("."), -one.confidence)
+        judged,
+        key=lambda one: (
+            one.column in lists,
+            one.column.count("."),
+            one.field == "phone" and not names_a_mobile(one.column),
+            -round(one.confidence, 1),
+            not names_exactly(one.column),
+            -one.confidence,
+        ),
     )
     for one in ranked:
         if one.field is not None:

@@ -1,6 +1,6 @@
 """Events as they are stored, and what the database already knows of them.
 
-Invariants, each named by a test in ``tests/integration/inbound/test_inbound.py``:
+Invariants, each named by a test in ``tests/integration/inbound``:
 
 1. A message has an effect once, however often and by however many senders at once it is sent.
 2. An event of a record that stands as destroyed is not stored.
@@ -9,6 +9,8 @@ Invariants, each named by a test in ``tests/integration/inbound/test_inbound.py`
 4. With a record its events go, and a device of somebody destroyed is not heard any more until
    somebody trusted says whose it is now.
 5. Of what is told at once by many nothing is lost.
+6. What is left out of a body is counted once, however often it is sent; what is not sure to have
+   been counted (a process was killed in between) is not counted again.
 """
 
 import datetime as dt
@@ -19,6 +21,8 @@ from typing import Any
 import sqlalchemy as sa
 
 from cdp.ingest.judging import Judged
+from cdp.ingest.remembered import remember
+from cdp.ingest.removed import require_not_removed
 from cdp.storage import schema
 from cdp.storage.bulk import insert
 from cdp.storage.statements import Statement, array, ask, bytes_array, send
@@ -147,11 +151,37 @@ def join(connection: sa.Connection, devices: Mapping[bytes, int], new: Mapping[b
 def tally(
     connection: sa.Connection, source: str, day: dt.date, left_out: Mapping[str, int]
 ) -> None:
-    """Count what was left out, by rule. The last write of a transaction: others wait for it."""
+    """Count what was left out, by rule. The last write of a transaction: others wait for it.
+
+    Raises:
+        Refused: the source was removed.
+    """
     if left_out:
+        require_not_removed(connection, source)
         rules = sorted(left_out)
         counts = array(left_out[one] for one in rules)
         send(connection, _TALLY, source, day.isoformat(), array(rules), counts)
+
+
+def tally_once(
+    connection: sa.Connection,
+    source: str,
+    name: bytes,
+    span: tuple[dt.datetime, dt.datetime],
+    left_out: Mapping[str, int],
+) -> None:
+    """Count what was left out of a body, unless its sender sent that again.
+
+    Args:
+        connection: see ``tally``.
+        source: of the body.
+        name: keyed hash that names the body.
+        span: when it came, and until when it is the same one.
+        left_out: counts by rule.
+    """
+    received, until = span
+    if left_out and remember(connection, source, _COUNTED + name, until, received):
+        tally(connection, source, received.date(), left_out)
 
 
 def tallied(connection: sa.Connection) -> list[tuple[Any, ...]]:
@@ -161,6 +191,7 @@ def tallied(connection: sa.Connection) -> list[tuple[Any, ...]]:
     return [tuple(row) for row in connection.execute(sa.select(*columns).order_by(*columns[:3]))]
 
 
+_COUNTED = b"="  # begins the name of what was only counted: it is no message that had its effect
 _STRIPES = 4096  # locks; two records on one stripe only wait for each other without need
 _HOLD = Statement(
     "hold_stripes",

@@ -30,6 +30,7 @@ from connectors.record import Record, Rejection
 from connectors.sources.json_lines import ObjectMapper
 
 FINGERPRINT = "sent"  # stands where a sync names the content of a file
+MOST_SENT = 100  # records in one transaction: who waits for it waits for a second at most
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,12 +7,12 @@ Invariants, each named by a test in ``tests/unit/ingest/test_judging.py``:
 2. An event that is not declared, that no consent covers, or that happened longer ago than
    events are kept, is not kept.
 3. Whatever is left out is told by rule.
-4. The same message has the same name, whether or not its sender named it.
+4. The same message has the same name, whether or not its sender named it; so has a body of them.
 """
 
 import datetime as dt
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Final
@@ -21,7 +21,7 @@ from cdp.vault.event_keys import EventKeys, signed
 from cdp.vault.keyed import RecordKeys
 from cdp.vault.keyring import KeyRing
 from connectors.declaration import SourceDeclaration
-from connectors.events.event import Event, at_path
+from connectors.events.event import TIMES_OF_SENDING, Event, Unusable, at_path
 from connectors.events.keeping import Keeper
 from connectors.events.telling import Teller, Told, device_id_of, preferences_of, stated
 from connectors.record import Raw, Sensitive
@@ -31,8 +31,8 @@ NOT_TRUSTED, NOT_DECLARED = "identity_not_trusted", "event_not_declared"
 NO_CONSENT, NOBODY, TOO_OLD = "no_consent", "nobody_named", "too_old"
 SIGNATURE: Final = ("context", "signature")
 _CONTENT: Final = json.JSONEncoder(sort_keys=True, separators=(",", ":"))
-_TIMES_OF_SENDING: Final = frozenset({"sentAt", "_flush_time"})  # another in each attempt
 IdentityKey = Callable[[], Sensitive | None]
+"""Gives the key; None where none is declared. Raises where it cannot be had."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -108,12 +108,24 @@ class Judge:
             return found
         return replace(found, left_out=(*left_out, *found.left_out))
 
+    def body(self, messages: Sequence[Event | Unusable]) -> bytes:
+        """Return the name of a body: of all its messages, whatever becomes of them."""
+        names = [
+            self._names.unnamed(self._declaration.name, one.content.reveal(reason=REASON).encode())
+            if isinstance(one, Unusable)
+            else self._message(one)
+            for one in messages
+        ]
+        return self._names.unnamed(self._declaration.name, b"".join(names))
+
     def _signed(self, event: Event, now: dt.datetime) -> bool:
-        key = self._identity_key()
         signature = at_path(event.row, SIGNATURE)
-        if key is None or event.user_id is None or not isinstance(signature, str):
+        if event.user_id is None or not isinstance(signature, str):
             return False
-        return signed(key, self._declaration.name, event.user_id, signature, now)
+        key = self._identity_key()
+        return key is not None and signed(
+            key, self._declaration.name, event.user_id, signature, now
+        )
 
     def _asserted(self, event: Event) -> Judged | str:
         if event.user_id is None and not self._trusted:
@@ -185,7 +197,7 @@ class Judge:
         name = self._declaration.name
         if event.message_id is not None:
             return self._names.named(name, event.message_id.reveal(reason=REASON))
-        content = {n: v for n, v in event.row.items() if n not in _TIMES_OF_SENDING}
+        content = {n: v for n, v in event.row.items() if n not in TIMES_OF_SENDING}
         ids = [one and one.reveal(reason=REASON) for one in (event.user_id, event.anonymous_id)]
         whole = [event.kind.value, ids, content]
         return self._names.unnamed(name, _CONTENT.encode(whole).encode())

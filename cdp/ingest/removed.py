@@ -9,6 +9,7 @@ import sqlalchemy as sa
 from cdp.errors import Refused
 from cdp.storage.statements import Statement, ask
 
+_REMOVED, _BEING_REMOVED = "source_removed", "source_being_removed"
 _REMOVAL = Statement(
     "removal",
     ("text",),
@@ -25,6 +26,11 @@ def require_not_removed(connection: sa.Connection, source: str) -> None:
     for (ended,) in ask(connection, _REMOVAL, source):
         if ended:
             step = "take it out of cdp.yaml; records to come need a source of another name"
-            raise Refused("source_removed", step, source=source)
+            raise Refused(_REMOVED, step, source=source)
         step = "finish what was begun: cdp source remove NAME --erase"
-        raise Refused("source_being_removed", step, source=source)
+        raise Refused(_BEING_REMOVED, step, source=source)
+
+
+def is_of_removed(error: Refused) -> bool:
+    """Whether something was refused since its source is being removed, or was."""
+    return error.rule in {_REMOVED, _BEING_REMOVED}

@@ -13,25 +13,23 @@ Invariants, each named by a test in ``tests/integration/sync/test_replaying.py``
 Only rows whose cells were kept can be mapped again: of a broken line there are none.
 """
 
-from collections import Counter
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from typing import Any, Final
 
 import sqlalchemy as sa
 
 from cdp.errors import KithError
 from cdp.ingest.contract import unless_paused
-from cdp.ingest.destroyed import destroyed_among, hold_ledger
+from cdp.ingest.destroyed import destroyed_among
 from cdp.ingest.feed_sync import FROZEN
 from cdp.ingest.orders import Named, newest, not_late, remember
 from cdp.ingest.parking import RULE as PARKED
-from cdp.ingest.removed import require_not_removed
+from cdp.ingest.replayed import REASON, REPLAYED, Replayed, Trial, try_again
 from cdp.ingest.reports import Progress, quiet
-from cdp.ingest.storing import Place, Storing, committed
+from cdp.ingest.storing import Place, Storing
 from cdp.ingest.sync import SAME_ID
 from cdp.ingest.writing import SetAside, write_set_aside
-from cdp.storage.locks import only_one
 from cdp.storage.schema import record, reject, source_order
 from cdp.vault.errors import NotKeyable
 from cdp.vault.rejects import RejectPlace
@@ -43,60 +41,10 @@ from connectors.possible_ids import kept_parts
 from connectors.record import Raw, Record, Rejection, Sensitive
 from connectors.sources.json_lines import LineRefused, cells_of, parse_object
 
-REASON: Final = "prepare a rejected row again"
 BATCH: Final = 200  # rows of one transaction
-REPLAYED: Final = "replayed"  # stands where a sync names the content it read
 LINES: Final = frozenset({"jsonl"})  # connectors whose rejected rows are lines of JSON
 # Kept under these is what was made of a row, or a deletion: no row to be mapped.
 NO_ROWS: Final = frozenset({SAME_ID, FROZEN, PARKED})
-
-
-@dataclass(slots=True)
-class Replayed:
-    """What became of rejected rows and values that were tried again.
-
-    Attributes:
-        source: its name.
-        tried: rows and values.
-        stored: rows that are a record now.
-        values: values that a record has now.
-        unchanged: rows that say what is stored already.
-        superseded: rows that a newer one of their record made void.
-        shredded: rows of destroyed records.
-        already_there: rows of records that are stored, and nobody can tell which is newer.
-        not_replayable: broken lines, and rows that say deleted: only their source can tell.
-        still_bad: rows and values by rule.
-    """
-
-    source: str
-    tried: int = 0
-    stored: int = 0
-    values: int = 0
-    unchanged: int = 0
-    superseded: int = 0
-    shredded: int = 0
-    already_there: int = 0
-    not_replayable: int = 0
-    still_bad: Counter[str] = field(default_factory=Counter)
-
-    @property
-    def left(self) -> int:
-        """How many stay where they are."""
-        return self.already_there + self.not_replayable + sum(self.still_bad.values())
-
-    def to_dict(self) -> dict[str, Any]:
-        """A plain object for ``--json``."""
-        return asdict(self) | {"still_bad": dict(sorted(self.still_bad.items())), "left": self.left}
-
-    def add(self, more: "Replayed") -> None:
-        """Take in the counts of a batch that was committed."""
-        for name in COUNTS:
-            setattr(self, name, getattr(self, name) + getattr(more, name))
-        self.still_bad.update(more.still_bad)
-
-
-COUNTS: Final = ("tried", "stored", "values", "unchanged", "superseded", "shredded",
-                  "already_there", "not_replayable")  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,60 +73,23 @@ def replay_rows(
         Refused: a sync of this source runs, or it is being removed.
     """
     declaration = workspace.declaration.source(name)
-    step = "wait until the sync has ended"
-    with only_one(workspace.engine, f"sync {name}", step):
-        return _Replaying(workspace, declaration, rehearse=rehearse).run(progress)
+    of = reject.c.source == name, reject.c.record_id.is_(None)
+    waiting = sa.select(reject.c.id).where(*of).order_by(reject.c.id)
+    trial = Trial(waiting, BATCH, _Replaying(workspace, declaration).tried)
+    return try_again(workspace, name, trial, progress, rehearse=rehearse)
 
 
 class _Replaying:
-    def __init__(
-        self, workspace: Workspace, declaration: SourceDeclaration, *, rehearse: bool
-    ) -> None:
+    def __init__(self, workspace: Workspace, declaration: SourceDeclaration) -> None:
         self._workspace, self._declaration = workspace, declaration
-        self._rehearse = rehearse
         self._now = workspace.now()
         self._storing = Storing(workspace, declaration, self._now)
         self._rows = FeedRows(declaration)
-        self._of = sa.and_(reject.c.source == declaration.name, reject.c.record_id.is_(None))
 
-    def run(self, progress: Progress) -> Replayed:
-        total = Replayed(self._declaration.name)
-        with self._workspace.engine.connect() as connection:
-            require_not_removed(connection, self._declaration.name)
-            expected = connection.scalar(sa.select(sa.func.count()).where(self._of)) or 0
-        last = 0
-        progress(0, expected)
-        while True:
-            found, last = self._batch(last)
-            if not found.tried:
-                return total
-            total.add(found)
-            progress(total.tried, expected)
-
-    def _batch(self, after: int) -> tuple[Replayed, int]:
-        """Try the next rows; what they came to, and the last of them."""
-
-        def work(connection: sa.Connection) -> tuple[Replayed, int]:
-            hold_ledger(connection)
-            kept = self._next(connection, after)
-            found = self._stored(connection, kept)
-            if self._rehearse:
-                raise RehearsedError(found, kept[-1].id if kept else after)
-            return found, kept[-1].id if kept else after
-
-        try:
-            return committed(self._workspace.engine, work)
-        except RehearsedError as end:
-            return end.found, end.last
-
-    def _next(self, connection: sa.Connection, after: int) -> list[_Kept]:
-        rows = connection.execute(
-            sa.select(reject)
-            .where(self._of, reject.c.id > after)
-            .order_by(reject.c.id)
-            .limit(BATCH)
-        )
-        return [self._opened(row) for row in rows]
+    def tried(self, connection: sa.Connection, ids: Sequence[int]) -> Replayed:
+        """Try some rejected rows; what they came to."""
+        chosen = sa.select(reject).where(reject.c.id.in_(ids)).order_by(reject.c.id)
+        return self._stored(connection, [self._opened(row) for row in connection.execute(chosen)])
 
     def _opened(self, row: sa.Row[Any]) -> _Kept:
         place = RejectPlace(row.source, row.fingerprint, row.position, row.field)
@@ -295,14 +206,6 @@ class _Replaying:
                 )
         name = self._declaration.name
         write_set_aside(connection, self._workspace.vault, name, REPLAYED, renamed, self._now)
-
-
-class RehearsedError(Exception):
-    """Ends the transaction of a rehearsal."""
-
-    def __init__(self, found: Replayed, last: int) -> None:
-        super().__init__()
-        self.found, self.last = found, last
 
 
 def _stored_contents(connection: sa.Connection, keys: Sequence[bytes]) -> dict[bytes, bytes | None]:

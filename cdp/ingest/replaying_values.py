@@ -21,16 +21,13 @@ from typing import Any, Final
 import sqlalchemy as sa
 
 from cdp.errors import KithError
-from cdp.ingest.destroyed import hold_ledger
 from cdp.ingest.prepare import Preparer, Recognised
-from cdp.ingest.removed import require_not_removed
-from cdp.ingest.replaying import REASON, REPLAYED, RehearsedError, Replayed
+from cdp.ingest.replayed import REASON, REPLAYED, Replayed, Trial, try_again
 from cdp.ingest.reports import Progress, quiet
 from cdp.ingest.stored_cells import open_stored
-from cdp.ingest.storing import committed, reading_of
+from cdp.ingest.storing import reading_of
 from cdp.ingest.values import is_known_store, read_record
 from cdp.ingest.writing import Incoming, SetAside, write_records, write_set_aside
-from cdp.storage.locks import only_one
 from cdp.storage.schema import contact, data_key, record, reject, sensitive, workspace
 from cdp.vault.envelope import WrappedKey
 from cdp.vault.rejects import RejectPlace
@@ -74,57 +71,34 @@ def replay_values(
     declaration = opened.declaration.source(name)
     if declaration.inbound is not None:
         return Replayed(name)  # what was told of a record is merged with what comes next
-    with only_one(opened.engine, f"sync {name}", "wait until the sync has ended"):
-        return _Replaying(opened, declaration, rehearse=rehearse).run(progress)
+    trial = Trial(_waiting(name), BATCH, _Replaying(opened, declaration).tried)
+    return try_again(opened, name, trial, progress, rehearse=rehearse)
+
+
+def _waiting(name: str) -> sa.Select[Any]:
+    """The records that go on without a value; none that a person froze."""
+    return (
+        sa.select(record.c.id)
+        .where(
+            record.c.source == name,
+            record.c.state == ACTIVE,
+            sa.exists().where(reject.c.record_id == record.c.id),
+        )
+        .order_by(record.c.id)
+    )
 
 
 class _Replaying:
-    def __init__(self, opened: Workspace, declared: SourceDeclaration, *, rehearse: bool) -> None:
-        self._workspace, self._declared, self._rehearse = opened, declared, rehearse
+    def __init__(self, opened: Workspace, declared: SourceDeclaration) -> None:
+        self._workspace, self._declared = opened, declared
         self._now = opened.now()
         self._reading = reading_of(opened, self._now.date())
         self._preparer = Preparer(
             opened.keyring, opened.vault, declared, self._reading, forms=opened.forms
         )
 
-    def run(self, progress: Progress) -> Replayed:
-        total = Replayed(self._declared.name)
-        with self._workspace.engine.connect() as connection:
-            require_not_removed(connection, self._declared.name)
-            waiting = list(connection.scalars(self._waiting()))
-        progress(0, len(waiting))
-        for start in range(0, len(waiting), BATCH):
-            part = waiting[start : start + BATCH]
-            total.add(self._batch(part))
-            progress(start + len(part), len(waiting))
-        return total
-
-    def _waiting(self) -> sa.Select[Any]:
-        """The records that go on without a value; none that a person froze."""
-        return (
-            sa.select(record.c.id)
-            .where(
-                record.c.source == self._declared.name,
-                record.c.state == ACTIVE,
-                sa.exists().where(reject.c.record_id == record.c.id),
-            )
-            .order_by(record.c.id)
-        )
-
-    def _batch(self, ids: Sequence[int]) -> Replayed:
-        def work(connection: sa.Connection) -> Replayed:
-            hold_ledger(connection)
-            found = self._tried(connection, ids)
-            if self._rehearse:
-                raise RehearsedError(found, 0)
-            return found
-
-        try:
-            return committed(self._workspace.engine, work)
-        except RehearsedError as end:
-            return end.found
-
-    def _tried(self, connection: sa.Connection, ids: Sequence[int]) -> Replayed:
+    def tried(self, connection: sa.Connection, ids: Sequence[int]) -> Replayed:
+        """Try the values of some records; what they came to."""
         found = Replayed(self._declared.name)
         rows = connection.execute(
             sa.select(record, data_key.c.key_version, data_key.c.wrapped)

@@ -13,7 +13,9 @@ from typing import TypeVar
 import sqlalchemy as sa
 
 from cdp.declaration import Declaration
+from cdp.errors import Stop
 from cdp.ingest.destroyed import rows_to_keep
+from cdp.ingest.normalise.phone import is_country
 from cdp.ingest.prepare import Preparer, Recognised
 from cdp.ingest.values import Reading
 from cdp.ingest.writing import (
@@ -43,7 +45,16 @@ def reading_of(workspace: Workspace, today: dt.date) -> Reading:
 
 
 def reading_under(declared: Declaration, today: dt.date) -> Reading:
-    """How sources are read under a declaration."""
+    """How sources are read under a declaration.
+
+    Raises:
+        Stop: a source names a country whose phones nobody can read.
+    """
+    for source in declared.sources.values():
+        for country in (one for spec in source.fields.get("phone", ()) for one in spec.formats):
+            if not is_country(country):
+                step = "write a country as ISO 3166 has it, such as DE"
+                raise Stop("unknown_country", step, source=source.name, field="phone")
     nodes = declared.organisation.nodes.values()
     return Reading(
         today,

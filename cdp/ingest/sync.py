@@ -29,7 +29,7 @@ from cdp.ingest.reports import COUNTS, Progress, SyncReport, quiet
 from cdp.ingest.seen import Seen
 from cdp.ingest.storing import Place, Row, Storing
 from cdp.ingest.writing import SetAside, forget_rejected_rows
-from cdp.storage.locks import only_one
+from cdp.storage.locks import Hold, only_one
 from cdp.storage.schema import sync_run
 from cdp.workspace import Workspace
 from connectors.base import Source
@@ -66,8 +66,8 @@ def sync(
         with collecting_seldom():
             return sync_feed(workspace, declaration, source, Following(progress, departures))
     step = "wait until it has ended; it goes on by itself"
-    with only_one(workspace.engine, f"sync {name}", step), collecting_seldom():
-        return _Sync(workspace, declaration, source, progress).run()
+    with only_one(workspace.engine, f"sync {name}", step) as hold, collecting_seldom():
+        return _Sync(workspace, declaration, source, progress, hold).run()
 
 
 class _Sync:
@@ -79,8 +79,10 @@ class _Sync:
         declaration: SourceDeclaration,
         source: Source,
         progress: Progress,
+        hold: Hold,
     ) -> None:
         self._workspace = workspace
+        self._hold = hold
         self._declaration = declaration
         self._source = source
         self._progress = progress
@@ -125,6 +127,7 @@ class _Sync:
             seen: dict[bytes, bytes] = {}
             self._store(connection, rows, seen)
             self._remember(connection, run_id, batch[-1].position)
+            self._hold.require(connection)  # it is lost with its connection, which lies idle
             return seen
 
         self._seen.add(committed_but(self._workspace.engine, batch, store))

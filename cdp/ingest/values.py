@@ -252,7 +252,7 @@ _NORMALISERS: Mapping[str, _Normaliser] = {
     "remark": _name(NameKind.REMARK),
     "nickname": lambda _text, _one, _reading: None,
     "note": lambda _text, _one, _reading: None,
-    "phone": lambda text, _, reading: normalise_phone(text, reading.region),
+    "phone": lambda text, one, reading: normalise_phone(text, *(one.formats or (reading.region,))),
     "email": lambda text, _one, _reading: normalise_email(text),
     "birth_date": lambda text, one, reading: _known_day(
         text, reading.today, one.formats, reading.oldest

@@ -19,7 +19,7 @@ from types import MappingProxyType
 from typing import Any, Final
 
 from cdp.policy import circumstances
-from policies.decision import CompiledPolicy, Decision
+from policies.decision import CompiledPolicy, Decision, Verdicts
 from policies.declarations import PurposeRule
 from policies.masks import MASKS
 from policies.vocabulary import EVERY_CIRCUMSTANCES, Circumstances, Treatment
@@ -30,6 +30,7 @@ _WORDS: Final = MappingProxyType(
 )
 _LEVELS: Final = (REFUSED, *_WORDS.values())
 _Place = tuple[str, str, str, str, str]  # role, action, purpose, before, after
+_Differing = tuple[str, str, str]  # before, after, when
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,22 +130,28 @@ def difference(before: CompiledPolicy, after: CompiledPolicy) -> Difference:
 
 def _changes(before: CompiledPolicy, after: CompiledPolicy) -> Iterable[Change]:
     fields: defaultdict[tuple[_Place, str], list[str]] = defaultdict(list)
-    for role, action, field, purpose in before.table:
-        held: defaultdict[tuple[str, str], list[Circumstances]] = defaultdict(list)
-        old = before.table[role, action, field, purpose]
+    # Few verdicts are of their own, refusals above all are shared: each two are compared once.
+    compared: dict[tuple[int, int], list[_Differing]] = {}
+    for (role, action, field, purpose), old in before.table.items():
         new = after.table[role, action, field, purpose]
-        if old is new:
-            continue
-        for one in EVERY_CIRCUMSTANCES:
-            pair = level(old[one]), level(new[one])
-            if pair[0] != pair[1]:
-                held[pair].append(one)
-        for (was, becomes), combinations in held.items():
-            place = role, action, purpose, was, becomes
-            fields[place, circumstances.when(combinations)].append(field)
+        two = id(old), id(new)
+        if two not in compared:
+            compared[two] = _differing(old, new)
+        for was, becomes, when in compared[two]:
+            fields[(role, action, purpose, was, becomes), when].append(field)
     for (place, when), names in fields.items():
         role, action, purpose, was, becomes = place
         yield Change(role, action, purpose, tuple(names), when, was, becomes)
+
+
+def _differing(old: Verdicts, new: Verdicts) -> list[_Differing]:
+    """Where two answers differ: from what, to what, and in which circumstances."""
+    held: defaultdict[tuple[str, str], list[Circumstances]] = defaultdict(list)
+    for one in EVERY_CIRCUMSTANCES:
+        pair = level(old[one]), level(new[one])
+        if pair[0] != pair[1]:
+            held[pair].append(one)
+    return [(*pair, circumstances.when(combinations)) for pair, combinations in held.items()]
 
 
 def _purposes(

@@ -26,8 +26,6 @@ from connectors.hooks.declaration import SECRETS, HookSpec, SignatureSpec
 from connectors.hooks.rows import Post
 from connectors.record import Raw, Sensitive
 
-NAMED_FOR: Final = dt.timedelta(days=1)
-"""How long a message is remembered whose sender named it: senders try again for hours."""
 _NOBODY: Final = SignatureSpec("standard")
 _log = logs.get_logger("kith.hooks")
 
@@ -96,7 +94,7 @@ class HookSecrets:
             _log.warning("webhook_not_timely", source=source)
         if not (good and timely and claim.whole and spec is not None):
             return None
-        return Proven(source, name, now + _remembered(claim, signature))
+        return Proven(source, name, now + signature.remembered)
 
     def _keys(self, source: str) -> list[KeyedHash]:
         return [*self._begun.get(source, ()), *self._decoys][: len(SECRETS)]
@@ -128,12 +126,3 @@ def _name(claim: Claim, source: str, names: EventKeys) -> bytes:
     if claim.name is not None:
         return names.named(source, claim.name)
     return names.unnamed(source, claim.signed)
-
-
-def _remembered(claim: Claim, signature: SignatureSpec) -> dt.timedelta:
-    tolerance = dt.timedelta(seconds=signature.tolerance)
-    if claim.name is not None:
-        return max(NAMED_FOR, 2 * tolerance)
-    # With a time in it, it is refused after the tolerance; without one the same bytes may be
-    # meant again.
-    return 2 * tolerance if claim.at is not None else tolerance

@@ -12,19 +12,18 @@ from dataclasses import dataclass, field
 from typing import Final
 
 import sqlalchemy as sa
-from sqlalchemy.dialects.postgresql import insert
 
 from cdp.ingest import orders
 from cdp.ingest.contract import unless_paused
-from cdp.ingest.destroyed import hold_ledger, rows_to_keep
-from cdp.ingest.feed_sync import FROZEN, FROZEN_STEP, Departures
+from cdp.ingest.destroyed import hold_ledger, possible_keys, rows_to_keep
+from cdp.ingest.feed_sync import Departures, frozen
 from cdp.ingest.intake import Stored
 from cdp.ingest.orders import Named
+from cdp.ingest.remembered import is_known, remember
 from cdp.ingest.removed import require_not_removed
 from cdp.ingest.storing import committed
 from cdp.ingest.writing import SetAside, write_set_aside
 from cdp.resolution.online import Arrivals
-from cdp.storage.schema import hook_message
 from cdp.vault.keyed import RecordKeys
 from cdp.workspace import Workspace
 from connectors.base import Deleted
@@ -35,7 +34,6 @@ from connectors.record import Raw, Record, Rejection
 SENT: Final = "hook"  # begins what names the content of rejected rows
 REASON: Final = "name a record that was sent"
 SUPERSEDED, SHREDDED = "superseded", "shredded"
-_FORGET: Final = 10_000  # messages that are forgotten in one transaction
 Ways = tuple[Callable[[], Arrivals], Departures]
 
 
@@ -86,7 +84,7 @@ def store(
     arrivals, departures = ways
     part = _Part(workspace, declared, message, rows)
     with workspace.engine.connect() as connection:
-        if _is_known(connection, message):
+        if is_known(connection, message.source, message.name, message.received):
             return Counter()
     left_out: Counter[str] = Counter()
     try:
@@ -143,14 +141,7 @@ class _Part:
         keys = sorted(one.key for one in counting)
         _, stay = departures.end(connection, self._workspace, self._declared.name, keys)
         orders.remember(connection, self._declared.name, counting)
-        places = {one.key: one.row for one in counting}
-        self._set_aside(
-            connection,
-            [
-                SetAside(places[key].position, "", FROZEN, FROZEN_STEP, places[key].record_id, None)
-                for key in sorted(stay)
-            ],
-        )
+        self._set_aside(connection, [frozen(one) for one in counting if one.key in stay])
         if not self.records:
             self.close(connection)
 
@@ -177,13 +168,19 @@ class _Part:
         """
         hold_ledger(connection)
         require_not_removed(connection, self._declared.name)
-        _remember(connection, self._message)
+        one = self._message
+        if not remember(connection, one.source, one.name, one.until, one.received):
+            raise _Repeated
         rows = rows_to_keep(connection, self._keys, self._declared, self._refused)
-        self._set_aside(
-            connection,
-            [SetAside(one.position, "", one.rule, one.next_step, one.raw, None) for one in rows],
-        )
+        self._set_aside(connection, [self._looked_into(one) for one in rows])
         self.remembered = True
+
+    def _looked_into(self, row: Rejection) -> SetAside:
+        """A rejected row, with the keys of the records that it may be of."""
+        text = row.raw.reveal(reason=REASON)
+        keys = possible_keys(self._keys, self._declared.name, self._declared, text)
+        known = None if keys is None else tuple(sorted(keys))
+        return SetAside(row.position, "", row.rule, row.next_step, row.raw, None, keys=known)
 
     def _set_aside(self, connection: sa.Connection, rows: Sequence[SetAside]) -> None:
         fingerprint = f"{SENT} {self._message.name.hex()}"
@@ -193,45 +190,3 @@ class _Part:
 
 def _unless_paused(sent: Sent) -> Row:
     return unless_paused(sent.row, sent.text) if isinstance(sent.row, Record) else sent.row
-
-
-def _is_known(connection: sa.Connection, message: Message) -> bool:
-    found = sa.select(sa.literal(1)).where(
-        hook_message.c.source == message.source,
-        hook_message.c.message == message.name,
-        hook_message.c.until >= message.received,
-    )
-    return connection.scalar(found) is not None
-
-
-def _remember(connection: sa.Connection, message: Message) -> None:
-    """Write the name of a message down; who does so at the same time waits here for the other.
-
-    Raises:
-        _Repeated: another has done so.
-    """
-    fresh = insert(hook_message).values(
-        source=message.source, message=message.name, until=message.until
-    )
-    again = fresh.on_conflict_do_update(
-        index_elements=["source", "message"],
-        set_={"until": fresh.excluded.until},
-        where=hook_message.c.until < message.received,  # it is over, and not forgotten yet
-    )
-    if connection.scalar(again.returning(sa.literal(1))) is None:
-        raise _Repeated
-
-
-def forget_old(connection: sa.Connection, *, now: dt.datetime) -> None:
-    """Forget messages whose time is over."""
-    old = (
-        sa.select(hook_message.c.source, hook_message.c.message)
-        .where(hook_message.c.until < now)
-        .limit(_FORGET)
-        .with_for_update(skip_locked=True)
-    )
-    connection.execute(
-        sa.delete(hook_message).where(
-            sa.tuple_(hook_message.c.source, hook_message.c.message).in_(old)
-        )
-    )

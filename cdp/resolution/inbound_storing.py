@@ -16,6 +16,7 @@ from cdp.ingest import happenings
 from cdp.ingest.happenings import Standing
 from cdp.ingest.intake import Stored
 from cdp.ingest.judging import Assertion, Judged
+from cdp.ingest.removed import require_not_removed
 from cdp.ingest.storing import committed
 from cdp.resolution.online import Arrivals
 from cdp.workspace import Workspace
@@ -23,6 +24,8 @@ from connectors.events.telling import Teller, Told
 from connectors.record import Record, Rejection
 
 MOST_ASSERTING: Final = 100  # messages that say who somebody is, in one transaction
+COUNTED_FOR: Final = dt.timedelta(hours=1)
+"""How long a body is known of which something was left out: SDKs try again for minutes."""
 ATTEMPTS: Final = 5
 SHREDDED: Final = "shredded"
 _MISSING_PARENT: Final = "23503"  # PostgreSQL manual, appendix A: the record went meanwhile
@@ -41,12 +44,16 @@ class Refusal:
 
 @dataclass(frozen=True, slots=True)
 class Body:
-    """The messages of one body that do something, and what was left out of it."""
+    """The messages of one body that do something, and what was left out of it.
+
+    ``name`` makes the keyed hash that names all of it, however often it is sent.
+    """
 
     messages: list[Place]
     received: dt.datetime
     left_out: Counter[str]
     refused: list[Refusal]
+    name: Callable[[], bytes]
 
     def refuse(self, refusal: Refusal) -> None:
         """Note a message that cannot be used."""
@@ -81,33 +88,34 @@ class Storing:
                     body.refuse(Refusal(row.position, row.rule, row.next_step))
             else:
                 counted = place == len(parts)
-                self._alone(part, body.left_out if counted else None)
+                self._alone(part, body if counted else None)
             body.left_out.update(part.left_out)
             stored += len(part.fresh)
             repeated += part.repeated
         if not counted and body.left_out:
-            committed(self._workspace.engine, partial(self._tally, body.received, body.left_out))
+            committed(self._workspace.engine, partial(self._tally, body, body.left_out))
         return stored, repeated
 
     def _resolved(self, part: "_Part") -> Sequence[Rejection]:
         arrivals = self._arrivals()
         return _again_if_gone(lambda: arrivals.take_in(part).refused)
 
-    def _alone(self, part: "_Part", left_out: Counter[str] | None) -> None:
+    def _alone(self, part: "_Part", whole: Body | None) -> None:
         """Store what only happened. What is left out of the whole body is counted beside it."""
 
         def store(connection: sa.Connection) -> None:
+            require_not_removed(connection, self._source)
             part.read(connection)
             part.write(connection, {})
-            if left_out is not None:
-                self._tally(part.received, left_out + part.left_out, connection)
+            if whole is not None:
+                self._tally(whole, whole.left_out + part.left_out, connection)
 
         _again_if_gone(lambda: committed(self._workspace.engine, store))
 
-    def _tally(
-        self, received: dt.datetime, left_out: Counter[str], connection: sa.Connection
-    ) -> None:
-        happenings.tally(connection, self._source, received.date(), left_out)
+    def _tally(self, body: Body, left_out: Counter[str], connection: sa.Connection) -> None:
+        if left_out:
+            span = body.received, body.received + COUNTED_FOR
+            happenings.tally_once(connection, self._source, body.name(), span, left_out)
 
 
 class _Part:

@@ -7,11 +7,12 @@ Invariants, each named by a test in ``tests/integration/inbound/test_upkeep.py``
 2. What is removed is counted, and its audit event stands before.
 3. A removal that was broken off is gone on with by the next; a second one changes nothing.
 4. What is counted names no person: events by their declared names, and rules.
+5. Of workers one at a time removes.
 """
 
 import datetime as dt
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -19,6 +20,8 @@ import sqlalchemy as sa
 
 from cdp.audit import log
 from cdp.audit.event import AuditEvent
+from cdp.declaration import Declaration
+from cdp.storage.locks import only_one
 from cdp.storage.schema import audit_event, event, event_tally
 from cdp.workspace import Workspace
 from connectors.events.declaration import KEEP_EVENTS
@@ -82,9 +85,9 @@ class Expired:
         return sum(count for _, _, count in self.events)
 
 
-def received(source: str, policy_version: str, at: dt.datetime) -> AuditEvent:
-    """Return the event of the first messages that a source's key let in within an hour."""
-    return _event(RECEIVED, source, policy_version, at)
+def received(source: str, reason: str, policy_version: str, at: dt.datetime) -> AuditEvent:
+    """Return the event of the first messages that a source's secret let in within an hour."""
+    return _event(RECEIVED, source, reason, policy_version, at)
 
 
 def tally(
@@ -113,18 +116,18 @@ def tally(
         .order_by(used.at.desc())
         .limit(HOURS)
     )
-    days = kept_for(workspace, source)
-    over = connection.scalar(
-        sa.select(sa.func.count()).where(*_over(source, _horizon(workspace, source)))
-    )
+    declared = workspace.declaration
+    days = kept_for(declared, source)
+    horizon = _horizon(declared, source, workspace.now())
+    over = connection.scalar(sa.select(sa.func.count()).where(*_over(source, horizon)))
     rows = tuple((day, rule, int(count)) for day, rule, count in left_out)
     return Tally(source, days, tuple(lines), rows, tuple(hours), over or 0)
 
 
-def kept_for(workspace: Workspace, source: str) -> int:
+def kept_for(declared: Declaration, source: str) -> int:
     """Return for how many days events of a source are kept."""
-    declared = workspace.declaration.sources.get(source)
-    return KEEP_EVENTS if declared is None else declared.keep_events
+    found = declared.sources.get(source)
+    return KEEP_EVENTS if found is None else found.keep_events
 
 
 def sources(connection: sa.Connection) -> list[str]:
@@ -142,13 +145,32 @@ def expire(
         chosen: sources.
         rehearse: only count.
     """
+    declared = workspace.declaration
     for source in chosen:
-        horizon = _horizon(workspace, source)
+        horizon = _horizon(declared, source, workspace.now())
         counts = _counted(workspace, source, horizon)
         if counts and not rehearse:
-            counts = _removed(workspace, source, horizon)
+            counts = sum(_removed(workspace, source, horizon), Counter())
         told = tuple((kind, name, count) for (kind, name), count in sorted(counts.items()))
-        yield Expired(source, kept_for(workspace, source), horizon, told)
+        yield Expired(source, kept_for(declared, source), horizon, told)
+
+
+def expire_alone(workspace: Workspace, declared: Declaration) -> Generator[int, None, None]:
+    """Remove what is over of every source by a declaration; say how many, a transaction at a time.
+
+    Raises:
+        Refused: another does so.
+    """
+    with only_one(workspace.engine, "expire events", "wait until it has ended"):
+        with workspace.engine.connect() as connection:
+            chosen = sources(connection)
+        for source in chosen:
+            horizon = _horizon(declared, source, workspace.now())
+            over = sa.select(sa.exists().where(*_over(source, horizon)))
+            with workspace.engine.connect() as connection:
+                found = connection.scalar(over)
+            if found:
+                yield from (gone.total() for gone in _removed(workspace, source, horizon))
 
 
 def _counted(workspace: Workspace, source: str, horizon: dt.datetime) -> Counter[tuple[str, str]]:
@@ -158,40 +180,46 @@ def _counted(workspace: Workspace, source: str, horizon: dt.datetime) -> Counter
         return Counter({(kind, name): count for kind, name, count in found})
 
 
-def _removed(workspace: Workspace, source: str, horizon: dt.datetime) -> Counter[tuple[str, str]]:
-    counts: Counter[tuple[str, str]] = Counter()
+def _removed(
+    workspace: Workspace, source: str, horizon: dt.datetime
+) -> Iterator[Counter[tuple[str, str]]]:
+    """Remove what is over, a transaction at a time."""
     with workspace.engine.begin() as connection:
         at = workspace.now()
-        log.append(connection, _event(EXPIRED, source, workspace.policy.version, at))
+        log.append(
+            connection, _event(EXPIRED, source, "time_is_over", workspace.policy.version, at)
+        )
     while True:
         given = {"source": source, "before": horizon, "most": AT_ONCE}
         with workspace.engine.begin() as connection:
             gone = connection.execute(_REMOVE, given).all()
         if not gone:
-            return counts
-        counts.update({(kind, name): count for kind, name, count in gone})
+            return
+        yield Counter({(kind, name): count for kind, name, count in gone})
 
 
 def _over(source: str, horizon: dt.datetime) -> tuple[Any, ...]:
     return _E.source == source, _E.received_at < horizon
 
 
-def _horizon(workspace: Workspace, source: str) -> dt.datetime:
-    return workspace.now() - dt.timedelta(days=kept_for(workspace, source))
+def _horizon(declared: Declaration, source: str, now: dt.datetime) -> dt.datetime:
+    return now - dt.timedelta(days=kept_for(declared, source))
 
 
 def _actor(source: str) -> str:
     return f"source:{source}"
 
 
-def _event(action: str, source: str, policy_version: str, at: dt.datetime) -> AuditEvent:
+def _event(
+    action: str, source: str, reason: str, policy_version: str, at: dt.datetime
+) -> AuditEvent:
     return AuditEvent(
         actor=_actor(source),
         role=ROLE,
         action=action,
         purpose="service" if action == RECEIVED else "legal",
         decision="allow",
-        reason="write_key" if action == RECEIVED else "time_is_over",
+        reason=reason,
         policy_version=policy_version,
         at=at,
     )

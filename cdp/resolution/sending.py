@@ -16,6 +16,7 @@ import sqlalchemy as sa
 from cdp.access.answers import Denial, DenialKind
 from cdp.audit.errors import DetailRefused
 from cdp.audit.event import screen
+from cdp.ingest.intake import MOST_SENT
 from cdp.profiles import reader
 from cdp.resolution.every_source import EverySource
 from cdp.resolution.online import Arrival
@@ -24,7 +25,7 @@ from cdp.workspace import Workspace
 from policies.decision import Subject
 from policies.vocabulary import Action, FieldClass
 
-MOST: Final = 100  # records in one transaction: who waits for it waits for a second at most
+MOST: Final = MOST_SENT
 NO_SUCH_SOURCE: Final = Denial(
     DenialKind.NOT_FOUND, "no_such_source", "Name a source of cdp.yaml in the address."
 )

@@ -5,6 +5,7 @@ serves: what SDKs sent stands among the events of people.
 """
 
 import datetime as dt
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from statistics import median
@@ -14,7 +15,7 @@ import sqlalchemy as sa
 from sqlalchemy.dialects.postgresql import ARRAY
 
 from cdp.declaration import Declaration
-from cdp.ingest import feed_state
+from cdp.ingest import feed_state, remembered
 from cdp.ingest.feed_state import Standing
 from cdp.running import jobs
 from cdp.storage.schema import job
@@ -27,6 +28,7 @@ STATES: Final = ("no schedule", SENT, "waiting", "due", "running", "failing", "p
 LOOKED_AT: Final = 10  # earlier runs; their median is what is usual
 FEWEST: Final = 3  # earlier runs, before anything is usual
 SENT_WITHIN: Final = dt.timedelta(days=1)
+_Arrived = tuple[int, dt.datetime | None]  # how many, and when the newest came
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,7 +111,7 @@ _NEWEST: Final = sa.text(
      ORDER BY one.source, run.id DESC
     """
 ).bindparams(_NAMED)
-_MAY_SEE_EVENTS: Final = sa.text("SELECT has_table_privilege('kith.event', 'SELECT')")
+_MAY_SEE: Final = sa.text("SELECT has_table_privilege(:name, 'SELECT')")
 _SENT: Final = sa.text(
     """
     SELECT source, count(*) AS added, max(received_at) AS newest FROM kith.event
@@ -120,6 +122,14 @@ _LEFT_OUT: Final = sa.text(
     """
     SELECT source, sum(count) AS rejected FROM kith.event_tally
      WHERE day >= :since AND source = ANY(:sources) GROUP BY source
+    """
+).bindparams(_NAMED)
+
+
+_REJECTED: Final = sa.text(
+    """
+    SELECT source, count(*) AS rejected FROM kith.reject
+     WHERE at > :since AND source = ANY(:sources) AND record_id IS NULL GROUP BY source
     """
 ).bindparams(_NAMED)
 
@@ -138,7 +148,7 @@ def standings(
     known = connection.execute(sa.select(job).where(job.c.kind == jobs.SYNC))
     planned = {row.source: row for row in known}
     scheduled = jobs.scheduled(declared)
-    arrived = _arrived(connection, sent, now) if sent else {}
+    arrived = _arrived(connection, declared, sent, now) if sent else {}
     return [
         arrived.get(read.source)
         or _standing(
@@ -199,29 +209,35 @@ def _since(moment: dt.datetime | None, now: dt.datetime) -> float | None:
 
 
 def _arrived(
-    connection: sa.Connection, sources: Sequence[str], now: dt.datetime
+    connection: sa.Connection, declared: Declaration, sources: Sequence[str], now: dt.datetime
 ) -> dict[str, SourceStanding]:
-    """How sources stand that are sent to us, by the events of the last day.
-
-    Of webhooks there are no events: that they are sent is all that is said of them.
-    """
+    """How sources stand that are sent to us, by the events or the webhooks of the last day."""
     since = now - SENT_WITHIN
-    given = {"sources": list(sources)}
-    found: dict[str, Any] = {}
-    left_out: dict[str, int] = {}
-    if connection.scalar(_MAY_SEE_EVENTS):
-        found = {row.source: row for row in connection.execute(_SENT, given | {"since": since})}
-        tallied = connection.execute(_LEFT_OUT, given | {"since": since.date()})
-        left_out = {row.source: int(row.rejected) for row in tallied}
-    return {
-        source: _of_sent(source, found.get(source), left_out.get(source, 0), now)
-        for source in sources
-    }
+    hooks = {one: spec.signature for one in sources if (spec := declared.sources[one].hook)}
+    found: dict[str, _Arrived] = {}
+    left_out: Counter[str] = Counter()
+    given = {"sources": list(sources), "since": since}
+    if _may_see(connection, "event"):
+        for row in connection.execute(_SENT, given):
+            found[row.source] = row.added, row.newest
+        for row in connection.execute(_LEFT_OUT, given | {"since": since.date()}):
+            left_out[row.source] += int(row.rejected)
+    if hooks and _may_see(connection, "hook_message") and _may_see(connection, "reject"):
+        for source, signature in hooks.items():
+            span = signature.remembered
+            count, newest = remembered.counted(connection, source, since + span)
+            found[source] = count, newest and newest - span
+        for row in connection.execute(_REJECTED, given | {"sources": list(hooks)}):
+            left_out[row.source] += row.rejected
+    return {one: _of_sent(one, found.get(one, (0, None)), left_out[one], now) for one in sources}
 
 
-def _of_sent(source: str, row: Any, left_out: int, now: dt.datetime) -> SourceStanding:
-    newest = row.newest if row else None
-    added = int(row.added) if row else 0
+def _may_see(connection: sa.Connection, table: str) -> bool:
+    return bool(connection.scalar(_MAY_SEE, {"name": f"kith.{table}"}))
+
+
+def _of_sent(source: str, arrived: _Arrived, left_out: int, now: dt.datetime) -> SourceStanding:
+    added, newest = arrived
     lag = _since(newest, now)
     read = Standing(source, None, None, added, None, None, newest, lag)
     return SourceStanding(SENT, read, newest, outcomes={"added": added, "rejected": left_out})

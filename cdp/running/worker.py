@@ -33,6 +33,7 @@ from cdp.ingest.feed_sync import NO_DEPARTURES, Departures
 from cdp.running import jobs
 from cdp.running.due import next_due
 from cdp.running.ending import BROKEN_OFF, TIME_LIMIT, Ending, How, Patiences, Sequel, sequel
+from cdp.running.expiring import Expiring
 from cdp.running.jobs import RESOLVE, SYNC, Lease, Taking
 from cdp.running.one_run import Bounds, Run
 from cdp.workspace import Workspace
@@ -43,7 +44,13 @@ _log = logs.get_logger("kith.worker")
 _MINUTE: Final = 60.0
 _MB: Final = 1_000_000
 _DRAWN: Final = 1 << 30
-_AWAY: Final = (sa.exc.OperationalError, sa.exc.InterfaceError, sa.exc.TimeoutError)
+# Internal: a server that takes no writes, as one that stands in for another until it takes over.
+_AWAY: Final = (
+    sa.exc.OperationalError,
+    sa.exc.InterfaceError,
+    sa.exc.InternalError,
+    sa.exc.TimeoutError,
+)
 
 
 def drawn() -> float:
@@ -102,6 +109,7 @@ class Worker:
         self._world = world
         self._taking = Taking(secrets.token_hex(8), dt.timedelta(seconds=terms.lease))
         self._declared = _Declared(workspace)
+        self._expiring = Expiring(workspace, world.seconds)
         self._runs: list[tuple[Run, Reach]] = []
         self._had: set[str] = set()  # sources that had a run
         self._stops = 0
@@ -124,6 +132,7 @@ class Worker:
                 idle = self._turn()
                 self._wait(idle=idle)
         finally:
+            self._expiring.close()
             for one, _ in self._runs:
                 one.end_at_once()
         _log.info("worker_ended")
@@ -136,8 +145,7 @@ class Worker:
         try:
             self._keep_leases()
             self._collect()
-            if not self._stops:
-                self._begin_due()
+            more = not self._stops and self._begin_due()
         except _AWAY as error:
             if not self._away:
                 _log.warning("database_away", exc_info=error)
@@ -147,7 +155,7 @@ class Worker:
         if self._away:
             _log.info("database_back")
         self._away = False
-        return not self._runs
+        return not self._runs and not more
 
     def _wait(self, *, idle: bool) -> None:
         if idle and (self._stops or self._terms.once):
@@ -239,10 +247,11 @@ class Worker:
 
     # ── what begins ─────────────────────────────────────────────────────────
 
-    def _begin_due(self) -> None:
+    def _begin_due(self) -> bool:
+        """Begin what is due; return whether events are being removed meanwhile."""
         declared = self._declared.read()
         if declared is None:
-            return
+            return False
         schedules = jobs.scheduled(declared)
         free = self._terms.processes - len(self._runs)
         with self._workspace.engine.begin() as connection:
@@ -254,8 +263,16 @@ class Worker:
             if lease.taken_over:
                 named = {"source": lease.source} if lease.source else {}
                 _log.warning("taken_over", job=lease.kind, **named)
+            try:
+                run = self._begin(lease, declared)
+            except OSError as error:  # the machine has no process, memory or file left to give
+                _log.warning("run_not_begun", job=lease.kind, exc_info=error)
+                with self._workspace.engine.begin() as connection:
+                    jobs.give_back(connection, self._taking, lease)
+                continue
             self._had.add(lease.source)
-            self._runs.append((self._begin(lease, declared), reach))
+            self._runs.append((run, reach))
+        return self._expiring.step(declared)
 
     def _taken(
         self, connection: sa.Connection, sources: set[str], free: int, now: dt.datetime

@@ -52,6 +52,7 @@ def open_engine(database_url: str | None, folder: Path, role: str | None = None)
         },
         # An error must not print what was bound: it may be personal.
         hide_parameters=True,
+        use_native_hstore=False,  # a type that no table has, looked up for every connection
     )
     sa.event.listen(engine, "checkin", _left)
     sa.event.listen(engine, "checkout", _taken)

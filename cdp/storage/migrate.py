@@ -1,5 +1,6 @@
 """Bring a database to this version's schema."""
 
+from functools import cache
 from pathlib import Path
 
 import sqlalchemy as sa
@@ -23,18 +24,29 @@ def upgrade(engine: sa.Engine) -> None:
         # Two first commands at once would both find an empty database.
         connection.execute(sa.text("SELECT pg_advisory_xact_lock(hashtext('kith.migrate'))"))
         connection.execute(sa.text(f"CREATE SCHEMA IF NOT EXISTS {MAIN}"))
-        configuration = _configuration()
-        configuration.attributes["connection"] = connection
-        command.upgrade(configuration, "head")
+        if _revision(connection) != _head():
+            configuration = _configuration()
+            configuration.attributes["connection"] = connection
+            command.upgrade(configuration, "head")
         roles.prepare(connection)
 
 
 def is_current(engine: sa.Engine) -> bool:
     """Tell whether the database has exactly this version's schema."""
     with engine.connect() as connection:
-        context = MigrationContext.configure(connection, opts={"version_table_schema": MAIN})
-        head = ScriptDirectory.from_config(_configuration()).get_current_head()
-        return context.get_current_revision() == head
+        return _revision(connection) == _head()
+
+
+def _revision(connection: sa.Connection) -> str | None:
+    """The version of the schema that the database has; None: it has none."""
+    context = MigrationContext.configure(connection, opts={"version_table_schema": MAIN})
+    return context.get_current_revision()
+
+
+@cache
+def _head() -> str | None:
+    """This version's schema. Every migration is loaded to know it, so it is asked for once."""
+    return ScriptDirectory.from_config(_configuration()).get_current_head()
 
 
 def _configuration() -> Config:

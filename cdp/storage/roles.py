@@ -150,13 +150,15 @@ def prepare(connection: sa.Connection) -> None:
     there = [name for name in ROLES if name not in lacking]
     locator = not lacking and (_is_there(connection, LOCATOR) or _create(connection, LOCATOR))
     for role in there:
-        for grant in (*_GRANTS, *_CELLS[role]):
-            connection.execute(sa.text(grant.format(role=role)))
+        grants = "; ".join((*_GRANTS, *_CELLS[role]))
+        connection.execute(sa.text(grants.format(role=role)))
         _join(connection, role)
-    for table, rows in _ROWS.items():
-        named = [one for one in (*there, *((LOCATOR,) if locator else ())) if one in rows]
-        wanted = [RowPolicy(role, role, rows[role]) for role in named]
-        keep(connection, table, wanted, forced=False)
+    named = (*there, *((LOCATOR,) if locator else ()))
+    wanted = {
+        table: [RowPolicy(one, one, rows[one]) for one in named if one in rows]
+        for table, rows in _ROWS.items()
+    }
+    keep(connection, wanted, forced=False)
     scopes.prepare(connection, there, locator=locator)
 
 

@@ -88,9 +88,10 @@ _LOCATOR_READS: Final = (
 )
 _HAS_LOCATOR: Final = sa.text(f"SELECT pg_has_role(CAST(:role AS name), '{LOCATOR}', 'MEMBER')")
 _INHERIT_FALSE: Final = 160000  # the version from which a grant says so itself
-_OWNER: Final = sa.text(
-    "SELECT quote_ident(pg_get_userbyid(relowner)) FROM pg_class "
-    "WHERE oid = CAST(:table AS regclass)"
+_OWNERS: Final = sa.text(
+    "SELECT asked.name, quote_ident(pg_get_userbyid(relowner)) "
+    "FROM unnest(CAST(:tables AS text[])) AS asked(name) "
+    "JOIN pg_class ON oid = CAST(asked.name AS regclass)"
 )
 
 
@@ -106,22 +107,22 @@ def prepare(connection: sa.Connection, serving: Sequence[str], *, locator: bool)
         locator: whether `LOCATOR` is.
     """
     if locator:
-        for grant in _LOCATOR_READS:
-            connection.execute(sa.text(grant))
+        connection.execute(sa.text("; ".join(_LOCATOR_READS)))
         for role in serving:
             # Who did not make the roles may not grant them, and need not where that is done.
             if not connection.scalar(_HAS_LOCATOR, {"role": role}):
                 _let_take(connection, role)
+    owners = {row[0]: str(row[1]) for row in connection.execute(_OWNERS, {"tables": [*FORCED]})}
+    wanted = {}
     for table in FORCED:
-        owner = str(connection.scalar(_OWNER, {"table": table}))
-        wanted = [RowPolicy("kith_owner", owner, _seen(table, _IS_PIPELINE), "ALL")]
+        wanted[table] = [RowPolicy("kith_owner", owners[table], _seen(table, _IS_PIPELINE), "ALL")]
         if serving and table != f"{KEYS}.data_key":
             seen = _seen(table, _IS_EVERYBODY)
-            wanted.append(RowPolicy("kith_people", ", ".join(serving), seen))
+            wanted[table].append(RowPolicy("kith_people", ", ".join(serving), seen))
         if locator and table in _LOCATED:
             whole = _whole(_IS_LOCATING) if table == _PROFILE else _once(_IS_LOCATING)
-            wanted.append(RowPolicy(LOCATOR, LOCATOR, whole))
-        keep(connection, table, wanted, forced=True)
+            wanted[table].append(RowPolicy(LOCATOR, LOCATOR, whole))
+    keep(connection, wanted, forced=True)
 
 
 def _let_take(connection: sa.Connection, role: str) -> None:

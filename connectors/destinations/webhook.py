@@ -185,7 +185,7 @@ def retry_after(header: str, now: datetime) -> float | None:
         return min(float(header), MAX_WAIT)
     try:
         until = parsedate_to_datetime(header)
-    except ValueError:
+    except (ValueError, OverflowError):  # a year or a zone of many digits
         return None
     if until.tzinfo is None:
         until = until.replace(tzinfo=UTC)

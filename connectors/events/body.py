@@ -22,9 +22,14 @@ MESSAGE_LIMIT: Final = 32 * 1024
 """Bytes of one message, by the same specification."""
 MOST_MESSAGES: Final = 2500
 """Messages of one batch, by the same specification."""
+SHARED_LIMIT: Final = 16 * BATCH_LIMIT
+"""Bytes of what a batch says for all of its messages, written out for each: it is looked at so
+often. By a small body that would be work for half a minute."""
+TOO_LARGE: Final = "message_too_large"
 TOO_DEEP: Final = f"Nest objects and lists at most {MAX_DEPTH} deep."
 _GZIP: Final = b"\x1f\x8b"
 _ANY_WRAPPER: Final = 32 + zlib.MAX_WBITS  # zlib's or gzip's head, found by itself
+_MOST_MEMBERS: Final = 8  # of gzip; what is left of the body is copied for each
 _MAX_EXPONENT: Final = 400
 _ENCODER: Final = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"))
 
@@ -46,17 +51,28 @@ def unpacked(body: bytes, limit: int = BATCH_LIMIT) -> bytes:
         BodyRefused: it is cut short or broken, or larger than ``limit``.
     """
     if body.startswith(_GZIP):
-        running = zlib.decompressobj(_ANY_WRAPPER)
         try:
-            body = running.decompress(body, limit + 1)
+            body = _members(body, limit)
         except zlib.error:
             raise BodyRefused("not_gzip", "Send the body again, packed whole.") from None
-        if len(body) <= limit and not running.eof:
-            raise BodyRefused("not_gzip", "Send the body again, packed whole.")
     if len(body) > limit:
         step = f"Send at most {limit} bytes at once."
         raise BodyRefused("body_too_large", step, too_large=True)
     return body
+
+
+def _members(body: bytes, limit: int) -> bytes:
+    """What is packed, in one member or a few behind each other: RFC 1952, 2.2."""
+    found = b""
+    for _ in range(_MOST_MEMBERS):
+        running = zlib.decompressobj(_ANY_WRAPPER)
+        found += running.decompress(body, limit + 1 - len(found))
+        body = running.unused_data
+        if len(found) > limit or (running.eof and not body):
+            return found
+        if not running.eof:
+            break
+    raise zlib.error
 
 
 def parsed(body: bytes) -> Any:
@@ -84,12 +100,17 @@ def problem_of(message: object) -> tuple[str, str] | None:
     try:
         text = _ENCODER.encode(message)
         if len(text.encode()) > MESSAGE_LIMIT:
-            return "message_too_large", f"Send messages of at most {MESSAGE_LIMIT} bytes."
+            return TOO_LARGE, f"Send messages of at most {MESSAGE_LIMIT} bytes."
         return ("too_deep", TOO_DEEP) if nests_too_deep(text) else None
     except UnicodeEncodeError:
         return "broken_text", "Write both halves of each \\u surrogate pair."
     except RecursionError:
         return "too_deep", TOO_DEEP
+
+
+def size_of(message: object) -> int:
+    """How many bytes a message has that has no problem."""
+    return len(_ENCODER.encode(message).encode())
 
 
 @cache

@@ -22,6 +22,7 @@ MAX_NAME: Final = 256  # characters of an event's name
 ANONYMOUS: Final = "anonymous_id="
 """Begins the record id of somebody of whom only an anonymous id is known."""
 _SECONDS_ARE: Final = 100_000_000_000  # a number below counts seconds, above milliseconds
+TIMES_OF_SENDING: Final = frozenset({"sentAt", "_flush_time"})  # another in each attempt
 ABSENT: Final = object()  # nothing stands there, which is not the same as null
 Message = Mapping[str, Any]
 """One message as JSON gave it; numbers are text with all their digits."""
@@ -74,11 +75,14 @@ class Event(Raw):
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Unusable:
-    """A message that gives no event: why, and the message, cut after ``RAW_LIMIT`` characters."""
+    """A message that gives no event: why, and its content by which it is known when it comes again.
+
+    ``content`` is cut after ``RAW_LIMIT`` characters, and holds no time of sending.
+    """
 
     rule: str
     next_step: str
-    raw: Sensitive
+    content: Sensitive
 
 
 class MessageRefused(ValueError):  # noqa: N818 - caught where messages are read
@@ -91,12 +95,14 @@ class MessageRefused(ValueError):  # noqa: N818 - caught where messages are read
 
 
 def unusable(refused: MessageRefused, message: object) -> Unusable:
-    """Return what is kept of a message that was refused."""
+    """Return what is known of a message that was refused."""
+    if isinstance(message, dict):
+        message = {name: part for name, part in message.items() if name not in TIMES_OF_SENDING}
     try:
-        raw = json.dumps(message, ensure_ascii=True)[:RAW_LIMIT]
+        content = json.dumps(message, ensure_ascii=True)[:RAW_LIMIT]
     except RecursionError:
-        raw = ""
-    return Unusable(refused.rule, refused.next_step, Sensitive(raw))
+        content = ""
+    return Unusable(refused.rule, refused.next_step, Sensitive(content))
 
 
 def id_of(value: object, column: str) -> Sensitive | None:

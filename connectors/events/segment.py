@@ -9,7 +9,7 @@ from collections.abc import Iterable, Mapping
 from functools import partial
 from typing import Any, Final
 
-from connectors.events.body import BodyRefused
+from connectors.events.body import SHARED_LIMIT, TOO_LARGE, BodyRefused, problem_of, size_of
 from connectors.events.event import (
     Event,
     Kind,
@@ -44,20 +44,35 @@ def messages_of(body: object, kind: Kind | None) -> list[Any]:
         return [{**body, "type": kind.value}]
     if not isinstance(batch, list):
         raise BodyRefused("no_batch", "Send a list of messages as batch.")
-    if body.get("sentAt") is None and body.get("context") is None:
-        return few(batch)
-    return [_within(body, one) for one in few(batch)]
+    shared = _shared(body, len(few(batch)))
+    return [_within(shared, one) for one in batch] if shared else batch
 
 
-def _within(body: Message, message: Any) -> Any:
+def _shared(body: Message, messages: int) -> Message:
+    """What a batch says for all of its messages.
+
+    Raises:
+        BodyRefused: it cannot be used; or written out for each of them, it is too much.
+    """
+    shared: dict[str, Any] = {}
+    if isinstance(body.get("sentAt"), str):
+        shared["sentAt"] = body["sentAt"]
+    if isinstance(body.get("context"), Mapping):
+        shared["context"] = body["context"]
+    problem = problem_of(shared)
+    if problem is not None:
+        raise BodyRefused(*problem, too_large=problem[0] == TOO_LARGE)
+    if size_of(shared) * messages > SHARED_LIMIT:
+        step = "Send fewer messages at once, or less that holds for all of them."
+        raise BodyRefused(TOO_LARGE, step, too_large=True)
+    return shared
+
+
+def _within(shared: Message, message: Any) -> Any:
     """A message of a batch with what the batch says for all of them."""
     if not isinstance(message, dict):
         return message
-    more: dict[str, Any] = {}
-    if body.get("sentAt") is not None and message.get("sentAt") is None:
-        more["sentAt"] = body["sentAt"]
-    if isinstance(body.get("context"), Mapping) and message.get("context") is None:
-        more["context"] = body["context"]
+    more = {name: part for name, part in shared.items() if message.get(name) is None}
     return {**message, **more} if more else message
 
 

@@ -65,7 +65,7 @@ def key_of(spec: SignatureSpec, secret: Sensitive) -> bytes | None:
     """The key in a secret; None: it is none of this scheme."""
     text = secret.reveal(reason=_REASON)
     if spec.scheme == "hmac":
-        return text.encode()
+        return text.encode() if text.strip() else None
     try:
         key = base64.b64decode(text.removeprefix(_PREFIX), validate=True)
     except (binascii.Error, ValueError):

@@ -4,6 +4,7 @@ The form is checked by ``declaration.schema.json``; what one key demands of anot
 here.
 """
 
+import datetime as dt
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -16,6 +17,8 @@ SECRETS: Final = ("secret", "former_secret")
 """Credentials: the secret that is signed with and, while it is replaced, the one before."""
 RATE: Final = 200  # messages a second, unless declared otherwise
 TOLERANCE: Final = 300  # seconds, as Standard Webhooks advises
+NAMED_FOR: Final = dt.timedelta(days=1)
+"""How long a message is remembered whose sender named it: senders try again for hours."""
 Scheme = Literal["standard", "hmac"]
 Encoding = Literal["hex", "base64"]
 Steps = tuple[str | int, ...]  # keys and indexes of a JSON path
@@ -34,6 +37,16 @@ class SignatureSpec:
     timestamp_header: str | None = None
     separator: str = "."
     tolerance: int = TOLERANCE  # seconds
+
+    @property
+    def remembered(self) -> dt.timedelta:
+        """How long a message is remembered, so that it has no effect a second time."""
+        tolerance = dt.timedelta(seconds=self.tolerance)
+        if self.scheme == "standard":
+            return max(NAMED_FOR, 2 * tolerance)
+        # With a time in it, it is refused after the tolerance; without one the same bytes may be
+        # meant again.
+        return tolerance if self.timestamp_header is None else 2 * tolerance
 
 
 @dataclass(frozen=True, slots=True)

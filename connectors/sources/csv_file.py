@@ -1,9 +1,11 @@
 """Rows of a CSV file.
 
-Position 1 is the first row below the heading; a blank line has a position and gives nothing, so
-in a file without line breaks inside cells, row n stands on line n + 1.
+Titles may stand above the heading (`connectors.sources.header`). Position 1 is the first row below
+it. A blank line has a position and gives nothing, so in a file without titles, and without line
+breaks inside cells, row n stands on line n + 1.
 """
 
+import itertools
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 
@@ -13,10 +15,12 @@ from connectors.errors import Stop
 from connectors.record import Record, Rejection
 from connectors.sources import encodings
 from connectors.sources.csv_rows import BadRow, CsvRows, GoodRow
-from connectors.sources.header import nameless, resolve_header
+from connectors.sources.header import TITLE_ROWS, heading_among, nameless, resolve_header
 from connectors.sources.local_file import FileSource
 from connectors.sources.physical_lines import LINE_FACTOR, PhysicalLines
 from connectors.table import MOST_ROWS, Table, table_of
+
+_Rows = Iterator[GoodRow | BadRow | None]
 
 
 class CsvFileSource(FileSource):
@@ -54,14 +58,23 @@ class CsvFileSource(FileSource):
         )
 
     def _inspect(self) -> Iterable[Finding]:
-        with self._opened() as (_, header, encoding):
-            yield from self._detected(encoding)
-            yield from nameless(header)
+        try:
+            with self._opened() as (_, header, encoding):
+                yield from self._detected(encoding)
+                yield from nameless(header)
+        except Stop as stop:
+            if stop.rule == "column_missing":  # a name that is there looks like another one
+                yield from self._doubts(encodings.codec(self._declaration.encoding))
+            raise
+        yield from self._doubts(encoding)
+
+    def _doubts(self, encoding: str) -> Iterable[Finding]:
         with self._open() as file:
-            yield from encodings.doubts(file, encoding)
+            if encoding != "auto":
+                yield from encodings.doubts(file, encoding)
 
     @contextmanager
-    def _opened(self) -> Iterator[tuple[Iterator[GoodRow | BadRow | None], list[str], str]]:
+    def _opened(self) -> Iterator[tuple[_Rows, list[str], str]]:
         """The rows below the heading, the heading, and the encoding."""
         with self._open_filled() as file:
             encoding = encodings.codec(self._declaration.encoding)
@@ -72,8 +85,25 @@ class CsvFileSource(FileSource):
                 encoding = encodings.detect_file(file, LINE_FACTOR * self._cell_limit)
             lines = PhysicalLines(file, encoding, self._cell_limit)
             rows = iter(CsvRows(lines, encoding, self._declaration.delimiter, self._cell_limit))
-            header = self._header(next(rows, None), sample, encoding)
-            yield rows, header, encoding
+            header, below = self._headed(rows, sample, encoding)
+            yield below, header, encoding
+
+    def _headed(self, rows: _Rows, sample: bytes, encoding: str) -> tuple[list[str], _Rows]:
+        """The heading, and the rows below it."""
+        wanted = self._declaration.columns()
+        first = next(rows, None)
+        try:
+            header = self._header(first, sample, encoding)
+            if wanted:
+                return header, rows
+        except Stop as stop:
+            if stop.rule != "column_missing":
+                raise
+        above = [first, *itertools.islice(rows, TITLE_ROWS - 1)]
+        names = [list(map(trim, one.cells)) if isinstance(one, GoodRow) else [] for one in above]
+        found = heading_among(names, wanted)
+        header = self._header(above[found], sample, encoding)
+        return header, itertools.chain(above[found + 1 :], rows)
 
     def _wrong_encoding(self, sample: bytes, encoding: str) -> Stop:
         advice = encodings.advice(sample, encoding)

@@ -1,17 +1,39 @@
 """Match the heading of a file with the columns a declaration names.
 
+The heading is the first row that has every declared column, among the first ``TITLE_ROWS`` that are
+not empty: titles of a list, and headings of headings, may stand above it. Where no column is
+declared yet it is the first that is as wide as most rows, and filled about as well.
+
 A file without a heading has a person in its first row, so the first row is quoted in an error only
 when at least one declared column is in it; never where nothing is declared yet.
 """
 
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator, Sequence
 
 from connectors.base import Finding, Level
 from connectors.declaration import SourceDeclaration
 from connectors.errors import Stop
 
+TITLE_ROWS = 20  # looked through for the heading
+_WIDE = 0.6  # of the widest row, what a heading fills at the least
 _SHOWN = 30  # columns listed in one message
+
+
+def heading_among(rows: Sequence[Sequence[str]], wanted: Collection[str]) -> int:
+    """The place of the heading among the first rows of a file, given as trimmed texts."""
+    if wanted:
+        fits = (place for place, one in enumerate(rows) if not set(wanted) - set(one))
+    else:
+        widths = Counter(map(len, rows))
+        width = max(widths, key=lambda one: (widths[one], one), default=0)
+        least = _WIDE * max((len(list(filter(None, one))) for one in rows), default=0)
+        fits = (
+            place
+            for place, one in enumerate(rows)
+            if len(one) == width and len(set(one) - {""}) >= least
+        )
+    return next(fits, 0)
 
 
 def resolve_header(header: list[str], declaration: SourceDeclaration) -> list[str]:

@@ -42,7 +42,7 @@ def findings_of(
 
 
 def _about(spec: HttpSpec) -> Iterator[Finding]:
-    if spec.auth.type == "query":
+    if spec.auth.type == "query" or (spec.auth.type == "token" and not spec.auth.in_header):
         step = "Addresses are written to logs: send the key in a header, if the API takes it there."
         yield Finding(Level.WARNING, "key_in_address", "auth", step)
     if spec.request.allow_http:

@@ -58,6 +58,11 @@ _WENT_BACK: Final = (
     "Nothing is as new as what was read before. If the API answers from an old copy, wait for the "
     "right one, or run cdp source reset NAME. If it does not look at cursor.since, correct it."
 )
+_EMPTY: Final = (
+    "Page after page has no row, and the API says that more comes: correct paging.more, or ask "
+    "for what has rows."
+)
+MOST_EMPTY: Final = 100  # pages without a row, one behind the other, where we count them
 WAYS: Final = Ways()
 
 
@@ -170,7 +175,7 @@ class HttpFeed:
 
     def _read(self, session: Session, run: _Run) -> Iterator[Delivery]:
         began = self._ways.wall()
-        position = count = 0
+        position = count = empty = 0
         rows, spots = Repeats(), Repeats()
         with closing(session):
             paging = session.paging()
@@ -194,8 +199,9 @@ class HttpFeed:
                 if spot is None:
                     break
                 run.spot, count = spot, count + 1
+                empty = 0 if page.rows else empty + 1
                 self._require_new(spots, str(spot).encode(errors="replace"))
-                self._require_few(count)
+                self._require_few(count, empty)
                 if paging.resumes:
                     yield self._mark(run)
         yield self._mark(self._ended(run))
@@ -204,9 +210,13 @@ class HttpFeed:
         """The page of a run; the first one again, where the API forgot a page of long ago."""
         try:
             place = paging.place(self._sent(run.since), run.spot)
-            return session.page(place, may_be_forgotten=is_resumed)
+            page = session.page(place, may_be_forgotten=is_resumed)
+            # Some say nothing of a page that they forgot, as if it were the last one.
+            if page.rows or not is_resumed:
+                return page
         except Forgotten:
-            run.spot = None
+            pass
+        run.spot = None
         return session.page(paging.place(self._sent(run.since), None))
 
     def _row(self, position: int, page: Page, item: Any) -> tuple[Delivery, int | None]:
@@ -234,7 +244,9 @@ class HttpFeed:
         if before.has(sha256_hex([content])):
             raise Stop(self.name, "page_repeats", _REPEATS, field="paging")
 
-    def _require_few(self, pages: int) -> None:
+    def _require_few(self, pages: int, empty: int) -> None:
+        if empty >= MOST_EMPTY and self._spec.paging.type == "page":
+            raise Stop(self.name, "more_but_empty", _EMPTY, field="paging.more")
         if pages >= self._spec.limits.pages:
             step = "Raise limits.pages if there are more, or ask for more rows a page."
             raise Stop(self.name, "too_many_pages", step, field="limits.pages")

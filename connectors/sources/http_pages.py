@@ -17,7 +17,8 @@ from decimal import Decimal
 from typing import Any, Final
 
 from connectors.attributes import canonical_decimal
-from connectors.http_declaration import HttpSpec, Steps
+from connectors.http_auth_declaration import Steps
+from connectors.http_declaration import HttpSpec
 from connectors.json_text import MAX_DEPTH, depth_of, nests_too_deep
 from connectors.record import Raw
 from connectors.sources.csv_rows import exceeds
@@ -99,10 +100,9 @@ def page_of(spec: HttpSpec, body: bytes, headers: Mapping[str, str], url: str) -
     """Read one answer.
 
     Raises:
-        PageRefused: it is no JSON, has no list of rows, or says that something is wrong.
+        PageRefused: it is no JSON, has no list of rows, or says that something is wrong. Of no
+            body nobody can tell whether rows got lost with it.
     """
-    if not body.strip():
-        return Page((), headers=headers, url=url)
     try:
         text = body.removeprefix(_BOM).decode()
     except UnicodeDecodeError:

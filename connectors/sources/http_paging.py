@@ -32,6 +32,9 @@ _NUMBERS: Final = frozenset({"epoch_s", "epoch_ms", "number"})
 _NO: Final = frozenset({"", "0", "false"})
 _LINK: Final = re.compile(r"<([^<>]*)>([^<]*)")  # RFC 8288, 3: a target, and its parameters
 _REL: Final = re.compile(r""";\s*rel\s*=\s*(?:"([^"]*)"|([^\s;,"]+))""", re.IGNORECASE)
+_EMPTY_STEP: Final = (
+    "The answer says that more comes, and has no row to go on from: correct paging.more."
+)
 _PORTS: Final = {"http": 80, "https": 443}
 
 
@@ -70,7 +73,7 @@ class Paging:
         spec = self._spec
         body = json.loads(spec.request.body) if spec.request.body else None
         if self._paging.type in _LINKED and isinstance(spot, str):
-            return Place(urljoin(spec.address, spot), _packed(body))
+            return Place(_at_home(spec.address, spot), _packed(body))
         query = dict(spec.request.query)
         if spec.since is not None and since is not None:
             counted = spec.since.sent.body and spec.since.format in _NUMBERS
@@ -91,16 +94,21 @@ class Paging:
         kind = self._paging.type
         if kind == "none" or not self._has_more(page):
             return None
+        if not page.rows and kind in {"offset", "keyset"}:
+            raise PageRefused("more_but_empty", _EMPTY_STEP, "paging.more")
         if kind in _COUNTED:
             here = self._paging.first if spot is None else int(spot)
             return here + (1 if kind == "page" else len(page.rows))
         if kind == "keyset":
             return self._key(page)
         found = self._word(page)
+        if not found and self._paging.more is not None:
+            step = "The answer says that more comes, and not where: correct paging.path or more."
+            raise PageRefused("more_but_no_cursor", step, "paging.path")
         return self._relative(page.url, found) if found and kind in _LINKED else found or None
 
     def _has_more(self, page: Page) -> bool:
-        """What the page says; where it says nothing, an empty one of those we count is the last."""
+        """What the page says; where nothing is declared, an empty one that we count is the last."""
         more = self._paging.more
         if more is None:
             return bool(page.rows) or self._paging.type in _WORDED
@@ -108,8 +116,10 @@ class Paging:
         if not there and page.rows:
             step = "Correct paging.more: the answer has nothing there."
             raise PageRefused("more_missing", step, "paging.more")
-        empty = not page.rows and self._paging.type not in _WORDED
-        return not empty and (word_of(found).casefold() not in _NO or isinstance(found, list))
+        if found is None or isinstance(found, list | dict):
+            return bool(found)
+        # What is no plain value is no clear no; going on loses nothing.
+        return not isinstance(found, str | bool) or word_of(found).casefold() not in _NO
 
     def _key(self, page: Page) -> str:
         row = page.rows[-1]
@@ -143,10 +153,12 @@ class Paging:
         if not same or target.username is not None or not link.isprintable() or " " in link:
             step = "The next link leads to another host: ask for it by another kind of paging."
             raise PageRefused("next_elsewhere", step, "paging")
-        return urlunsplit(("", "", target.path, self._without_secrets(target.query), ""))
+        query = self._without_secrets(target.query)
+        return f"{target.path or '/'}?{query}" if query else target.path or "/"
 
     def _without_secrets(self, query: str) -> str:
-        name = self._spec.auth.name if self._spec.auth.type == "query" else None
+        auth = self._spec.auth
+        name = auth.name if auth.type in {"query", "token"} and not auth.in_header else None
         pairs, secrets = parse_qsl(query, keep_blank_values=True), self._secrets()
         kept = [one for one in pairs if one[0] != name and one[1] not in secrets]
         return query if len(kept) == len(pairs) else urlencode(kept)
@@ -186,6 +198,12 @@ def with_parameter(url: str, name: str, value: str) -> str:
     parts = urlsplit(url)
     pairs = [one for one in parse_qsl(parts.query, keep_blank_values=True) if one[0] != name]
     return urlunsplit(parts._replace(query=urlencode([*pairs, (name, value)])))
+
+
+def _at_home(address: str, spot: str) -> str:
+    """A spot at the declared origin; not joined as a link is: //there/x would name a host."""
+    parts = urlsplit(address)
+    return f"{parts.scheme}://{parts.netloc}/{spot.removeprefix('/')}"
 
 
 def _origin(url: str) -> tuple[str, str | None, int | None]:

@@ -22,6 +22,7 @@ from connectors.sources.http_trying import Trying, Ways
 
 _MEGABYTE: Final = 1024 * 1024
 FORGOTTEN: Final = frozenset({400, 404, 410, 422})  # what APIs say of a cursor they forgot
+_FORGOTTEN_WORDS: Final = frozenset({"answer_says_no", "rows_missing"})  # those that say 200
 
 
 class Forgotten(Exception):  # noqa: N818 - caught where pages are read
@@ -39,7 +40,7 @@ class Session:
         """
         self._source, self._spec = source, spec
         self._exchange = Exchange(spec.limits, ways.clock)
-        self._trying = Trying(source, spec.limits, spec.rate, ways)
+        self._trying = Trying(source, spec, ways)
         self._auth = Auth(spec.auth, credentials, self._tried, ways.clock)
 
     def paging(self) -> Paging:
@@ -58,11 +59,14 @@ class Session:
         if may_be_forgotten and answer.status in FORGOTTEN:
             raise Forgotten
         self._require_good(answer)
+        if answer.status == 204:
+            return Page((), headers=answer.headers, url=place.url)
         try:
-            body = b"" if answer.status == 204 else answer.body
-            return page_of(self._spec, body, answer.headers, place.url)
+            return page_of(self._spec, answer.body, answer.headers, place.url)
         except PageRefused as refused:
             found = Stop(self._source, refused.rule, refused.next_step, field=refused.field)
+        if may_be_forgotten and found.rule in _FORGOTTEN_WORDS:
+            raise Forgotten
         raise found  # anew: what it came from holds the answer
 
     def _asked(self, place: Place) -> Answer:
@@ -72,9 +76,11 @@ class Session:
         ask = Ask(self._spec.request.method, place.url, headers, place.body)
         most = self._spec.limits.page_mb * _MEGABYTE
         answer = self._tried(self._auth.signed(ask), most)
-        if answer.status == 401 and self._auth.can_renew:
+        if self._auth.is_refused(answer):
             self._auth.forget_token()
             answer = self._tried(self._auth.signed(ask), most)
+        if answer.status == 200 and self._auth.is_refused(answer):
+            raise self._refused()
         return answer
 
     def _tried(self, ask: Ask, most: int) -> Answer:
@@ -88,17 +94,20 @@ class Session:
         if 300 <= status < 400:
             rule, step = "redirect_refused", "Declare the address that the API has moved to."
         elif status == 401:
-            field = self._auth.blamed or "auth"
-            rule, step = "credential_refused", "Correct or renew the secret, or declare its auth."
+            raise self._refused()
         elif status == 403:
             field = self._auth.blamed or "auth"
             rule, step = "not_allowed", "Allow the credential to read these rows, and nothing else."
         elif status == 404:
-            rule, step = "not_found", "Correct the location."
+            rule, step = "not_found", "Correct the location; behind a last page: paging.more."
         else:
             rule = f"http_{status}"
             step = "Compare request, paging and cursor with what the API's documentation asks for."
         raise Stop(self._source, rule, step, field=field)
+
+    def _refused(self) -> Stop:
+        step = "Correct or renew the secret, or declare its auth."
+        return Stop(self._source, "credential_refused", step, field=self._auth.blamed or "auth")
 
     def close(self) -> None:
         """Close the connections."""

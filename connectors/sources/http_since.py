@@ -25,6 +25,8 @@ _UNITS: Final = {"epoch_s": SECOND, "epoch_ms": 1000}
 _NAIVE: Final = frozenset({"plain", "date"})
 _EAST: Final = 14 * 3600 * SECOND  # no zone is further ahead of UTC
 _FURTHEST: Final = 253_402_300_799 * SECOND  # the end of the year 9999
+# A day of the year 1 that is written in every zone: some systems say 0001-01-01 for never.
+_EARLIEST: Final = -62_135_424_000 * SECOND
 
 
 class Cursor:
@@ -76,7 +78,8 @@ class Cursor:
 
     def least(self, cursor: int) -> int:
         """From where on rows are asked for."""
-        return cursor - self._overlap
+        least = cursor - self._overlap
+        return max(least, _EARLIEST) if self.is_time else least
 
     def present(self, wall: float) -> int:
         """The cursor of a moment, in seconds since 1970; in the east, where no zone is known."""
@@ -86,7 +89,7 @@ class Cursor:
     def floor(self, cursor: int) -> int:
         """The least cursor that rows of an answer may have; a day less where days are sent."""
         day = 86_400 * SECOND if self._spec.format == "date" else 0
-        return self.least(cursor) - day - (SECOND if self.is_time else 0)
+        return cursor - self._overlap - day - (SECOND if self.is_time else 0)
 
     def sent(self, cursor: int | None) -> str | None:
         """What is sent to ask for everything from a cursor on; None: nothing is."""
@@ -112,6 +115,6 @@ class Cursor:
     def moment(self, cursor: int | None) -> dt.datetime | None:
         """The time that a cursor is; None: it is none, or its zone is not known."""
         nowhere = self._zone is None and self._spec.format in _NAIVE
-        if cursor is None or not self.is_time or nowhere:
+        if cursor is None or not self.is_time or nowhere or cursor < _EARLIEST:
             return None
         return _EPOCH + dt.timedelta(microseconds=cursor)

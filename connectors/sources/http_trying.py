@@ -21,8 +21,9 @@ import tenacity
 
 from connectors.destinations.webhook import retry_after
 from connectors.errors import ConnectorError, Retry, Stop
-from connectors.http_declaration import Limits
+from connectors.http_declaration import HttpSpec
 from connectors.sources.http_engine import Answer, Fault
+from connectors.sources.http_words import says
 
 FIRST_WAIT: Final = 1.0  # seconds; doubled with each try
 LONGEST_WAIT: Final = 60.0
@@ -36,6 +37,7 @@ _STEPS: Final = {
     "packed_unknown": "Ask who runs the API: it packs answers in a way nobody asked for.",
     "page_too_large": "Ask for fewer rows a page, or raise limits.page_mb.",
     "certificate_refused": "Have the host show a certificate that is trusted.",
+    "answer_empty": "Run it again; if it stays so, ask who runs the API.",
     "request_unusable": "Correct location, request and auth, and look for spaces in the secret.",
 }
 
@@ -66,9 +68,10 @@ class _Again(Exception):  # noqa: N818 - never seen outside
 class Trying:
     """Sends until an answer counts, or until it is no use."""
 
-    def __init__(self, source: str, limits: Limits, rate: float | None, ways: Ways) -> None:
-        self._source, self._limits, self._ways = source, limits, ways
-        self._gap = 1 / rate if rate else 0.0  # seconds between two requests
+    def __init__(self, source: str, spec: HttpSpec, ways: Ways) -> None:
+        self._source, self._limits, self._ways = source, spec.limits, ways
+        self._busy_words = spec.busy
+        self._gap = 1 / spec.rate if spec.rate else 0.0  # seconds between two requests
         self._free = 0.0  # when the next one may be sent
 
     def send(self, once: Callable[[], Answer]) -> Answer:
@@ -112,9 +115,20 @@ class Trying:
             fault = _Again(error.rule, _STEPS[error.rule])
         else:
             if answer.status < 500 and answer.status not in _AGAIN:
-                return answer
-            fault = self._busy(answer)
+                fault = self._good_but(answer)
+                if fault is None:
+                    return answer
+            else:
+                fault = self._busy(answer)
         raise fault
+
+    def _good_but(self, answer: Answer) -> _Again | None:
+        """What makes a good answer worth asking again."""
+        if _has_lost_its_body(answer):
+            return _Again("answer_empty", _STEPS["answer_empty"])
+        if says(answer.body, self._busy_words):
+            return _Again("asked_to_wait", "Run it again later, or declare a smaller rate.")
+        return None
 
     def _busy(self, answer: Answer) -> _Again:
         if answer.status not in _BUSY:
@@ -131,13 +145,17 @@ class Trying:
         self._free = max(now, self._free) + self._gap
 
     def _wait(self, state: tenacity.RetryCallState) -> float:
-        """What the other side asked for, or twice as long as before, less up to half by chance."""
-        told = self._told(state)
-        if told is not None:
-            return told
+        """Twice as long as before, less up to half by chance; longer if the other side asks."""
         doubled = min(FIRST_WAIT * 2.0 ** (state.attempt_number - 1), LONGEST_WAIT)
-        return doubled * (1 - self._ways.chance() / 2)
+        # A wait of nothing, or until a time that is past, would use up all tries at once.
+        return max(self._told(state) or 0.0, doubled * (1 - self._ways.chance() / 2))
 
     def _told(self, state: tenacity.RetryCallState) -> float | None:
         error = state.outcome.exception() if state.outcome else None
         return error.after if isinstance(error, _Again) else None
+
+
+def _has_lost_its_body(answer: Answer) -> bool:
+    """Whether a good answer holds nothing, and does not say that there is nothing (204)."""
+    good = 200 <= answer.status < 300 and answer.status != 204
+    return good and (not answer.body or answer.body.isspace())

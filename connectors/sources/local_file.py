@@ -2,10 +2,11 @@
 
 import copy
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Iterator
+from collections.abc import Generator, Iterable, Iterator
 from functools import partial
+from itertools import islice
 from pathlib import Path
-from typing import BinaryIO, Final
+from typing import BinaryIO, Final, Self
 
 from connectors.base import Finding, Level
 from connectors.credentials import Credentials
@@ -66,14 +67,27 @@ class FileSource(ABC):
     def check(self) -> list[Finding]:
         """Look at the file and its first rows. A reason to stop comes as an ERROR finding."""
         findings: list[Finding] = []
-        looking = copy.copy(self)  # not to fetch the whole of a file for its first rows
-        looking._place = self._place.from_afar()  # noqa: SLF001 - of its own kind
         try:
-            findings.extend(looking._inspect())  # noqa: SLF001
+            findings.extend(self.from_afar()._inspect())  # noqa: SLF001 - of its own kind
         except ConnectorError as stop:
             subject = stop.field or self._declaration.location
             findings.append(Finding(Level.ERROR, stop.rule, subject, stop.next_step))
         return findings
+
+    def from_afar(self) -> Self:
+        """The same source, which does not fetch the whole of a file for its first rows."""
+        looking = copy.copy(self)
+        looking._place = self._place.from_afar()  # noqa: SLF001 - of its own kind
+        return looking
+
+    def first(self, most: int) -> list[Record | Rejection]:
+        """The first rows, mapped."""
+        rows = self.from_afar().read()
+        try:
+            return list(islice(rows, most))
+        finally:
+            if isinstance(rows, Generator):
+                rows.close()
 
     def count(self) -> int | None:
         """About how many rows there are; None when the file cannot be read, or is not here yet."""

@@ -1,8 +1,8 @@
 """Rows of one sheet of an .xlsx workbook: the one module that imports python-calamine.
 
-The first row that is not empty is the heading; position 1 is the row below it. An empty row has a
-position and gives nothing. The format does not allow streaming: a whole sheet is in memory, so how
-much it unpacks to and how far it reaches is known before.
+Titles may stand above the heading (`connectors.sources.header`). Position 1 is the row below it; an
+empty row has a position and gives nothing. The format does not allow streaming: a whole sheet is in
+memory, so how much it unpacks to and how far it reaches is known before.
 """
 
 import itertools
@@ -30,7 +30,7 @@ from connectors.cells import BadCell, Cell, trim
 from connectors.record import Record, Rejection, Sensitive
 from connectors.sources.cell_text import duration_text
 from connectors.sources.csv_rows import exceeds
-from connectors.sources.header import nameless, resolve_header
+from connectors.sources.header import TITLE_ROWS, heading_among, nameless, resolve_header
 from connectors.sources.local_file import FileSource
 from connectors.sources.places import size_of
 from connectors.sources.workbook_faults import ERROR, Looked, MalformedWorkbook, looked_into
@@ -51,6 +51,8 @@ _UNREADABLE: Final = (
 )
 
 Value = int | float | str | bool | time | date | datetime | timedelta
+
+_Row = tuple[int, list[Cell]]  # its number from 0, and its cells
 
 _FAULT_STEPS: Final = {
     ERROR: "the cell shows an error, correct it in the workbook.",
@@ -78,15 +80,14 @@ class SpreadsheetSource(FileSource):
     def table(self, most: int = MOST_ROWS) -> Table:
         """The first rows below the heading as they are. Raises ``Stop`` as ``read`` does."""
         with self._opened() as opened:
-            rows = self._filled(opened)
-            _, first = self._heading(rows)
+            _, first, rows = self._heading(self._filled(opened))
             header = resolve_header(first, self._declaration)
-            return table_of(header, (cells for _, cells in rows), most, sheet=opened.sheet.name)
+            sheets = {"sheet": opened.sheet.name, "sheets": tuple(opened.others)}
+            return table_of(header, (cells for _, cells in rows), most, **sheets)
 
     def _rows(self, after: int) -> Iterator[Record | Rejection]:
         with self._opened() as opened:
-            rows = self._filled(opened)
-            top, first = self._heading(rows)
+            top, first, rows = self._heading(self._filled(opened))
             header = resolve_header(first, self._declaration)
             for number, cells in rows:
                 if number - top > after:
@@ -122,14 +123,18 @@ class SpreadsheetSource(FileSource):
             if any(trim(cell) if isinstance(cell, str) else cell for cell in cells):
                 yield number, cells
 
-    def _heading(self, rows: Iterator[tuple[int, list[Cell]]]) -> tuple[int, list[str]]:
-        for number, cells in rows:
-            return number, [trim(cell) if isinstance(cell, str) else "" for cell in cells]
-        raise self._stop("empty_file", "Export the sheet again: it holds nothing at all.")
+    def _heading(self, rows: Iterator[_Row]) -> tuple[int, list[str], Iterator[_Row]]:
+        """Where the heading is, what it says, and the rows below it."""
+        above = list(itertools.islice(rows, TITLE_ROWS))
+        if not above:
+            raise self._stop("empty_file", "Export the sheet again: it holds nothing at all.")
+        names = [[trim(one) if isinstance(one, str) else "" for one in cells] for _, cells in above]
+        found = heading_among(names, self._declaration.columns())
+        return above[found][0], names[found], itertools.chain(above[found + 1 :], rows)
 
     def _inspect(self) -> Iterable[Finding]:
         with self._opened() as opened:
-            _, first = self._heading(self._filled(opened))
+            _, first, _ = self._heading(self._filled(opened))
             yield from nameless(resolve_header(first, self._declaration))
             if opened.others and self._declaration.sheet is None:
                 step = f"Declare sheet: to choose; not read: {', '.join(opened.others)}."

@@ -27,9 +27,11 @@ from connectors.credentials import Credentials
 from connectors.declaration import SourceDeclaration
 from connectors.errors import ConnectorError, Retry, Stop
 from connectors.feed_rows import FeedRows, order_of, time_of
+from connectors.record import Record, Rejection
 from connectors.rewinding import like
 from connectors.sources.sql_cells import cell_of, place_of, shown, value_at
 from connectors.sources.sql_engine import After, Database, Reading
+from connectors.table import MOST_COLUMNS, MOST_ROWS, Table, table_of
 
 FORM: Final = 1  # version of a state
 PAGE: Final = 10_000  # rows of one transaction
@@ -80,6 +82,26 @@ class SqlFeed:
             subject = stop.field or self.name
             findings.append(Finding(Level.ERROR, stop.rule, subject, stop.next_step))
         return findings
+
+    def table(self, most: int = MOST_ROWS) -> Table:
+        """Some rows with all columns there are; none where the login may not read all of them."""
+        try:
+            with self._open().reading() as reading:
+                columns = (reading.columns() or ())[:MOST_COLUMNS]
+                rows = reading.sample(columns, most)
+        except Stop as stop:
+            if stop.rule != "not_allowed":
+                raise
+            columns, rows = (), []  # nothing beyond the declared columns can come here
+        return table_of(columns, ([cell_of(value) for value in row] for row in rows), most)
+
+    def first(self, most: int) -> list[Record | Rejection]:
+        """Some rows, mapped, in no order."""
+        with self._open().reading() as reading:
+            rows = [dict(zip(self._columns, values, strict=True))
+                    for values in reading.sample(self._columns, most)]  # fmt: skip
+        given = [self._row(position, row) for position, row in enumerate(rows, start=1)]
+        return [one for one in given if isinstance(one, Record | Rejection)]
 
     def count(self, state: State | None) -> int | None:
         """How many rows came since the state; None where the database does not say."""

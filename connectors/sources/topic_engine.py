@@ -202,10 +202,14 @@ class Topic:
 
     def _messages(self, begin: int, end: int) -> Iterator[Message]:
         self.reached = begin
+        silence = self._spec.limits.silence
+        ends = self._clock() + silence  # an error that passes does not break the silence
         while self.reached < end:
-            for given in self._some():
+            for given in self._some(ends):
                 error, offset = given.error(), given.offset()
                 if error is not None and not self._is_end(error):
+                    if self._clock() >= ends:
+                        raise self._fault(KafkaError._TIMED_OUT)
                     continue
                 if offset is None or offset < 0:
                     raise self._fault(None)
@@ -215,14 +219,14 @@ class Topic:
                     return
                 self.reached = offset + 1
                 yield _message(offset, given)
+                ends = self._clock() + silence  # not while somebody else works
 
-    def _some(self) -> list[_Given]:
+    def _some(self, ends: float) -> list[_Given]:
         """The messages that are there, once one is.
 
         Raises:
             TopicFault: none came within the silence that is allowed.
         """
-        ends = self._clock() + self._spec.limits.silence
         while True:
             first = self._client.poll(_MOMENT)
             if first is not None:

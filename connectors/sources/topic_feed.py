@@ -2,7 +2,12 @@
 
 A state says which offset of each partition comes next, and of which cluster that is::
 
-    {"version": 1, "asked": "…", "cluster": "…", "next": {"0": 42, "1": 7}, "newest": …}
+    {"version": 1, "asked": "…", "cluster": "…", "next": {"0": 42, "1": 7},
+     "last": {"0": [41, 1772352000000]}, "newest": …}
+
+``last`` has the offset and the time of the last message of each partition. A reading begins with
+that message, gives it no second time, and looks whether it still is the same: a topic that was
+made anew has others under the old offsets, and what stands before ours would be passed over.
 
 What is promised of the order: within a partition messages are read as they were written, and each
 reading gives partition after partition. So the last message of a record counts where all of a
@@ -16,7 +21,7 @@ Invariants, each named by a test in ``tests/integration/topic_source/test_feed.p
 2. Messages that retention deleted before they were read stop the reading, or stand among the
    rejected rows; they are never passed over in silence.
 3. Offsets of another cluster, of a topic that was made anew, or of a partition that is gone stop
-   the reading.
+   the reading; a topic made anew as far as compaction left the last message that was read.
 4. A partition that is new is read from its beginning.
 5. One state gives the same deliveries in the same order.
 """
@@ -33,7 +38,14 @@ from connectors.credentials import Credentials
 from connectors.declaration import SourceDeclaration
 from connectors.errors import ConnectorError, DeclarationError, Retry, Stop
 from connectors.record import Rejection, Sensitive
-from connectors.sources.topic_engine import Clock, OffsetGone, Span, Topic, TopicFault
+from connectors.sources.topic_engine import (
+    Clock,
+    Message,
+    OffsetGone,
+    Span,
+    Topic,
+    TopicFault,
+)
 from connectors.sources.topic_rows import TopicRows
 
 FORM: Final = 1  # version of a state
@@ -58,7 +70,8 @@ _STEPS: Final = {
     "not_allowed": "Allow the user to describe and to read the topic.",
     "topic_missing": "Correct topic.name, or allow the user to see the topic.",
     "no_such_host": "Correct location, or try again once the name can be looked up.",
-    "not_reachable": "Try again later. If it stays so, check location, port and protocol.",
+    "not_reachable": "Try again later. If it stays so, check location, port and protocol; while "
+    "rows come: raise topic.limits.silence.",
 }
 
 
@@ -69,8 +82,17 @@ class _Run:
     cluster: str
     following: dict[int, int]  # partition -> next offset
     newest: int | None  # milliseconds since 1970
+    last: dict[int, tuple[int, int]]  # partition -> offset and time of its last message
     position: int = 0
     ends: dict[int, Span] = field(default_factory=dict)
+
+    def passed(self, partition: int, message: Message) -> None:
+        """This message was given."""
+        self.following[partition] = message.offset + 1
+        self.newest = max(self.newest or 0, message.at or 0) or None
+        self.last.pop(partition, None)
+        if message.at is not None:
+            self.last[partition] = (message.offset, message.at)
 
 
 class TopicFeed:
@@ -139,13 +161,15 @@ class TopicFeed:
         while overtaken:
             overtaken = False
             try:
-                for message in topic.read(partition, run.following[partition], end):
+                for message in topic.read(partition, self._first(run, partition), end):
+                    if message.offset < run.following[partition]:
+                        self._require_known(run, partition, message)
+                        continue
                     run.position += 1
                     one = rows.of(run.position, partition, message)
                     if one is not None:
                         yield one
-                    run.following[partition] = message.offset + 1
-                    run.newest = max(run.newest or 0, message.at or 0) or None
+                    run.passed(partition, message)
                     since += 1
                     # Behind a deletion its tombstone may stand, which says the same.
                     if since >= self._marked and not isinstance(one, Deleted):
@@ -156,9 +180,23 @@ class TopicFeed:
                 yield from self._overtaken(topic, run, partition)
         run.following[partition] = max(run.following[partition], topic.reached)
 
+    def _first(self, run: _Run, partition: int) -> int:
+        """Where a reading begins: at the last message that was read, while it is there."""
+        following, span = run.following[partition], run.ends[partition]
+        offset, _ = run.last.get(partition, (following, 0))
+        return offset if span.low <= offset < following < span.high else following
+
+    def _require_known(self, run: _Run, partition: int, message: Message) -> None:
+        """Stop where what was read last is something else now."""
+        offset, at = run.last.get(partition, (None, None))
+        if message.offset == offset and message.at != at:
+            raise Stop(self.name, "topic_made_anew", _ANOTHER, field=f"partition {partition}")
+
     def _overtaken(self, topic: Topic, run: _Run, partition: int) -> Iterator[Delivery]:
         """Go on behind what retention deleted during the reading."""
         span = topic.span(partition)
+        if run.last.pop(partition, None) is not None and span.low <= run.following[partition]:
+            return  # only what was read before is gone
         if span.low <= run.following[partition]:
             raise TopicFault("not_reachable", again=True)  # it is there now: another try
         yield from self._gap(run, partition, min(span.low, run.ends[partition].high))
@@ -191,7 +229,8 @@ class TopicFeed:
         """
         known = self._known(state)
         cluster, numbers = topic.partitions()
-        run = _Run(cluster, {}, known.get("newest"))
+        last = {int(number): (one[0], one[1]) for number, one in known.get("last", {}).items()}
+        run = _Run(cluster, {}, known.get("newest"), last)
         run.ends = {number: topic.span(number) for number in numbers}
         following = {int(number): offset for number, offset in known.get("next", {}).items()}
         if following:
@@ -227,6 +266,7 @@ class TopicFeed:
             "asked": self._spec.asked(),
             "cluster": run.cluster,
             "next": {str(number): run.following[number] for number in sorted(run.following)},
+            "last": {str(number): list(run.last[number]) for number in sorted(run.last)},
             "newest": run.newest,
         }
         at = None if run.newest is None else dt.datetime.fromtimestamp(run.newest / 1000, dt.UTC)
@@ -271,6 +311,7 @@ class TopicFeed:
 def _is_state(value: dict[str, Any]) -> bool:
     """Whether this is a state of our form."""
     following, newest = value.get("next"), value.get("newest")
+    last = value.get("last", {})  # older states have none
     return (
         isinstance(value.get("asked"), str)
         and isinstance(value.get("cluster"), str)
@@ -279,4 +320,13 @@ def _is_state(value: dict[str, Any]) -> bool:
             isinstance(one, int) and str(number).isdecimal() for number, one in following.items()
         )
         and isinstance(newest, int | None)
+        and isinstance(last, dict)
+        and all(_is_last(str(number), one) for number, one in last.items())
     )
+
+
+def _is_last(number: str, one: object) -> bool:
+    """Whether this is the offset and the time of a last message."""
+    if not isinstance(one, list) or len(one) != 2:
+        return False
+    return number.isdecimal() and all(isinstance(part, int) for part in one)

@@ -1,5 +1,6 @@
 """Objects of an S3-compatible store: moto's own, on loopback."""
 
+import datetime as dt
 import http.server
 import os
 import socket
@@ -13,6 +14,8 @@ import pyarrow.parquet as pq
 import pytest
 from moto.server import ThreadedMotoServer
 
+from cdp.ingest.looking import looked_at
+from cdp.ingest.values import Reading
 from connectors.errors import Retry, Stop
 from connectors.sources import places
 from connectors.testing import LAWS, SourceCase
@@ -113,6 +116,14 @@ def test_every_format_is_read_from_afar(at_store, tmp_path):
         assert source.check() == [], connector
         assert ids(source) == ["1"], connector
         assert source.count() == 1, connector
+
+
+def test_a_check_of_rows_and_columns_fetches_little(at_store):
+    """What `cdp source check` says of first rows and columns needs no copy of a large object."""
+    rows = "".join(f"{number},Ada,{'x' * 100}\n" for number in range(100_000))
+    source = at_store("large.csv", f"id,name,note\n{rows}".encode())
+    assert looked_at(source, source._declaration, Reading(dt.date(2026, 5, 4))) == []
+    assert not source._place.at_hand
 
 
 def test_a_file_is_fetched_once_into_a_copy_without_a_name(at_store, tmp_path, store):

@@ -272,8 +272,8 @@ def test_killed_at_any_moment_it_ends_as_if_it_had_run_through(town: Town, tmp_p
     engine = sa.create_engine(town.unresolved)
     for moment in (learning(0.2), learning(1.5), storing):
         with engine.connect() as holding:
-            if moment is storing:  # it waits there, so that it cannot be done before the kill
-                holding.execute(sa.text("LOCK TABLE kith.profile_event IN SHARE MODE"))
+            # It waits where people are stored, so that it cannot be done before the kill.
+            holding.execute(sa.text("LOCK TABLE kith.profile_event IN SHARE MODE"))
             process = shell.start("identity", "resolve")
             with engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
                 while not moment(connection):

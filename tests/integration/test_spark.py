@@ -42,6 +42,7 @@ LACKING = [
 
 pytestmark = [
     pytest.mark.integration,
+    pytest.mark.long,
     # Where a change is judged, nothing may be left out in silence.
     pytest.mark.skipif(
         bool(LACKING) and not os.environ.get("CI"), reason=f"no Spark here: {', '.join(LACKING)}"

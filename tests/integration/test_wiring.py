@@ -3,9 +3,11 @@
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+import openpyxl
 import pytest
 import yaml
 
+from cdp import declaration
 from connectors.presets.catalogue import presets
 from tests.integration import in_process
 from tests.journeys import tills
@@ -100,6 +102,57 @@ def test_a_file_without_a_heading_is_not_shown(folder: Path, cdp: Cdp) -> None:
     assert "no_heading" in refused.err
     assert "13957140286" not in refused.out + refused.err
     assert "李静怡" not in refused.out + refused.err
+
+
+@pytest.mark.parametrize(
+    ("file", "name"),
+    [
+        ("收银会员.csv", "shou_yin_hui_yuan"),
+        ("2024 Kundenübersicht-Größe.csv", "kundenubersicht_grosse"),
+        ("Members (1).CSV", "members_1"),
+    ],
+)
+def test_a_source_is_named_by_its_file(folder: Path, cdp: Cdp, file: str, name: str) -> None:
+    """Whatever script it is in: Chinese as it sounds, letters without accents."""
+    (folder / file).write_text("card,phone\nK1,13957140286\n", encoding="utf-8")
+    assert cdp("source", "init", str(folder / file), "--json").json["source"] == name
+
+
+def test_a_file_of_no_letters_asks_for_a_name(folder: Path, cdp: Cdp) -> None:
+    """A number alone is no name."""
+    (folder / "2024.csv").write_text("card,phone\nK1,13957140286\n", encoding="utf-8")
+    assert "--name NAME" in cdp("source", "init", str(folder / "2024.csv"), code=1).err
+
+
+def test_without_a_declaration_one_is_begun(folder: Path, cdp: Cdp) -> None:
+    """The first source of a workspace needs no file beforehand; the organisation is filled in."""
+    (folder / "cdp.yaml").unlink()
+    (folder / "x.csv").write_text("card,phone\nK1,13957140286\n", encoding="utf-8")
+    cdp("source", "init", str(folder / "x.csv"), "--with", "loyalty_card=kith", "--write")
+    text = (folder / "cdp.yaml").read_text("utf-8")
+    assert text.startswith(declaration.STARTER.partition("sources:")[0])
+    assert set(declaration.load(folder / "cdp.yaml").sources) == {"x"}
+
+
+def test_a_cover_sheet_is_passed_over(folder: Path, cdp: Cdp) -> None:
+    """The list is what has columns and rows; another sheet is taken when it is named."""
+    book = openpyxl.Workbook()
+    book.active.title = "说明"
+    for line in ("填写说明", "一人一行", "手机不填空格", "勿改表头"):
+        book.active.append([line])
+    book.create_sheet("空")
+    for title in ("会员", "旧会员"):
+        sheet = book.create_sheet(title)
+        sheet.append(["编号", "手机"])
+        for number in range(3 if title == "会员" else 2):
+            sheet.append([f"{title}{number}", f"1395714{number:04}"])
+    book.save(folder / "data/x.xlsx")
+    asked = ("source", "init", str(folder / "data/x.xlsx"))
+    shown = cdp(*asked)
+    assert "sheet: 会员  # not read: 说明, 空, 旧会员" in shown.out
+    assert "phone: 手机" in shown.out
+    assert "sheet: 旧会员" in cdp(*asked, "--with", "sheet=旧会员").out
+    assert "sheet_missing" in cdp(*asked, "--with", "sheet=会", code=1).err
 
 
 def test_a_value_that_stands_twice_is_not_shown(folder: Path, cdp: Cdp) -> None:

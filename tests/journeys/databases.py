@@ -1,13 +1,12 @@
 """Databases by the handful: copies of one another, gone after the test."""
 
 import secrets
-from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack
+from functools import cache
 from typing import Self
 
 import sqlalchemy as sa
 from sqlalchemy.engine import make_url
-from sqlalchemy.pool import NullPool
 
 
 class Databases:
@@ -27,7 +26,7 @@ class Databases:
         """Make a copy of the database ``template`` (None: an empty one); return its address."""
         name = f"kith_test_{secrets.token_hex(6)}"
         like = f" TEMPLATE {template} STRATEGY FILE_COPY" if template else ""
-        with _administrator(self._server) as connection:
+        with administrator(self._server).connect() as connection:
             connection.execute(sa.text(f"CREATE DATABASE {name}{like}"))
         self._made.callback(self._drop, name)
         return self._server.set(database=name).render_as_string(hide_password=False)
@@ -37,13 +36,18 @@ class Databases:
         return self.copy(make_url(url).database)
 
     def _drop(self, name: str) -> None:
-        with _administrator(self._server) as connection:
+        with administrator(self._server).connect() as connection:
             connection.execute(sa.text(f"DROP DATABASE IF EXISTS {name} WITH (FORCE)"))
 
 
-@contextmanager
-def _administrator(server: sa.URL) -> Iterator[sa.Connection]:
-    engine = sa.create_engine(server, isolation_level="AUTOCOMMIT", poolclass=NullPool)
-    with engine.connect() as connection:
-        yield connection
-    engine.dispose()
+@cache
+def administrator(server: sa.URL) -> sa.Engine:
+    """What creates and drops databases; it stays connected, for tests do so by the thousand."""
+    return sa.create_engine(
+        server,
+        isolation_level="AUTOCOMMIT",
+        pool_size=1,
+        max_overflow=-1,
+        pool_pre_ping=True,
+        use_native_hstore=False,
+    )

@@ -1,6 +1,7 @@
 """Commands by the hundred: each a process of its own, forked from one that imported them all.
 
 Most of a short command is the importing of libraries. A process that has imported every command
+(and put together what depends on the program alone: the shipped policy, the newest migration)
 waits for words, folder, environment and the two ends to print to; for each it forks a process
 that runs ``python -m cdp`` from there on: it has its own environment and folder, prints to its
 own ends, and ends by itself. ``test_forking.py`` holds it against processes started from nothing.
@@ -9,6 +10,7 @@ This file is both: the module that tests ask, and the program that waits.
 """
 
 import atexit
+import gc
 import json
 import os
 import runpy
@@ -18,15 +20,19 @@ import socket
 import subprocess
 import sys
 import tempfile
+import threading
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from functools import cache
 from importlib import import_module
 from pathlib import Path
+from typing import NoReturn
 
 ROOT = Path(__file__).resolve().parents[2]
 WORDS = 2**20  # bytes that words and environment of a command may take
 STARTING = 120.0  # seconds
+# What libraries import when a command reads its options or connects.
+LATE = ("typer._adapters", "sqlalchemy.dialects.postgresql.psycopg2", "psycopg2.extras")
 
 
 class Forge:
@@ -108,9 +114,18 @@ def forge() -> Forge:
 def _wait(door: str) -> None:
     """Fork a process for each that asks; return in that process alone, ready to run."""
     from cdp.cli.app import PLACES  # noqa: PLC0415 - whoever asks needs none of it
+    from cdp.policy import content  # noqa: PLC0415
+    from cdp.storage import migrate  # noqa: PLC0415
 
-    for module, _ in PLACES.values():
+    for module in (*(module for module, _ in PLACES.values()), *LATE):
         import_module(module)
+    # What depends on the program alone, and every command would work out again.
+    content.compiled(content.shipped())
+    migrate._head()
+    # What is imported is for good. Looked through for garbage, or taken apart at the end, it
+    # would be copied page by page into every process: most of what a command takes.
+    gc.collect()
+    gc.freeze()
     signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # who keeps watch is not waited for
     with socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET) as listening:
         listening.bind(door)
@@ -158,6 +173,24 @@ def _keep_watch(line: socket.socket) -> bool:
     return True
 
 
+def _end(code: int) -> NoReturn:
+    """End as a program does, but leave what was imported as it is."""
+    threading._shutdown()  # type: ignore[attr-defined] # waits for threads
+    atexit._run_exitfuncs()
+    gc.collect()  # what the command made has its finalisers run
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(code)
+
+
 if __name__ == "__main__":
     _wait(sys.argv[1])
-    runpy.run_module("cdp", run_name="__main__", alter_sys=True)
+    try:
+        runpy.run_module("cdp", run_name="__main__", alter_sys=True)
+    except SystemExit as left:
+        if not isinstance(left.code, int | None):
+            raise
+        ended = left.code or 0
+    else:
+        ended = 0
+    _end(ended)

@@ -1,8 +1,10 @@
 """What commands print: `cdp/cli/output.py`."""
 
+import io
 import json
 
 import pytest
+from rich.console import Console
 
 from cdp.cli import output
 
@@ -50,3 +52,39 @@ def test_what_shows_is_left_as_it_is(text: str, capsys: pytest.CaptureFixture[st
 def test_lines_of_windows_are_lines() -> None:
     """A file with such line ends is shown line by line."""
     assert output.visible("a\r\nb\rc") == "a\nb\\rc"
+
+
+def test_progress_has_a_rate_and_the_time_left(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Long work says what it is at, how fast it goes, and how long it will still take."""
+    clock = iter(range(0, 10_000, 10))
+    drawn = io.StringIO()
+    with output.steps() as steps:
+        progress = steps._progress
+        monkeypatch.setattr(progress, "get_time", lambda: float(next(clock)))
+        report = steps.of("till")
+        for done in (0, 1_000, 2_000):
+            report(done, 12_000)
+        monkeypatch.setattr(progress, "get_time", lambda: 100.0)
+        Console(file=drawn, width=150).print(progress.get_renderable())
+    shown = drawn.getvalue()
+    assert "till" in shown
+    assert "2000/12000" in shown
+    assert "100/s" in shown
+    assert "0:01:40" in shown  # 10,000 rows are left
+
+
+def test_progress_of_unknown_length_has_a_rate_all_the_same(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """A stream has no end that is known: what came is told, and how fast."""
+    clock = iter(range(0, 10_000, 10))
+    drawn = io.StringIO()
+    with output.steps() as steps:
+        progress = steps._progress
+        monkeypatch.setattr(progress, "get_time", lambda: float(next(clock)))
+        for done in (0, 500, 1_000):
+            steps.rows("feed", done, None)
+        monkeypatch.setattr(progress, "get_time", lambda: 100.0)
+        Console(file=drawn, width=150).print(progress.get_renderable())
+    assert "50/s" in drawn.getvalue()
+    assert "1000/?" in drawn.getvalue()

@@ -109,6 +109,11 @@ def normalise_phone(text: str, region: str = "CN") -> Phone | Problem:
     return read_phone(text, region)
 
 
+def is_country(code: str) -> bool:
+    """Whether phones of that country can be read (ISO 3166 alpha-2)."""
+    return code in phonenumbers.SUPPORTED_REGIONS
+
+
 def read_phone(text: str, region: str) -> Phone | Problem:
     """Take the full path of `normalise_phone`, for any spelling and any country."""
     plain = tidy(text, LIMIT)

@@ -1,21 +1,18 @@
 """The HTTP API: health, the published contract, and a real server."""
 
-import threading
-import time
-
 import httpx
 import pytest
 import sqlalchemy as sa
 
 from api import edge, forms
 from api.errors import MEDIA_TYPE
-from api.serve import server as make_server
 from cdp.storage import schema
 from tests.integration.api.site import (
     CANARY_PHONE,
     Site,
     assert_problem,
 )
+from tests.integration.served import served
 
 pytestmark = pytest.mark.integration
 HOOKS = "/v1/hooks/{source}"  # of other systems, whose credential is a signature
@@ -120,28 +117,19 @@ def test_the_contract_is_published_with_examples(site: Site) -> None:
 
 def test_a_real_server_answers_on_loopback(site: Site) -> None:
     """Uvicorn serves the same answers, without naming itself."""
-    running = make_server(site.retailer.workspace, port=0)
-    thread = threading.Thread(target=running.run, daemon=True)
-    thread.start()
-    try:
-        deadline = time.monotonic() + 20
-        while not running.started and time.monotonic() < deadline:
-            time.sleep(0.02)
-        port = running.servers[0].sockets[0].getsockname()[1]
-        with httpx.Client(base_url=f"http://127.0.0.1:{port}", timeout=20) as client:
-            assert client.get("/readyz").json() == {"status": "ready"}
-            answer = client.get(
-                f"/v1/profiles/{site.ada}?purpose=service", headers=site.key("clerk.bj01")
-            )
-            assert answer.json()["fields"]["phone"]["value"] == "139****6789"
-            assert "server" not in answer.headers
-            large = client.post("/v1/profiles/lookup", content=b"x" * (edge.BODY_LIMIT + 1))
-            assert_problem(large, 413, "body_too_large")
-            assert_problem(client.get("/nothing"), 404)
-    finally:
-        running.should_exit = True
-        thread.join(timeout=20)
-    assert not thread.is_alive()
+    with (
+        served(site.retailer.workspace) as url,
+        httpx.Client(base_url=url, timeout=20) as client,
+    ):
+        assert client.get("/readyz").json() == {"status": "ready"}
+        answer = client.get(
+            f"/v1/profiles/{site.ada}?purpose=service", headers=site.key("clerk.bj01")
+        )
+        assert answer.json()["fields"]["phone"]["value"] == "139****6789"
+        assert "server" not in answer.headers
+        large = client.post("/v1/profiles/lookup", content=b"x" * (edge.BODY_LIMIT + 1))
+        assert_problem(large, 413, "body_too_large")
+        assert_problem(client.get("/nothing"), 404)
 
 
 def test_a_lookup_form_hides_its_value() -> None:

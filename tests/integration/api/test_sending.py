@@ -3,11 +3,9 @@
 import datetime as dt
 import json
 import shutil
-import threading
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from types import MappingProxyType
@@ -22,7 +20,6 @@ from api import edge
 from api.app import create_app
 from api.errors import MEDIA_TYPE
 from api.rows import LINES
-from api.serve import server as make_server
 from cdp.access import keys
 from cdp.access.principals import sync_principals
 from cdp.errors import Retry
@@ -40,6 +37,7 @@ from policies.reasons import Reason
 from policies.vocabulary import Treatment
 from tests.integration.api.site import TestClient
 from tests.integration.erasure.household import shred
+from tests.integration.served import served
 from tests.integration.test_online import assert_as_a_full_run, person
 from tests.integration.test_repair import state
 from tests.journeys import tills
@@ -353,21 +351,6 @@ def test_the_log_holds_nothing_of_what_was_sent(app: App) -> None:
     assert told == [("/v1/sources/{source}/records", status, "wires") for status in (200, 422)]
     written = json.dumps([lines, app.events()], ensure_ascii=False)
     assert not [canary for canary in CANARIES if canary in written]
-
-
-@contextmanager
-def served(workspace: Workspace) -> Iterator[str]:
-    """A real server; its address."""
-    running = make_server(workspace, port=0)
-    thread = threading.Thread(target=running.run, daemon=True)
-    thread.start()
-    deadline = time.monotonic() + 20
-    while not running.started and time.monotonic() < deadline:
-        time.sleep(0.02)
-    yield f"http://127.0.0.1:{running.servers[0].sockets[0].getsockname()[1]}"
-    running.should_exit = True
-    thread.join(timeout=20)
-    assert not thread.is_alive()
 
 
 def test_many_senders_end_as_one_would(app: App) -> None:

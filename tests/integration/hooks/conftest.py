@@ -1,19 +1,17 @@
 """A shop that takes in webhooks, prepared once for a file; a copy, served, for each test."""
 
 import shutil
-import threading
-import time
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
-from api.serve import server
 from cdp.ingest.sync import sync
 from cdp.resolution.run import resolve
 from cdp.workspace import Workspace
 from tests.integration.hooks.world import Clock, World, write_world
+from tests.integration.served import served
 from tests.journeys import tills
 from tests.journeys.databases import Databases
 
@@ -40,15 +38,8 @@ def world(prepared: Workspace, databases: Databases, tmp_path: Path) -> Iterator
     settings = replace(prepared.settings, database_url=url, home=home)
     clock = Clock()
     workspace = replace(tills.reopen(prepared, settings), now=clock)
-    running = server(workspace, port=0)
-    thread = threading.Thread(target=running.run, daemon=True)
-    thread.start()
-    while not running.started:
-        time.sleep(0.02)
-    port = running.servers[0].sockets[0].getsockname()[1]
-    world = World(workspace, clock, f"http://127.0.0.1:{port}")
-    with world.client:
-        yield world
-    running.should_exit = True
-    thread.join(15)
+    with served(workspace) as url:
+        world = World(workspace, clock, url)
+        with world.client:
+            yield world
     workspace.engine.dispose()

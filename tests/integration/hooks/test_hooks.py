@@ -13,6 +13,7 @@ import sqlalchemy as sa
 from cdp.ingest import happenings
 from cdp.ingest.feed_sync import FROZEN
 from cdp.ingest.rejects import list_rejects
+from cdp.running.standing import standings
 from cdp.storage import schema
 from tests.integration.hooks.world import SECRETS, World, mac, member, write_secret
 
@@ -77,14 +78,17 @@ def test_a_replay_without_a_time_is_known_by_what_was_signed(world: World) -> No
 
 
 def test_remembered_messages_are_forgotten_in_the_end(world: World) -> None:
-    """The table does not grow: what is over goes with the next messages."""
+    """The table does not grow: what is over for a day goes with the next messages."""
     table = schema.hook_message.c.message
     for number in range(3):
         world.standard(update(member(number)), f"m{number}")
     assert len(world.all(sa.select(table))) == 3
     world.clock.ahead += timedelta(days=1, seconds=1)
     world.standard(update(member(9)), "m9")
-    assert len(world.all(sa.select(table))) == 1
+    assert len(world.all(sa.select(table))) == 4  # they are counted: see cdp source status
+    world.clock.ahead += timedelta(days=1)
+    world.standard(update(member(8)), "m8")
+    assert len(world.all(sa.select(table))) == 2
 
 
 def test_what_the_sender_deleted_is_destroyed(world: World) -> None:
@@ -143,6 +147,17 @@ def test_what_was_not_asked_for_is_acknowledged_and_counted(world: World) -> Non
     assert left_out(world) == {"not_asked_for": 1}
 
 
+def test_what_was_not_asked_for_is_counted_once(world: World) -> None:
+    """Sent again it counts no more; and the same body under a topic that counts has its effect."""
+    for _ in range(3):
+        assert world.shopify(member(3), "orders/create").status_code == 200
+    assert left_out(world) == {"not_asked_for": 1}
+    assert world.shopify(member(3)).status_code == 200
+    assert world.record("shopify", "m3") is not None
+    world.shopify(member(4), "orders/create")
+    assert left_out(world) == {"not_asked_for": 2}
+
+
 def test_a_row_that_is_no_record_is_kept_sealed(world: World) -> None:
     """Invariant 5: its sender reads no answers; it is acknowledged, and the others are stored."""
     broken = {"name": CANARY}
@@ -155,6 +170,71 @@ def test_a_row_that_is_no_record_is_kept_sealed(world: World) -> None:
         assert len(list_rejects(connection, "crm", None, 10)) == 2
     sealed = world.all(sa.select(table.sealed).where(table.source == "crm"))
     assert not any(CANARY.encode() in bytes(one) for one in sealed)
+
+
+def test_a_deletion_opens_no_rejected_row_of_others(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whose a rejected row may be was written down when it was kept, of a frozen one too."""
+    mine, others = ({"id": f"m{n}", "name": 1, "gone": "perhaps"} for n in (3, 4))
+    assert world.forge([member(3), member(4)]).status_code == 200
+    assert world.forge([mine, {**mine, "name": 2}, others]).status_code == 200
+    with world.workspace.engine.begin() as connection:
+        record = schema.record
+        frozen = sa.update(record).where(record.c.id == world.record("forge", "m4").id)  # type: ignore[union-attr]
+        connection.execute(frozen.values(state="frozen"))
+    assert world.forge({"id": "m4", "gone": "yes"}).status_code == 200
+    kept = sa.select(schema.reject.c.rule).where(schema.reject.c.source == "forge")
+    assert sorted(world.all(kept)) == ["deleted_unclear"] * 3 + [FROZEN]
+    opened: list[object] = []
+    monkeypatch.setattr(type(world.workspace.vault), "open_reject", lambda *_: opened.append(1))
+    assert world.forge({"id": "m3", "gone": "yes"}).status_code == 200
+    assert world.record("forge", "m3") is None
+    assert (opened, sorted(world.all(kept))) == ([], ["deleted_unclear", FROZEN])
+
+
+def test_how_webhooks_stand(world: World) -> None:
+    """``cdp source status`` counts messages of the last day, and what was not taken in of them."""
+
+    def told() -> dict[str, tuple[int, int, int | None]]:
+        names = ["crm", "shopify", "forge"]
+        with world.workspace.engine.connect() as connection:
+            declared = world.workspace.declaration
+            found = standings(connection, declared, names, world.workspace.now())
+        return {
+            one.source: (one.outcomes["added"], one.outcomes["rejected"], lag and round(lag, -1))
+            for one in found
+            for lag in (one.read.lag,)
+        }
+
+    assert told() == {"crm": (0, 0, None), "shopify": (0, 0, None), "forge": (0, 0, None)}
+    for _ in range(2):
+        world.standard(update(member(3), {"name": "nobody"}), "a")
+    world.standard(update(member(4)), "b")
+    world.shopify(member(3))
+    world.shopify(member(3), "orders/create")
+    world.forge(member(3))
+    world.clock.ahead += timedelta(hours=20)
+    world.forge(member(5))
+    assert told() == {"crm": (2, 1, 72000), "shopify": (1, 1, 72000), "forge": (2, 0, 0)}
+    world.clock.ahead += timedelta(hours=20)
+    assert told()["forge"] == (1, 0, 72000)
+    world.clock.ahead += timedelta(hours=28)
+    assert told() == {"crm": (0, 0, None), "shopify": (0, 0, None), "forge": (0, 0, None)}
+
+
+def test_nothing_comes_in_of_a_source_that_is_removed(world: World) -> None:
+    """Its sender is told what one is told of a source that there is not; nothing is left behind."""
+    removed = {"source": "shopify", "actor": "a", "reason": "r", "started_at": world.clock()}
+    with world.workspace.engine.begin() as connection:
+        connection.execute(sa.insert(schema.source_removal).values(**removed))
+    for _ in range(2):
+        assert world.shopify(member(3)).status_code == 401
+        assert world.shopify(member(3), "orders/create").status_code == 401
+    assert world.shopify({"id": "m3"}, "customers/delete").status_code == 401
+    assert world.all(sa.select(schema.hook_message.c.source)) == []
+    assert left_out(world) == {}
+    assert world.forge(member(3)).status_code == 200
 
 
 def test_only_a_good_signature_is_told_more_than_no(world: World) -> None:
@@ -213,7 +293,7 @@ def test_two_secrets_are_good_while_one_replaces_the_other(world: World) -> None
 
 
 def test_a_secret_that_cannot_be_used_loses_no_message(world: World) -> None:
-    """Invariant 8: 503 and when to come again, until it is there; the others are served."""
+    """Invariant 7: 503 and when to come again, until it is there; the others are served."""
     folder = world.workspace.declaration.folder
     for number, broken in enumerate(("", "whsec_short", "no base 64 at all")):
         write_secret(folder, "secret", broken)
@@ -269,13 +349,14 @@ def test_a_sender_that_is_too_fast_is_asked_to_wait(world: World) -> None:
 
 
 def test_the_use_of_a_secret_is_audited_once_an_hour(world: World) -> None:
-    """Invariant 7: before what came with it, by the name of the source."""
+    """Before what came with it, by the name of the source: invariant 2 of `admission.py`."""
     for number in range(3):
         world.standard(update(member(number)), f"a{number}")
     line = schema.audit_event.c
     lines = [str(one) for one in world.all(sa.select(line.line)) if "events.receive" in str(one)]
     assert len(lines) == 1
     assert "source:crm" in lines[0]
+    assert "signature" in lines[0]
     world.clock.ahead += timedelta(hours=1)
     world.standard(update(member(5)), "later")
     lines = [str(one) for one in world.all(sa.select(line.line)) if "events.receive" in str(one)]

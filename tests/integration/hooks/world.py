@@ -23,6 +23,7 @@ SECRETS = {
     for name in ("secret", "former")
 }
 SHARED = "canary-shared-secret"
+WRITE_KEY = "canary-write-key"
 CONSENT = {"basis": "membership", "purposes": ["service"]}
 FIELDS = {"name": "name", "phone": "phone", "email": "email"}
 CRM: dict[str, Any] = {
@@ -66,7 +67,15 @@ FORGE: dict[str, Any] = {
     "fields": FIELDS,
     "consent": CONSENT,
 }
-SOURCES = {"till": tills.TILL, "crm": CRM, "shopify": SHOPIFY, "forge": FORGE}
+WEB: dict[str, Any] = {
+    "connector": "segment",
+    "trust": "identities",
+    "credentials": {"write_key": "file:web.key"},
+    "fields": {"phone": "traits.phone"},
+    "events": {"Order Completed": {}},
+    "consent": CONSENT,
+}
+SOURCES = {"till": tills.TILL, "crm": CRM, "shopify": SHOPIFY, "forge": FORGE, "web": WEB}
 PEOPLE = tills.crowd(60)
 
 
@@ -74,7 +83,7 @@ def write_world(folder: Path) -> None:
     """Write ``cdp.yaml``, the till and the secrets."""
     tills.write_declaration(folder, tills.declaration(sources=SOURCES))
     tills.write_till(folder, PEOPLE)
-    for name, secret in {**SECRETS, "shared": SHARED}.items():
+    for name, secret in {**SECRETS, "shared": SHARED, "web": WRITE_KEY}.items():
         write_secret(folder, name, secret)
 
 
@@ -152,6 +161,10 @@ class World:
         digest = mac(SHARED, f"{at}:".encode() + content).hex()
         headers = {"X-Hub-Signature-256": f"sha256={digest}", "X-Sent-At": at}
         return self.post("forge", content, headers)
+
+    def events(self, *messages: dict[str, Any]) -> httpx.Response:
+        """Send as an SDK does."""
+        return self.client.post("/v1/batch", json={"batch": messages}, auth=(WRITE_KEY, ""))
 
     def record(self, source: str, record_id: str) -> sa.Row[Any] | None:
         """The row of a record."""

@@ -8,7 +8,7 @@ import pytest
 
 from connectors.credentials import Credentials, NoCredentialError
 from connectors.declaration import parse_source
-from connectors.errors import Stop
+from connectors.errors import Retry, Stop
 from connectors.record import Sensitive
 from connectors.sources.http_feed import HttpFeed
 from tests.integration.http_source import api
@@ -125,7 +125,13 @@ def test_a_token_that_ends_in_the_middle_is_renewed_once() -> None:
 
 def test_a_life_that_is_not_said_or_odd_is_short() -> None:
     """A token that does not say when it ends is used for some minutes; text counts as a number."""
-    for life, after in ((None, 280.0), ("600", 580.0), (-1, 280.0), (True, 280.0)):
+    for life, after in (
+        (None, 280.0),
+        ("600", 580.0),
+        (-1, 280.0),
+        (True, 280.0),
+        (10**400, 86370.0),
+    ):
         tokens, world = Tokens(life=life), World()
         with Api(tokens) as server:
             reading = feed_of(server, world, **oauth(server)).read(None)
@@ -190,3 +196,140 @@ def test_a_secret_that_cannot_be_had_or_written_stops() -> None:
         with pytest.raises(Stop, match=r"credentials\.user"):
             HttpFeed(basic, credentials).read(None)
     assert server.asked == []
+
+
+class OwnTokens:
+    """An API with a way of its own to give tokens, which says everything with status 200."""
+
+    def __init__(self, good_for: int = 99) -> None:
+        self.given, self.left, self.good_for = 0, 0, good_for
+        self.asked: list[Asked] = []
+        self.busy = 0  # so many requests are answered with "come again"
+        self.is_refusing = False
+        self.rows = api.paged(ROWS, "cursor", size=1)
+
+    def __call__(self, asked: Asked) -> Reply:
+        """The answer."""
+        if self.busy:
+            self.busy -= 1
+            return Reply({"errcode": -1, "errmsg": "canary: system busy"})
+        if asked.path == "/gettoken":
+            self.asked.append(asked)
+            if self.is_refusing:
+                return Reply({"errcode": 40001, "errmsg": "canary: invalid credential"})
+            self.given, self.left = self.given + 1, self.good_for
+            told = {"access_token": f"canary-token-{self.given}", "expires_in": 7200}
+            return Reply({"errcode": 0, "data": told, **told})
+        shown = asked.query.get("access_token") or asked.headers.get("x-access-token")
+        if shown != f"canary-token-{self.given}" or self.left == 0:
+            return Reply({"errcode": 42001, "errmsg": "canary: access_token expired"})
+        self.left -= 1
+        return self.rows(asked)
+
+
+OWN: dict[str, Any] = {
+    "credentials": {"corpid": "env:SOURCE_CLIENT_ID", "corpsecret": "env:SOURCE_CLIENT_SECRET"},
+    "busy": {"path": "errcode", "values": [-1, 45009]},
+    "paging": api.PAGINGS["cursor"],
+}
+CLIENT, SECRET = SECRETS["client_id"], SECRETS["client_secret"]
+
+
+def own(server: Api, **more: Any) -> dict[str, Any]:
+    """A source that asks for tokens as WeCom wants it."""
+    auth = {
+        "type": "token",
+        "token_url": f"{server.url}/gettoken",
+        "send": "query",
+        "parameter": "access_token",
+        "refused": {"path": "errcode", "values": [40014, 42001]},
+        **more,
+    }
+    return {**OWN, "auth": {key: value for key, value in auth.items() if value is not None}}
+
+
+@pytest.mark.parametrize(
+    ("more", "method"),
+    [
+        ({}, "GET"),
+        ({"send": "form", "also": {"grant_type": "client_credential"}}, "POST"),
+        ({"send": "json", "also": {"authorize_type": "silent", "grant_id": 7}}, "POST"),
+        ({"parameter": None, "header": "X-Access-Token", "path": "data.access_token"}, "GET"),
+    ],
+)
+def test_secrets_are_given_for_a_token_in_any_way(more: dict[str, Any], method: str) -> None:
+    """WeCom, WeChat and Youzan each have a way of their own; one token serves every page (1, 2)."""
+    tokens = OwnTokens()
+    with Api(tokens) as server:
+        said = own(server, **more)
+        assert read(feed_of(server, **said))[0].replace("| ", "") == "1 2 3 4 5 |"
+        rows = [one for one in server.asked if one.path != "/gettoken"]
+    [asked] = tokens.asked
+    sent = {
+        "query": lambda: asked.query,
+        "form": lambda: {name: one for name, [one] in parse_qs(asked.body.decode()).items()},
+        "json": lambda: asked.json,
+    }[said["auth"]["send"]]()
+    also = {name: str(value) for name, value in more.get("also", {}).items()}
+    assert sent == {"corpid": CLIENT, "corpsecret": SECRET, **also}
+    assert asked.method == method
+    assert len(rows) == 5
+    for one in rows:
+        assert ("access_token" in one.query) is ("header" not in more)
+        assert SECRET not in str((one.query, one.headers, one.body))
+
+
+def test_a_token_that_is_over_in_the_api_s_own_words_is_renewed_once() -> None:
+    """Status 200 and a code: no row is lost or doubled, and a second refusal stops (2)."""
+    tokens = OwnTokens(good_for=2)
+    with Api(tokens) as server:
+        said = own(server)
+        assert read(feed_of(server, **said))[0].replace("| ", "") == "1 2 3 4 5 |"
+        assert tokens.given == 3
+        tokens.good_for = 0
+        with pytest.raises(Stop, match="credential_refused") as stopped:
+            read(feed_of(server, **said))
+    assert tokens.given == 5
+    assert stopped.value.field == "credentials.corpsecret"
+    assert "canary" not in str(stopped.value)
+
+
+def test_secrets_that_are_refused_with_200_stop() -> None:
+    """The answer holds no token: that is for a person to put right, and nothing shows (3)."""
+    tokens = OwnTokens()
+    tokens.is_refusing = True
+    with Api(tokens) as server, pytest.raises(Stop, match="token_refused") as stopped:
+        read(feed_of(server, **own(server)))
+    assert stopped.value.field == "credentials.corpsecret"
+    assert "canary" not in str(stopped.value)
+    assert len(server.asked) == 1
+
+
+@pytest.mark.parametrize("busy", [1, 3])
+def test_who_is_busy_in_its_own_words_is_asked_again(busy: int) -> None:
+    """For a token and for a page; after all tries it is for later and not for a person."""
+    tokens, world = OwnTokens(), World()
+    with Api(tokens) as server:
+        said = own(server)
+        tokens.busy = busy
+        assert read(feed_of(server, world, **said))[0].replace("| ", "") == "1 2 3 4 5 |"
+        assert len(world.slept) == busy
+        reading = feed_of(server, world, **said).read(None)
+        next(reading)
+        tokens.busy = 99
+        with pytest.raises(Retry, match="asked_to_wait") as later:
+            list(reading)
+    assert "canary" not in str(later.value)
+
+
+def test_a_token_is_kept_out_of_states() -> None:
+    """A link that the API gives back with the token in it is kept without (2)."""
+    tokens = OwnTokens()
+    tokens.rows = api.paged(ROWS, "next", size=1)
+    with Api(tokens) as server:
+        said = {**own(server), "paging": api.PAGINGS["next"]}
+        given = list(feed_of(server, **said).read(None))
+        found = feed_of(server, **said).check()
+    assert [one.rule for one in found] == ["key_in_address"]
+    for state in api.states(given):
+        assert "canary" not in state.text().reveal(reason=api.WHY)

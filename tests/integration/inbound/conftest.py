@@ -1,18 +1,16 @@
 """A shop whose people are known from the till, once for a file; a copy for each test."""
 
 import shutil
-import threading
-import time
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from api.serve import server
 from cdp.ingest.sync import sync
 from cdp.resolution.run import resolve
 from cdp.workspace import Workspace
 from tests.integration.inbound.shop import Shop, moved, write_shop
+from tests.integration.served import served
 from tests.journeys import tills
 from tests.journeys.databases import Databases
 
@@ -47,12 +45,5 @@ def shop(prepared: Workspace, databases: Databases, tmp_path: Path) -> Iterator[
 @pytest.fixture
 def address(shop: Shop) -> Iterator[str]:
     """A running server on a free port of the loopback address."""
-    running = server(shop.workspace, port=0)
-    thread = threading.Thread(target=running.run, daemon=True)
-    thread.start()
-    while not running.started:
-        time.sleep(0.02)
-    port = running.servers[0].sockets[0].getsockname()[1]
-    yield f"http://127.0.0.1:{port}"
-    running.should_exit = True
-    thread.join(15)
+    with served(shop.workspace) as url:
+        yield url

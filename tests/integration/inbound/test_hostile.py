@@ -2,12 +2,15 @@
 
 import base64
 import json
+import time
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
 import sqlalchemy as sa
 
+from cdp.resolution.admission import SOON
+from cdp.resolution.inbound_storing import COUNTED_FOR
 from cdp.storage import schema
 from tests.integration.erasure.household import shred
 from tests.integration.inbound.shop import IDENTITY_KEY, KEYS, Shop, basic, identify, track
@@ -84,6 +87,84 @@ def test_a_key_that_cannot_be_read_loses_no_message(shop: Shop) -> None:
     finally:
         path.write_text(kept)
         path.chmod(0o600)
+
+
+def test_a_signature_that_cannot_be_looked_at_loses_no_message(shop: Shop) -> None:
+    """While the identity key is not there a signed visitor comes again; the others are served."""
+    path = shop.workspace.declaration.folder / "identity.key"
+    kept = path.read_text()
+    good = signature(IDENTITY_KEY, "page", "u3", shop.workspace.now(), 600)
+    signed = identify("u3", "m1") | {"context": {"signature": good}}
+    path.unlink()
+    try:
+        answer = shop.send(signed, to="page")
+        assert (answer.status_code, answer.headers["retry-after"]) == (503, "1")
+        assert shop.events() == []
+        unsigned = shop.send(identify("u3", "m2"), to="page")
+        assert unsigned.json()["left_out"] == {"identity_not_trusted": 1}
+        assert shop.client.post("/v1/track", headers=basic("nobody's")).status_code == 401
+    finally:
+        path.write_text(kept)
+        path.chmod(0o600)
+    later = shop.workspace.now() + 2 * SOON
+    object.__setattr__(shop.workspace, "now", lambda: later)
+    assert shop.send(signed, to="page").status_code == 200
+    assert shop.record("page", "u3") is not None
+
+
+def test_nothing_comes_in_of_a_source_that_is_removed(shop: Shop) -> None:
+    """Neither an event nor a count: afterwards nothing bears its name."""
+    removed = {"source": "web", "actor": "a", "reason": "r", "started_at": shop.workspace.now()}
+    with shop.workspace.engine.begin() as connection:
+        connection.execute(sa.insert(schema.source_removal).values(**removed))
+    for sent in (track("u3", "t1"), track("u3", "t2", event="Searched"), identify("u3", "m1")):
+        assert shop.send(sent).status_code == 401
+    assert (shop.events(), shop.left_out(), shop.record("web", "u3")) == ([], {}, None)
+    assert shop.send(track("u3", "t1"), to="bag").status_code == 200
+
+
+def test_what_a_batch_says_for_all_is_not_written_out_without_end(shop: Shop) -> None:
+    """Half a megabyte for each of two thousand: refused at once, with the key of a browser."""
+    for shared in ({"context": {"a": ["y"] * 100_000}}, {"sentAt": ["y"] * 100_000}):
+        body = {"batch": [track(None, "t", anonymousId="d")] * 900, **shared}
+        content = json.dumps(body, separators=(",", ":"))
+        began = time.perf_counter()
+        answer = shop.client.post("/v1/batch", content=content, headers=basic(KEYS["page"]))
+        assert answer.status_code in {200, 413}
+        assert time.perf_counter() - began < 5  # it took half a minute
+    context = {"context": {"a": "y" * 2000}}
+    body = {"batch": [track(None, f"t{n}", anonymousId="d") for n in range(100)], **context}
+    assert shop.client.post("/v1/batch", json=body, headers=basic(KEYS["page"])).status_code == 200
+
+
+# ── counted once ────────────────────────────────────────────────────────────
+
+
+def test_what_is_left_out_of_a_body_is_counted_once(shop: Shop) -> None:
+    """Invariant 6 of happenings: at another time of sending, at once by many; another one anew."""
+    body = [
+        track("u3", "t1", properties={"total": "x"}), track("u3", "t2", event="Searched"),
+        {"type": "delete", "userId": "u3"}, identify("u3", "m1", **MEMBER),
+    ]  # fmt: skip
+
+    def send(number: int, *messages: dict[str, Any]) -> int:
+        sent = {"batch": messages or body, "sentAt": f"2026-05-04T08:00:0{number}Z"}
+        answer = shop.client.post("/v1/batch", json=sent, headers=basic(KEYS["web"]))
+        return answer.status_code
+
+    once = {"not_decimal": 1, "event_not_declared": 1, "type_unknown": 1}
+    assert send(0) == 200
+    assert shop.left_out() == once
+    with ThreadPoolExecutor(4) as pool:
+        assert set(pool.map(send, range(1, 9))) <= {200, 429}
+    assert shop.left_out() == once
+    assert send(0, track("u3", "t3", event="Searched")) == 200
+    assert send(1, {"type": "delete", "userId": "u4"}) == 200
+    assert shop.left_out() == {**once, "event_not_declared": 2, "type_unknown": 2}
+    later = shop.workspace.now() + 2 * COUNTED_FOR
+    object.__setattr__(shop.workspace, "now", lambda: later)
+    assert send(2) == 200
+    assert shop.left_out()["type_unknown"] == 3
 
 
 # ── whose it is ─────────────────────────────────────────────────────────────

@@ -6,8 +6,8 @@ from typing import Any
 import pytest
 import sqlalchemy as sa
 
+from cdp.resolution import admission as admission_module
 from cdp.resolution import inbound as inbound_module
-from cdp.resolution.inbound import Inbound
 from cdp.storage import schema
 from tests.integration.erasure.household import shred
 from tests.integration.inbound.shop import IDENTITY_KEY, Shop, identify, track
@@ -292,21 +292,21 @@ def test_too_much_is_asked_to_wait(shop: Shop) -> None:
     refused = shop.send(track(None, "t", anonymousId="d"), to="page")
     assert (refused.status_code, refused.headers["retry-after"]) == (429, "1")
     assert len(shop.events()) == 1500
-    clock[0] += inbound_module.REFRESH
+    clock[0] += admission_module.REFRESH
     assert shop.send(track(None, "t", anonymousId="d"), to="page").status_code == 200
 
 
 def test_too_many_at_once_are_asked_to_wait(shop: Shop, monkeypatch: pytest.MonkeyPatch) -> None:
     """Invariant 6: who gets no turn is told so, and has lost nothing."""
-    monkeypatch.setattr(inbound_module, "PATIENCE", 0.01)
-    inbound: Inbound = shop.app.state.services.inbound
-    turns = [inbound.turn() for _ in range(inbound_module.AT_ONCE)]
-    assert [one.__enter__() for one in turns] == [None] * inbound_module.AT_ONCE
+    monkeypatch.setattr(admission_module, "PATIENCE", 0.01)
+    admission = shop.app.state.services.inbound.admission
+    turns = [admission.turn() for _ in range(admission_module.AT_ONCE)]
+    assert [one.__enter__() for one in turns] == [None] * admission_module.AT_ONCE
     refused = shop.send(track("u", "t"))
     assert (refused.status_code, refused.headers["retry-after"]) == (429, "1")
     for one in turns:
         one.__exit__(None, None, None)
-    with inbound.turn() as wait:
+    with admission.turn() as wait:
         assert wait is None
     assert shop.send(track("u", "t")).status_code == 200
 

@@ -3,20 +3,16 @@
 import base64
 import gzip
 import json
-import socket
-import threading
-import time
 from collections.abc import Iterator
 from urllib.parse import urlencode
 
 import pytest
-import uvicorn
 
 from api import edge, patience
 from api.routes.inbound import CALLS
-from api.serve import server
 from connectors.events.body import BATCH_LIMIT
 from tests.integration.inbound.shop import KEYS, ORIGIN, Shop, basic, identify, track
+from tests.integration.served import answered, served
 
 pytestmark = pytest.mark.integration
 CANARY = "13912346789"
@@ -175,38 +171,20 @@ def test_no_log_holds_what_was_sent(shop: Shop, capsys: pytest.CaptureFixture[st
 
 
 @pytest.fixture
-def port(shop: Shop, monkeypatch: pytest.MonkeyPatch) -> Iterator[int]:
+def hurried(shop: Shop, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
     """A server with little patience."""
     monkeypatch.setattr(edge, "BODY_SECONDS", 0.5)
     monkeypatch.setattr(patience, "HEADER_SECONDS", 0.5)
-    running: uvicorn.Server = server(shop.workspace, port=0)
-    thread = threading.Thread(target=running.run, daemon=True)
-    thread.start()
-    while not running.started:
-        time.sleep(0.02)
-    yield running.servers[0].sockets[0].getsockname()[1]
-    running.should_exit = True
-    thread.join(10)
+    with served(shop.workspace) as url:
+        yield url
 
 
-def answered(port: int, *parts: bytes) -> bytes:
-    """What a connection is told until it is hung up on; parts go one after the other."""
-    with socket.create_connection(("127.0.0.1", port), timeout=10) as client:
-        for part in parts:
-            client.sendall(part)
-            time.sleep(0.1)
-        found = b""
-        while part := client.recv(4096):
-            found += part
-        return found
-
-
-def test_a_slow_client_is_hung_up_on(port: int) -> None:
+def test_a_slow_client_is_hung_up_on(hurried: str) -> None:
     """Its headers or its body do not come in time; between, others are served."""
-    assert answered(port) == b""
-    assert answered(port, b"POST /v1/batch HTTP/1.1\r\nHo", b"st: x\r\nX: y\r\n") == b""
+    assert answered(hurried) == b""
+    assert answered(hurried, b"POST /v1/batch HTTP/1.1\r\nHo", b"st: x\r\nX: y\r\n") == b""
     head = b"POST /v1/batch HTTP/1.1\r\nHost: x\r\nContent-Length: 100\r\n\r\n"
-    assert answered(port, head, b"{", b'"').startswith(b"HTTP/1.1 408 ")
+    assert answered(hurried, head, b"{", b'"').startswith(b"HTTP/1.1 408 ")
     once = b"GET /healthz HTTP/1.1\r\nHost: x\r\n\r\n"
-    found = answered(port, once, b"GET /v1/he")
+    found = answered(hurried, once, b"GET /v1/he")
     assert found.count(b"HTTP/1.1 ") == 1

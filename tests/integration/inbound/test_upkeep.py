@@ -127,7 +127,7 @@ def test_events_are_counted_by_name_and_day(shop: Shop, clock: list[dt.datetime]
 def test_the_use_of_a_key_is_in_the_audit_log_once_an_hour(
     shop: Shop, clock: list[dt.datetime]
 ) -> None:
-    """Invariant 7 of `inbound.py`: before anything that came with it, and of no bad key."""
+    """Invariant 2 of `admission.py`: before anything that came with it, and of no bad key."""
     clock[0] = clock[0].replace(minute=10)
     shop.client.post("/v1/track", json=track("u3", "t0"), headers=basic("wrong"))
     assert audited(shop, RECEIVED) == []
@@ -141,7 +141,7 @@ def test_the_use_of_a_key_is_in_the_audit_log_once_an_hour(
 
 
 def test_no_audit_event_no_message(shop: Shop, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Invariant 7 of `inbound.py`: where it cannot be written nothing is stored."""
+    """Invariant 2 of `admission.py`: where it cannot be written nothing is stored."""
 
     def refuse(*_: object) -> int:
         raise sa.exc.OperationalError("", None, Exception())

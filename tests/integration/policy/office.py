@@ -52,14 +52,22 @@ def narrower() -> str:
 
 
 class Office:
-    """A workspace as `cdp init` makes it, on a database of its own."""
+    """A workspace as `cdp init` makes it, on a database of its own; one that is `begun` is opened.
 
-    def __init__(self, folder: Path, database_url: str, *, anew: bool = False) -> None:
+    What it has of the house, its key ring above all, lies in ``home`` of its folder.
+    """
+
+    def __init__(
+        self, folder: Path, database_url: str, *, anew: bool = False, begun: bool = False
+    ) -> None:
         people = {"principals": PEOPLE}
         tills.write_declaration(folder, tills.declaration(**people))
         self.settings = tills.settings(folder, database_url)
         self.clock = NOW
-        self.workspace = create(self.settings, lambda: self.clock, anew=anew)
+        if begun:
+            self.workspace = open_workspace(self.settings, lambda: self.clock)
+        else:
+            self.workspace = create(self.settings, lambda: self.clock, anew=anew)
 
     @property
     def engine(self) -> sa.Engine:

@@ -246,3 +246,49 @@ def test_a_changed_declaration_counts_and_with_a_wrong_one_nothing_begins(
     tills.write_declaration(path.parent, tills.declaration(sources={"new": nightly}))
     worker.run()
     assert set(rows_of(workspace)) == {"new"}
+
+
+def test_while_the_database_takes_no_writes_it_waits(shop: Opener) -> None:
+    """A server that stands in for another takes no writes for a while (invariant 7)."""
+    workspace = shop({"till": {**TILL, "schedule": {"daily": "00:00"}}})
+    tries: list[int] = []
+
+    def clock(connection: sa.Connection) -> dt.datetime:
+        tries.append(1)
+        if len(tries) < 3:
+            connection.execute(sa.text("SET TRANSACTION READ ONLY"))
+            connection.execute(sa.update(job).values(failures=0))
+        return jobs.database_clock(connection)
+
+    Worker(workspace, SOON, World(clock=clock)).run()
+    assert len(tries) == 3
+    assert set(rows_of(workspace)) == {"till"}
+
+
+def test_a_run_that_cannot_begin_is_given_back_and_ends_no_other(
+    shop: Opener, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A machine without a process to spare is no reason to end what runs, nor to wait a lease."""
+    workspace = shop({"till": TILL, "app": TILL | {"location": "app.csv"}})
+    write(workspace, "app", 3)
+    write(workspace, "till", 3)
+    begin = Worker._begin
+    refused = ["app", "till"]
+
+    def scarce(self: Worker, lease: Lease, declared: Any) -> Run:
+        if lease.source in refused:
+            refused.remove(lease.source)
+            raise BlockingIOError(11, "Resource temporarily unavailable")
+        return begin(self, lease, declared)
+
+    monkeypatch.setattr(Worker, "_begin", scarce)
+    worker = Worker(workspace, replace(SOON, resolves=False), WORLD)
+    worker.run()
+    assert not worker.endings
+    assert all(row.worker is None for row in rows_of(workspace).values())
+    worker.run()
+    assert {(source, how) for _, source, how in worker.endings} == {
+        ("app", How.DONE),
+        ("till", How.DONE),
+    }
+    assert all(row.failures == 0 for row in rows_of(workspace).values())

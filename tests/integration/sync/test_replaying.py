@@ -15,7 +15,8 @@ from cdp.erasure.departing import Departing
 from cdp.errors import Refused
 from cdp.ingest import replaying
 from cdp.ingest.feed_sync import Following
-from cdp.ingest.replaying import Replayed, replay_rows
+from cdp.ingest.replayed import Replayed
+from cdp.ingest.replaying import replay_rows
 from cdp.ingest.reports import SyncReport, quiet
 from cdp.ingest.sync import sync
 from cdp.ingest.writing import SetAside, write_set_aside

@@ -2,10 +2,10 @@
 
 import gc
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import pytest
-from confluent_kafka import Producer
+from confluent_kafka import TIMESTAMP_NOT_AVAILABLE, KafkaError, Producer
 
 from connectors.errors import Retry, Stop
 from connectors.sources import topic_engine
@@ -59,6 +59,91 @@ def test_brokers_that_die_during_a_reading_end_it(monkeypatch: pytest.MonkeyPatc
     with pytest.raises(Retry, match="not_reachable"):
         list(reading)
     assert time.monotonic() - began < 20
+
+
+class _Given:
+    """A message."""
+
+    def error(self) -> None:
+        """None: it is whole."""
+
+    def offset(self) -> int:
+        return 0
+
+    def timestamp(self) -> tuple[int, int]:
+        return TIMESTAMP_NOT_AVAILABLE, 0
+
+    def key(self) -> None:
+        """It has none."""
+
+    value = key
+
+
+class _Complaining:
+    """A client that has errors, and a message with the first one alone."""
+
+    def __init__(self, code: int, passed: Callable[[], None]) -> None:
+        self._code, self._passed = code, passed
+        self._first: list[_Complaining | _Given] = [_Given(), self]
+
+    def assign(self, places: object) -> None:
+        del places
+
+    def unassign(self) -> None:
+        """Nothing is assigned."""
+
+    def poll(self, seconds: float) -> "_Complaining":
+        del seconds
+        self._passed()
+        return self
+
+    def consume(self, count: int, seconds: float) -> "list[_Complaining | _Given]":
+        del count, seconds
+        given, self._first = self._first, []
+        return given
+
+    def error(self) -> KafkaError:
+        return KafkaError(self._code, "a text", False, True)  # noqa: FBT003 - C takes no names
+
+    def offset(self) -> int:
+        return -1001
+
+
+@pytest.mark.parametrize("code", [KafkaError.GROUP_AUTHORIZATION_FAILED, KafkaError._TRANSPORT])
+def test_errors_that_pass_do_not_break_the_silence(code: int) -> None:
+    """Invariant 1: a client that only complains, for ever, ends the reading as one that is mute."""
+    now = [0.0]
+
+    def passed() -> None:
+        now[0] += 1.0
+        assert now[0] < 60
+
+    spec = declared("localhost:1").topic
+    assert spec is not None
+    topic = Topic("crm", spec, {}, lambda: now[0])
+    topic.close()
+    topic._consumer = _Complaining(code, passed)  # type: ignore[assignment]
+    reading = topic.read(0, 0, 5)
+    assert next(reading).offset == 0
+    now[0] += 20  # of somebody else's work
+    with pytest.raises(TopicFault, match="not_reachable"):
+        list(reading)
+    assert spec.limits.silence <= now[0] - 21 <= spec.limits.silence + 1
+
+
+def test_what_an_open_transaction_holds_back_is_not_passed_by() -> None:
+    """Invariant 5: where the brokers end earlier than they said, the next reading begins there."""
+    spec = declared("localhost:1").topic
+    assert spec is not None
+    topic = Topic("crm", spec, {})
+    topic.close()
+    ended = _Complaining(KafkaError._PARTITION_EOF, lambda: None)
+    ended.offset = lambda: 3  # type: ignore[method-assign]
+    ended.poll = lambda _: ended  # type: ignore[method-assign,assignment]
+    ended._first = []
+    topic._consumer = ended  # type: ignore[assignment]
+    assert list(topic.read(0, 1, 5)) == []
+    assert topic.reached == 3
 
 
 def test_a_host_that_is_not_there_is_told_apart() -> None:

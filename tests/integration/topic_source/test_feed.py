@@ -1,6 +1,7 @@
 """Following a topic: what comes, from where on, and what stops it."""
 
 from collections.abc import Iterator
+from contextlib import closing
 from typing import Any
 
 import pytest
@@ -8,6 +9,8 @@ import pytest
 from connectors.base import Mark, State
 from connectors.errors import Stop
 from connectors.record import Rejection
+from connectors.sources.topic_engine import Span
+from connectors.sources.topic_feed import _Run
 from tests.integration.topic_source.cluster import (
     PARTITIONS,
     WHY,
@@ -129,6 +132,50 @@ def test_offsets_of_something_else_stop_the_reading(
     assert feed.count(changed(state, **more)) is None
 
 
+def test_a_topic_that_was_made_anew_stops_even_where_it_is_longer(cluster: Cluster) -> None:
+    """Invariant 3: the last message that was read is another now; what is before it is not lost."""
+    for n in range(3):
+        cluster.send("former", str(n), row(n), 0)
+        cluster.send("latter", str(n), row(f"x{n}"), 0)
+    former = last(list(feed_of(cluster.brokers, "former").read(None)))
+    feed = feed_of(cluster.brokers, "latter")
+    latter = last(list(feed.read(None)))
+    offset, at = former.value["last"]["0"]
+    assert offset == 2
+    for n in (3, 4):
+        cluster.send("latter", str(n), row(f"x{n}"), 0)
+    assert rows(list(feed.read(latter))) == ["x3", "x4"]
+    older = {name: value for name, value in latter.value.items() if name != "last"}
+    assert rows(list(feed.read(State(older)))) == ["x3", "x4"]
+    with pytest.raises(Stop, match="topic_made_anew") as stopped:
+        list(feed.read(changed(latter, last={"0": [offset, at - 60_000]})))
+    assert "cdp source reset" in stopped.value.next_step
+    for broken in ({"0": [1]}, {"0": ["1", 2]}, {"x": [1, 2]}, [1]):
+        with pytest.raises(Stop, match="state_unknown"):
+            list(feed.read(changed(latter, last=broken)))
+
+
+def test_the_last_message_may_be_gone(cluster: Cluster) -> None:
+    """Retention that took only what was read is no gap: the reading begins behind it."""
+    cluster.send("thinning", "1", row(1), 0)
+    feed = feed_of(cluster.brokers, "thinning")
+    state = last(list(feed.read(None)))
+    cluster.overflow("thinning")
+    cluster.send("thinning", "2", row(2), 0)
+    with closing(feed._open()) as topic:
+        low = topic.span(0).low
+    gone = {"next": {"0": low}, "last": {"0": [low - 1, 7]}}
+    assert rows(list(feed.read(changed(state, **gone))))[-1] == "2"
+    seen_before = feed._first  # as it was a moment before retention took the message
+
+    def too_early(run: Any, partition: int) -> int:
+        taken = partition in run.last
+        return low - 1 if taken and partition == 0 else seen_before(run, partition)
+
+    feed._first = too_early  # type: ignore[method-assign]
+    assert rows(list(feed.read(changed(state, **gone))))[-1] == "2"
+
+
 def test_a_new_partition_is_read_from_its_beginning(cluster: Cluster) -> None:
     """Invariant 4: the topic had fewer when the state was made."""
     for partition in range(PARTITIONS):
@@ -138,6 +185,40 @@ def test_a_new_partition_is_read_from_its_beginning(cluster: Cluster) -> None:
     given = list(feed.read(state))
     assert rows(given) == ["2", "3"]
     assert last(given).value["next"] == {"0": 1, "1": 1, "2": 1, "3": 1}
+
+
+def test_a_new_partition_that_lost_its_beginning_is_a_gap(cluster: Cluster) -> None:
+    """Invariants 2 and 4: nothing of it was read, and some of it is gone."""
+    cluster.send("wider", "1", row(1), 1)
+    feed = feed_of(cluster.brokers, "wider")
+    state = changed(last(list(feed.read(None))), next={"1": 1})
+    cluster.overflow("wider", 0)
+    with pytest.raises(Stop, match="offset_deleted") as stopped:
+        list(feed.read(state))
+    assert stopped.value.field == "partition 0"
+
+
+def test_a_gap_ends_where_the_reading_does(cluster: Cluster) -> None:
+    """Invariant 1: what retention took beyond that end belongs to the next reading."""
+    feed = feed_of(cluster.brokers, "racing", topic_={"on_gap": "earliest"})
+
+    class Thinned:
+        def span(self, partition: int) -> Span:
+            del partition
+            return Span(50, 60)
+
+    run = _Run("", {0: 3}, None, {0: (2, 7)}, ends={0: Span(0, 10)})
+    given = list(feed._overtaken(Thinned(), run, 0))  # type: ignore[arg-type]
+    assert rows(given) == ["messages_lost"]
+    assert run.following == {0: 10}
+
+
+def test_no_mark_comes_between_a_deletion_and_what_follows(cluster: Cluster) -> None:
+    """Behind a deletion its tombstone may stand, which says the same."""
+    for value in (row(1), None, row(1)):
+        cluster.send("marked", "1", value, 0)
+    given = list(feed_of(cluster.brokers, "marked", marked=1, deleted="tombstone").read(None))
+    assert told(given)[:5] == ["1", "|", "-1", "1", "|"]
 
 
 def test_another_topic_or_form_is_read_from_the_beginning(cluster: Cluster) -> None:

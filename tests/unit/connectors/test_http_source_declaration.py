@@ -9,6 +9,7 @@ import yaml
 
 from connectors.declaration import parse_source
 from connectors.errors import DeclarationError
+from connectors.http_auth_declaration import Words
 from connectors.http_declaration import Limits, PagingSpec, Sent, SinceSpec
 from tests.presets.retailer import entries
 
@@ -124,6 +125,80 @@ def test_a_secret_has_no_place_in_headers_or_query(name: str) -> None:
     assert parsed(request={"query": {"keyword": "x", "per_page": 5}})
 
 
+def token(**more: Any) -> dict[str, Any]:
+    """An API whose token is given for secrets in a way of its own; None leaves a key out."""
+    auth = {
+        "type": "token",
+        "token_url": "https://id.example.com/gettoken",
+        "send": "query",
+        "parameter": "access_token",
+        **more,
+    }
+    said = {key: value for key, value in auth.items() if value is not None}
+    return {"auth": said, "credentials": {"corpid": "env:SOURCE_A", "corpsecret": "env:SOURCE_B"}}
+
+
+def test_a_token_of_its_own_way_is_read() -> None:
+    """Where it is, what goes beside the secrets, and what an answer says of it."""
+    refused = {"path": "errcode", "values": [42001, "gone", True]}
+    more = token(also={"grant_type": "x", "grant_id": 7}, path="data.token", refused=refused)
+    auth = parsed(**more).auth
+    assert auth.credentials == auth.secrets == ("corpid", "corpsecret")
+    assert auth.also == (("grant_type", "x"), ("grant_id", "7"))
+    assert (auth.path, auth.life) == (("data", "token"), ("expires_in",))
+    assert auth.refused == Words(("errcode",), ("42001", "gone", "true"))
+    assert (auth.name, auth.in_header) == ("access_token", False)
+    header = parsed(**token(parameter=None, header="X-Token")).auth
+    assert (header.name, header.in_header) == ("X-Token", True)
+
+
+TOKEN_REFUSED: list[tuple[dict[str, Any], str, str]] = [
+    ({**token(), "credentials": {}}, "empty", "credentials"),
+    ({"auth": token()["auth"]}, "key_missing", "credentials"),
+    (token(token_url=None), "key_missing", "auth.token_url"),
+    (token(send=None), "key_missing", "auth.send"),
+    (token(send="basic"), "wrong_form", "auth.send"),
+    (token(parameter=None), "parameter_or_header", "auth"),
+    (token(header="X-Token"), "parameter_or_header", "auth"),
+    (token(parameter=None, header="host"), "header_form", "auth.header"),
+    (token(also={"app_secret": CANARY}), "secret_in_declaration", "auth.also"),
+    (token(also={"corpid": CANARY}), "option_not_used", "auth.also"),
+    (token(scopes=["a"]), "option_not_used", "auth.scopes"),
+    (token(name="x"), "option_not_used", "auth.name"),
+    (token(token_url="http://id.example.com/t"), "plain_http", "auth.token_url"),
+    ({"auth": {"type": "bearer", "path": "x"}}, "option_not_used", "auth.path"),
+    (
+        {
+            "auth": {"type": "oauth2", "token_url": "https://a.example.com/", "send": "json"},
+            "credentials": {"client_id": "env:SOURCE_A", "client_secret": "env:SOURCE_B"},
+        },
+        "wrong_form",
+        "auth.send",
+    ),
+    (
+        {**token(), "paging": {"type": "page", "parameter": "access_token"}},
+        "name_taken",
+        "paging.parameter",
+    ),
+    (
+        {
+            **token(parameter=None, header="X-Open"),
+            "request": {"headers": {"x-open": "1"}},
+        },
+        "name_taken",
+        "request.headers",
+    ),
+]
+
+
+@pytest.mark.parametrize(("more", "rule", "field"), TOKEN_REFUSED, ids=range(len(TOKEN_REFUSED)))
+def test_a_token_of_its_own_way_says_what_it_needs(
+    more: dict[str, Any], rule: str, field: str
+) -> None:
+    """By a rule, with the path, and without what was declared."""
+    test_what_does_not_fit_together_is_refused(more, rule, field)
+
+
 REFUSED: list[tuple[dict[str, Any], str, str]] = [
     ({"request": {"headers": {"host": "x"}}}, "header_form", "request.headers"),
     ({"request": {"headers": {"x y": "x"}}}, "header_form", "request.headers"),
@@ -184,7 +259,9 @@ def test_a_body_key_needs_a_body_and_keys() -> None:
         parsed(request={**post, "body": []}, paging={**paging, "body_key": "a"})
 
 
-@pytest.mark.parametrize("part", ["request", "auth", "rows", "paging", "rate", "limits", "success"])
+@pytest.mark.parametrize(
+    "part", ["request", "auth", "rows", "paging", "rate", "limits", "success", "busy"]
+)
 def test_no_other_connector_takes_these_keys(part: str) -> None:
     """Neither a file nor a table; nor does a table's cursor take a since."""
     values: dict[str, Any] = {
@@ -195,6 +272,7 @@ def test_no_other_connector_takes_these_keys(part: str) -> None:
         "rate": 1,
         "limits": {"tries": 1},
         "success": {"path": "a", "values": [0]},
+        "busy": {"path": "a", "values": [0]},
     }
     file = {**API, "connector": "csv", "location": "x.csv"}
     with pytest.raises(DeclarationError, match="key_not_for_connector"):
@@ -207,15 +285,26 @@ def test_no_other_connector_takes_these_keys(part: str) -> None:
         parse_source("crm", {**sql, "cursor": {"overlap": 5}})
 
 
+def _kind(example: dict[str, Any]) -> int:
+    names = list(example.get("sources", example))
+    return next(
+        at for at, name in enumerate(("crm", "wecom", "connector", "limits")) if name in names
+    )
+
+
 def test_the_examples_of_the_page_are_declarations() -> None:
     """What docs/howto/read-an-api.md tells people to write is read, limits and all."""
     page = Path(__file__).parents[3] / "docs/howto/read-an-api.md"
     found = re.findall(r"```yaml\n(.*?)```", page.read_text("utf-8"), re.DOTALL)
-    example, shop, limits = map(yaml.safe_load, found)
+    example, wecom, shop, limits = sorted(map(yaml.safe_load, found), key=_kind)
     entry = example["sources"]["crm"]
     parsed = parse_source("crm", {**entry, **limits})
     assert parsed.http is not None
     assert parsed.http.limits == Limits()
     assert parsed.http.auth.type == "oauth2"
+    contacts = parse_source("wecom", wecom["sources"]["wecom"]).http
+    assert contacts is not None
+    assert contacts.auth.credentials == ("corpid", "corpsecret")
+    assert contacts.busy is not None
     preset = {**entries()["shopify"], **shop}
     assert parse_source("shop", preset).http is not None

@@ -7,7 +7,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from connectors.http_declaration import HttpSpec, Success
+from connectors.http_auth_declaration import Words
+from connectors.http_declaration import HttpSpec
 from connectors.json_text import MAX_DEPTH, depth_of, nests_too_deep
 from connectors.sources.http_pages import Page, PageRefused, found_at, page_of, text_of
 from connectors.sources.json_lines import LineRefused, parse_object
@@ -79,9 +80,12 @@ def test_what_is_no_page_is_refused_and_not_shown(body: bytes) -> None:
 
 
 def test_nothing_is_an_empty_page() -> None:
-    """No body, null where the list belongs, or an empty list."""
-    for body in ("", " \n", '{"data": null}', '{"data": []}'):
+    """Null where the list belongs, or an empty list; of no body nobody can tell."""
+    for body in ('{"data": null}', '{"data": []}'):
         assert list(page(body).rows) == []
+    for body in ("", " \n"):
+        with pytest.raises(PageRefused, match="page_not_json"):
+            page(body)
     assert repr(page(f'{{"data": ["{CANARY}"]}}')).count(CANARY) == 0
 
 
@@ -105,7 +109,7 @@ def test_a_path_goes_by_keys_and_indexes(steps: Any, found: Any) -> None:
 
 def test_an_answer_counts_where_it_says_so() -> None:
     """A number, a word or a truth at a path."""
-    spec = HttpSpec("https://a.example.com/", success=Success(("code",), ("0", "true")))
+    spec = HttpSpec("https://a.example.com/", success=Words(("code",), ("0", "true")))
     for said in ("0", "true", '"0"'):
         with pytest.raises(PageRefused, match="rows_missing"):
             page(f'{{"code": {said}}}', spec)

@@ -5,7 +5,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from connectors.declaration import parse_source
@@ -46,6 +46,8 @@ NEXT = {"type": "next", "path": "next"}
         ("https://API.example.com:443/v1/x", "/v1/x"),
         ("?page=2", "/v1/members?page=2"),
         ("/other", "/other"),
+        (f"{HOST}//elsewhere.invalid/x?a=1", "//elsewhere.invalid/x?a=1"),
+        (f"{HOST}?page=2", "/?page=2"),
         ("members?x=%E5%BC%A0#part", "/v1/members?x=%E5%BC%A0"),
     ],
 )
@@ -56,6 +58,9 @@ def test_a_link_of_the_same_origin_is_followed(link: str, spot: str) -> None:
     assert paging.place(None, spot).url == HOST + spot
 
 
+@example(f"{HOST}//elsewhere.invalid/x")
+@example(f"{HOST}////elsewhere.invalid/x")
+@example("/..//elsewhere.invalid/x")
 @given(st.text(max_size=40) | st.sampled_from(["https://", "//", "http:", "\\\\", "@"]).flatmap(
     lambda head: st.text("abc./@:#?\\%[]", max_size=30).map(lambda rest: head + rest)
 ))  # fmt: skip
@@ -115,7 +120,7 @@ def test_counted_pages_count() -> None:
 @pytest.mark.parametrize(
     ("more", "ends"),
     [(True, False), (False, True), ("0", True), (None, True), ("false", True), ("3", False),
-     ([1], False), ("", True)],
+     ([1], False), ([], True), ({"href": "x"}, False), ({}, True), ("", True)],
 )  # fmt: skip
 def test_what_the_api_says_of_more_counts(more: Any, ends: bool) -> None:  # noqa: FBT001
     """Numbers have become text; a page that says nothing of it is refused."""
@@ -124,6 +129,27 @@ def test_what_the_api_says_of_more_counts(more: Any, ends: bool) -> None:  # noq
     with pytest.raises(PageRefused, match="more_missing"):
         paging.after(page(), 1)
     assert paging.after(page(rows=[]), 1) is None
+
+
+@pytest.mark.parametrize(
+    ("said", "rule", "field"),
+    [
+        ({"type": "offset", "parameter": "o"}, "more_but_empty", "paging.more"),
+        ({"type": "keyset", "column": "id", "parameter": "k"}, "more_but_empty", "paging.more"),
+        ({"type": "cursor", "path": "c", "parameter": "c"}, "more_but_no_cursor", "paging.path"),
+    ],
+)
+def test_more_that_nobody_can_ask_for_is_refused(
+    said: dict[str, Any], rule: str, field: str
+) -> None:
+    """Taken as the end, it would leave rows out in silence; a page by number is asked for."""
+    paging = Paging(spec_of({**said, "more": "more"}))
+    with pytest.raises(PageRefused, match=rule) as refused:
+        paging.after(page(rows=[], more=True), None)
+    assert refused.value.field == field
+    assert paging.after(page(rows=[], more=False), None) is None
+    numbered = Paging(spec_of({"type": "page", "parameter": "p", "more": "more"}))
+    assert numbered.after(page(rows=[], more=True), 3) == 4
 
 
 @pytest.mark.parametrize("end", [None, "", False])

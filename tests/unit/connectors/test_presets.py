@@ -73,7 +73,26 @@ SCOPES = {
     "omid": {("taobao", "kith-tmall")},
     "oaid": {("taobao", "2200000000001")},
     "douyin_openid": {("douyin", "tt0000000000kith")},
+    "buyer_id": {
+        ("jd", "A0000000000KITH"),
+        ("shopify", "kith.myshopify.invalid"),
+        ("weimob", "4020000000000"),
+        ("youzan", "136000000"),
+    },
+    "loyalty_card": {
+        ("member_sheet", "kith"),
+        ("pos", "kith"),
+        ("weimob", "4020000000000"),
+    },
 }
+
+
+def test_no_identifier_of_a_preset_is_left_out_here():
+    """Whoever maps another identifier says where it is unique."""
+    mapped = {field for name, one in entries().items() for field in parse_source(name, one).fields}
+    assert {field for field in mapped if field in shipped().types and shipped()[field].scoped} == (
+        set(SCOPES)
+    )
 
 
 @pytest.mark.parametrize("field", sorted(SCOPES))

@@ -100,6 +100,7 @@ WRONG: list[tuple[dict[str, Any], dict[str, Any], str, str]] = [
     ({}, {"credentials": refs("user")}, "credential_not_used", "credentials.user"),
     ({}, {"credentials": refs("certificate")}, "key_missing", "credentials.key"),
     ({}, {"table": "m"}, "option_not_used", "table"),
+    ({}, {"cursor": {"column": "n", "overlap": 5}}, "option_not_used", "cursor.overlap"),
     ({"format": "debezium"}, {"deleted": "tombstone"}, "option_not_used", "deleted"),
     ({"format": "debezium", "key": "text"}, {}, "option_not_used", "topic.key"),
     ({}, {"deleted": "tombstone", "record_id": ["id", "shop"]}, "key_form", "topic.key"),

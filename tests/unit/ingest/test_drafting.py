@@ -111,3 +111,34 @@ def test_a_file_in_another_form_is_left_alone() -> None:
     """Where sources stand on one line, nothing is put in, and the way out is said."""
     with pytest.raises(Stop, match="sources_in_another_form"):
         inserted("sources: {till: {a: 1}}\n", drafted())
+
+
+def test_what_the_days_do_not_tell_is_asked() -> None:
+    """Day or month first: a draft that leaves it open is no declaration; an answer fills it in."""
+    rows = tuple({"id": str(n), "生日": f"{n:02}/0{n}/1990"} for n in range(1, 6))
+    entry = drafted(Table(("id", "生日"), rows))
+    assert unfilled(entry) == ["format of the birth_date: day or month first"]
+    assert "all of them read as %d/%m/%Y and as %m/%d/%Y" in entry
+    with pytest.raises(DeclarationError, match="format_to_fill_in"):
+        parse_source("members", read(entry))
+    answered = drafted(Table(("id", "生日"), rows), birth_date="%m/%d/%Y")
+    assert unfilled(answered) == []
+    assert parse_source("members", read(answered)).fields["birth_date"][0].formats == ("%m/%d/%Y",)
+
+
+def test_the_country_of_phones_is_asked() -> None:
+    """Where numbers name none and are not Chinese, nobody reads them before a person says it."""
+    rows = tuple({"id": str(n), "Phone": f"(212) 555-01{n:02}"} for n in range(4))
+    entry = drafted(Table(("id", "Phone"), rows))
+    assert unfilled(entry) == ["country of the phone"]
+    with pytest.raises(DeclarationError, match=r"fields\.phone\.country: wrong_form"):
+        parse_source("members", read(entry))
+    answered = drafted(Table(("id", "Phone"), rows), phone="US")
+    assert parse_source("members", read(answered)).fields["phone"][0].formats == ("US",)
+
+
+def test_sheets_that_are_not_read_are_named() -> None:
+    """Whoever meant another one sees it."""
+    rows = tuple({"id": str(n), "手机": f"1395714{n:04}"} for n in range(4))
+    entry = drafted(Table(("id", "手机"), rows, sheet="会员", sheets=("说明", "旧")))
+    assert "sheet: 会员  # not read: 说明, 旧" in entry

@@ -162,3 +162,79 @@ def test_a_file_of_hostile_columns_is_judged() -> None:
     assert [one.field for one in empty.columns] == [None]
     long = guess(table_of({"手机": "1" * 1_000_000, "": ""}), READING)
     assert long.columns[0].field is None
+
+
+GERMAN = {
+    "Kundennr": "10{:03}", "Vorname": "Jürgen", "Nachname": "Müller", "Straße": "Königstraße {}",
+    "PLZ": "80{:03}", "Ort": "München", "Telefon": "089/1234{:03}", "Handy": "0171 1234{:03}",
+    "E-Mail": "m{}@example.com", "Geburtsdatum": "{:02}.07.1980", "Umsatz": "1.234,50",
+}  # fmt: skip
+JAPANESE = {
+    "会員番号": "M{:04}", "氏名": "佐藤　翔太", "フリガナ": "サトウ ショウタ",
+    "電話番号": "090-1234-5{:03}", "メールアドレス": "s{}@example.com", "生年月日": "1985/04/{:02}",
+    "性別": "男", "郵便番号": "160-0{:03}", "住所": "東京都新宿区西新宿1-{}",
+}  # fmt: skip
+TAIWANESE = {
+    "會員卡號": "A{:04}", "姓名": "陳怡君", "手機": "0912-345-{:03}", "電子信箱": "t{}@example.com",
+    "生日": "1991-03-{:02}", "性別": "女", "地址": "臺北市信義區松高路{}號", "備註": "x",
+}  # fmt: skip
+AMERICAN = {
+    "Customer ID": "60{:04}", "First Name": "Ann", "Last Name": "Stone", "DOB": "07/{:02}/1980",
+    "Default Address Phone": "+1 212-555-0{:03}", "Phone": "(212) 555-0{:03}", "Zip": "10{:03}",
+}  # fmt: skip
+WANTED = [
+    (GERMAN, {"Kundennr": "buyer_id", "Vorname": "given_name", "Nachname": "surname",
+              "Straße": "address", "PLZ": "postcode", "Ort": "city", "Handy": "phone",
+              "E-Mail": "email", "Geburtsdatum": "birth_date"}),
+    (JAPANESE, {"会員番号": "loyalty_card", "氏名": "name", "電話番号": "phone",
+                "メールアドレス": "email", "生年月日": "birth_date", "性別": "gender",
+                "郵便番号": "postcode", "住所": "address"}),
+    (TAIWANESE, {"會員卡號": "loyalty_card", "姓名": "name", "手機": "phone", "電子信箱": "email",
+                 "生日": "birth_date", "性別": "gender", "地址": "address", "備註": "note"}),
+    (AMERICAN, {"Customer ID": "buyer_id", "First Name": "given_name", "Last Name": "surname",
+                "DOB": "birth_date", "Phone": "phone", "Zip": "postcode"}),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("forms", "wanted"), WANTED)
+def test_files_of_other_countries_are_guessed(
+    forms: dict[str, str], wanted: dict[str, str]
+) -> None:
+    """German, Japanese, Taiwanese and American shops: names in two columns, mobiles, dates."""
+    rows = [{name: form.format(n) for name, form in forms.items()} for n in range(1, 29)]
+    found = guess(table_of(*rows), READING)
+    assert {one.column: one.field for one in found.columns if one.chosen} == wanted
+    assert found.record_ids[0] == (next(iter(forms)),)
+    phone = next(one for one in found.columns if one.field == "phone" and one.chosen)
+    assert phone.foreign
+
+
+@pytest.mark.parametrize(
+    ("days", "formats"),
+    [
+        (("31.12.1990", "01.02.1985"), ("%d.%m.%Y",)),
+        (("31/12/1990", "01/02/1985"), ("%d/%m/%Y",)),
+        (("12/31/1990", "01/02/1985"), ("%m/%d/%Y",)),
+        (("11/12/1990", "01/02/1985"), ("%d/%m/%Y", "%m/%d/%Y")),
+        (("33238", "31079"), ("excel",)),
+        (("33238", "1985-02-01"), ("excel",)),
+        (("1990-12-31", "1985年2月1日"), ()),
+        (("Dec 31, 1990", "Feb 1, 1985"), ("%b %d, %Y",)),
+    ],
+)
+def test_the_format_of_birthdays_is_found(days: tuple[str, ...], formats: tuple[str, ...]) -> None:
+    """By the values that read as nothing without; where two fit all of them, both are told."""
+    [one] = guess(table_of(*({"生日": day} for day in days)), READING).columns
+    assert (one.field, one.formats, one.confidence) == ("birth_date", formats, 1.0)
+
+
+def test_phones_of_china_ask_for_no_country() -> None:
+    """Mobiles in any spelling, numbers with their country, and two in one cell."""
+    texts = ["13957140286", "１３９５７１４０２８６", "+49 171 1234567", "0049 171 1234567",
+             "139-5714-0286", "13957140286/13857160317", "'+1 212-555-0100"]  # fmt: skip
+    [one] = guess(table_of(*({"手机": text} for text in texts)), READING).columns
+    assert (one.field, one.foreign) == ("phone", False)
+    for number, foreign in (("'+1 212-555-01{:02}", False), ("'(212) 555-01{:02}", True)):
+        quoted = [{"手机": number.format(n)} for n in range(4)]  # as some shops export them
+        [one] = guess(table_of(*quoted), READING).columns
+        assert (one.field, one.foreign) == ("phone", foreign)

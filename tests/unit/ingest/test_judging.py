@@ -15,9 +15,10 @@ from cdp.ingest.judging import (
     Judged,
 )
 from cdp.vault.keyring import KeyRing
+from connectors.events import segment
 from connectors.events.telling import CONSENT_UPDATED
 from connectors.record import Sensitive
-from tests.unit.connectors.events.inbound import NOW, declared, event
+from tests.unit.connectors.events.inbound import NOW, as_parsed, declared, event
 from tests.unit.vault.test_event_keys import signature
 
 KEY = "identity-key"
@@ -126,3 +127,17 @@ def test_nothing_shows(judge):
     file = declared(**dict.fromkeys(("trust", "events", "consent_categories")) | entry)
     with pytest.raises(ValueError, match="nothing is sent"):
         Judge(None, file, lambda: None)
+
+
+def test_a_body_has_one_name_however_often_it_is_sent(judge):
+    """Invariant 4: whenever it is sent, and whether its messages can be used or not."""
+
+    def named(*messages, made=judge):
+        return made().body(segment.read(as_parsed(list(messages)), NOW))
+
+    good, bad = {"type": "track", "userId": "u", "event": "x"}, {"type": "delete", "userId": "u"}
+    body = named(good, bad)
+    assert body == named({**good, "sentAt": "2026-01-01"}, {**bad, "sentAt": "2026-01-02"})
+    assert len({body, named(good), named(bad), named(bad, good), named(good, bad, bad)}) == 5
+    assert body != named(good, {**bad, "userId": "v"})
+    assert body != named({**good, "event": "y"}, bad)

@@ -11,10 +11,10 @@ import pytest
 from standardwebhooks import Webhook
 
 from cdp.resolution import hooks_proof
-from cdp.resolution.hooks_proof import NAMED_FOR, HookSecrets, Proven
+from cdp.resolution.hooks_proof import HookSecrets, Proven
 from cdp.vault.event_keys import EventKeys
 from cdp.vault.keyring import KeyRing
-from connectors.hooks.declaration import HookSpec, SignatureSpec
+from connectors.hooks.declaration import NAMED_FOR, HookSpec, SignatureSpec
 from connectors.hooks.rows import Post
 from connectors.record import Sensitive
 from tests.integration.hooks.world import mac

@@ -87,3 +87,19 @@ def test_the_limits_are_those_of_the_specification():
     assert body.MESSAGE_LIMIT >= 32_000
     assert body.BATCH_LIMIT >= 500_000
     assert body.MOST_MESSAGES == 2500
+
+
+def test_a_few_members_of_gzip_are_one_body():
+    """RFC 1952, 2.2: they stand behind each other; neither number nor size is endless."""
+    parts = [b'{"a"', b":1", b"}"]
+    assert unpacked(b"".join(gzip.compress(one, mtime=0) for one in parts)) == b'{"a":1}'
+    half = gzip.compress(b" " * (BATCH_LIMIT // 2 + 1), mtime=0)
+    for packed, rule in (
+        (half * 2, "body_too_large"),
+        (gzip.compress(b"", mtime=0) * 9, "not_gzip"),
+        (gzip.compress(b"{}", mtime=0) + b"more", "not_gzip"),
+        (gzip.compress(b"{}", mtime=0) * 2 + gzip.compress(b"{}", mtime=0)[:-2], "not_gzip"),
+    ):
+        with pytest.raises(BodyRefused) as caught:
+            unpacked(packed)
+        assert caught.value.rule == rule

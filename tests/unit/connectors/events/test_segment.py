@@ -1,6 +1,7 @@
 """Segment's and RudderStack's messages: invariants of `connectors/events/event.py`."""
 
 import datetime as dt
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -143,3 +144,31 @@ def test_rudder_has_traits_in_the_context():
     assert found.row["traits"] == {"a": "1", "b": "2"}
     (tracked,) = rudder.read([sent | {"type": "track", "event": "x"}], NOW)
     assert tracked.row["traits"] == {"b": "2"}
+
+
+def test_what_a_batch_says_for_all_is_bounded() -> None:
+    """Written out for each message it would be much more than what was sent."""
+
+    def asked(messages: int, **shared: Any) -> str:
+        body = {"batch": [{"type": "track"}] * messages, **shared}
+        with pytest.raises(BodyRefused) as caught:
+            segment.messages_of(body, None)
+        assert caught.value.too_large is (caught.value.rule == "message_too_large")
+        return caught.value.rule
+
+    def fine(messages: int, **shared: Any) -> bool:
+        body = {"batch": [{"type": "track"}] * messages, **shared}
+        return len(segment.messages_of(body, None)) == messages
+
+    large, small = {"a": "x" * 30_000}, {"a": "x" * 3_000}
+    assert fine(100, context=large)
+    assert asked(2500, context=large) == "message_too_large"
+    assert fine(2500, context=small)
+    assert asked(1, context={"a": "x" * 40_000}) == "message_too_large"
+    assert asked(1, sentAt="x" * 40_000) == "message_too_large"
+    assert fine(2500, sentAt=[small] * 100)  # it is no time, and nobody's
+    assert asked(1, context={"a": "\ud800"}) == "broken_text"
+    deep: Any = "x"
+    for _ in range(70):
+        deep = {"a": deep}
+    assert asked(1, context=deep) == "too_deep"

@@ -49,6 +49,7 @@ def test_the_forms_of_shopify_and_github_are_read() -> None:
         claim = claim_of(spec, headers, BODY.encode())
         assert (claim.signed, claim.signatures, claim.name) == (BODY.encode(), (digest,), None)
     assert key_of(GITHUB, Sensitive("shared")) == b"shared"
+    assert key_of(GITHUB, Sensitive(" \t")) is None  # anybody would guess it
 
 
 def test_a_time_that_is_declared_is_part_of_what_is_signed() -> None:
