@@ -29,7 +29,8 @@ UNCLEAR: Final = "deleted_unclear"
 _UNCLEAR_STEP: Final = (
     "Say under deleted.values which values mean deleted; without them a time, true or 1 does."
 )
-_WHOLE: Final = re.compile(r"[+-]?\d{1,19}")
+_WHOLE: Final = re.compile(r"[+-]?\d+")  # never a time, though Python reads some as one
+_MOST_DIGITS: Final = 19  # of LARGEST
 _EPOCH: Final = dt.datetime(1970, 1, 1, tzinfo=dt.UTC)
 
 
@@ -130,7 +131,10 @@ def time_of(value: object) -> dt.datetime | None:
 
 def _of_text(text: str) -> int | None:
     if _WHOLE.fullmatch(text):
-        return _of_number(int(text))
+        digits = text.lstrip("+-0")
+        if len(digits) > _MOST_DIGITS:
+            return None
+        return _of_number(int(digits or "0") * (-1 if text[0] == "-" else 1))
     time = _parsed(text)
     return None if time is None else _of_time(time)
 

@@ -103,8 +103,12 @@ def test_two_workers_share_the_sources_and_resolve_what_came(shop: Opener) -> No
     alone = replace(SOON, processes=1)
     workers = Worker(workspace, alone, WORLD), Worker(other, alone, WORLD)
     threads = [threading.Thread(target=one.run) for one in workers]
-    for one in threads:
-        one.start()
+    with workspace.engine.begin() as holding:
+        # No run gets on before both have begun: a quick worker would have done the work of both.
+        holding.execute(sa.text("LOCK TABLE kith.record IN EXCLUSIVE MODE"))
+        for one in threads:
+            one.start()
+        until(lambda: len({row.worker for row in rows_of(workspace).values() if row.worker}) == 2)
     for one in threads:
         one.join(LONGEST)
     other.engine.dispose()

@@ -5,7 +5,7 @@ from decimal import Decimal
 from uuid import UUID
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from connectors.base import Deleted
@@ -79,11 +79,20 @@ def test_orders_grow_as_times_do(one, other):
 
 
 @given(number=st.integers())
+@example(11400714819320000000)  # which reads as a day of the year 1140, and a time of it
+@example(LARGEST)
+@example(-LARGEST - 1)
+@example(10**5000)
 def test_a_whole_number_is_its_own_order(number):
     """As a number or as text, as far as 64 bits reach."""
     expected = number if abs(number) <= LARGEST else None
-    assert order_of(number) == order_of(str(number)) == expected
+    text = f"{Decimal(number):f}"  # str() refuses thousands of digits
+    assert order_of(number) == order_of(text) == expected
     assert order_of(Decimal(number)) == expected
+    assert time_of(text) is None
+    padded = f"-{'0' * 5000}{text[1:]}" if number < 0 else "0" * 5000 + text
+    assert order_of(padded) == expected
+    assert order_of("-0") == order_of("+000") == 0
 
 
 @pytest.mark.parametrize(
