@@ -9,13 +9,9 @@ from typing import Any
 import yaml
 
 from cdp.errors import Stop
-from connectors.declaration import (
-    DestinationDeclaration,
-    SourceDeclaration,
-    parse_destination,
-    parse_source,
-)
+from connectors.declaration import SourceDeclaration, parse_source
 from connectors.declaration_schema import is_identifier, require
+from connectors.destination_declaration import DestinationDeclaration, parse_destination
 from connectors.errors import ConnectorError, DeclarationError
 from connectors.index_parts import FULL_BITS, IndexDefinition
 from connectors.vocabulary import IDENTITY_FIELDS, PROFILE_FIELDS

@@ -6,7 +6,7 @@ from datetime import date, datetime
 from decimal import Decimal
 from typing import Final
 
-from connectors.declaration import AttributeSpec
+from connectors.attribute_declaration import AttributeSpec
 from connectors.record import AttributeValue
 
 MAX_INTEGER: Final = 2**63 - 1  # a PostgreSQL bigint

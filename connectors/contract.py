@@ -10,10 +10,10 @@ Invariants, each named by a test in ``tests/unit/connectors/test_contract.py``:
 from collections.abc import Mapping
 from typing import Final
 
+from connectors.attribute_declaration import AttributeSpec
 from connectors.attributes import AttributeRefused, typed
 from connectors.cells import BadCell, Cell, trim
 from connectors.contract_terms import Contract, Demand, within
-from connectors.declaration import AttributeSpec
 from connectors.record import AttributeValue, Breach, FieldValue
 
 _REASON: Final = "compare a value with the contract"

@@ -1,4 +1,4 @@
-"""One ``sources:`` or ``destinations:`` entry of cdp.yaml, as a frozen object.
+"""One ``sources:`` entry of cdp.yaml, as a frozen object.
 
 The form is checked by ``declaration.schema.json``; what one key demands of another is checked
 here. Unknown keys are refused. ``digest`` notices a changed mapping.
@@ -6,20 +6,18 @@ here. Unknown keys are refused. ``digest`` notices a changed mapping.
 
 import dataclasses
 import difflib
-import ipaddress
-import json
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
-from typing import Any, Final, Literal
-from urllib.parse import SplitResult, urlsplit
+from typing import Any, Final
 
+from connectors.attribute_declaration import AttributeSpec, parse_attributes
 from connectors.columns import DerivedColumn, file_columns, parse_columns, require_use, users_of
+from connectors.consent_declaration import ConsentSpec, parse_consent
 from connectors.contract_terms import Contract, parse_contract
 from connectors.credentials import Reference, parse_credentials
-from connectors.date_formats import names_a_day
-from connectors.declaration_schema import is_identifier, require, require_plain
-from connectors.digests import sha256_hex
+from connectors.declaration_digest import digest_of
+from connectors.declaration_schema import require, require_name, require_plain
 from connectors.errors import DeclarationError
 from connectors.events.declaration import KEEP_EVENTS, RECORD_ID, InboundSpec, parse_inbound
 from connectors.feed_declaration import NO_FEED, FeedSpec, parse_feed
@@ -31,8 +29,6 @@ from connectors.schedule import Schedule, parse_schedule
 from connectors.topic_declaration import KAFKA, TopicSpec, parse_topic
 from connectors.vocabulary import IDENTITY_FIELDS, PROFILE_FIELDS
 
-DIGEST_VERSION: Final = 1
-AttributeType = Literal["integer", "decimal", "date", "boolean", "category"]
 NOTHING: Final[Mapping[str, Any]] = MappingProxyType({})
 # Where rows lie and how they are reached says nothing of what they mean.
 _NO_MEANING: Final = frozenset(
@@ -51,33 +47,6 @@ class FieldSpec:
     scope: str | None = None
     formats: tuple[str, ...] = ()  # of dates; of phones, the country of those that name none
     split: str | None = None  # the separator characters, without brackets
-
-
-@dataclass(frozen=True, slots=True)
-class AttributeSpec:
-    """A typed, non-identity column."""
-
-    column: str
-    type: AttributeType
-    formats: tuple[str, ...] = ()  # date only
-
-
-@dataclass(frozen=True, slots=True)
-class OptOut:
-    """A cell that holds one of ``values`` (case ignored) refuses ``purposes``."""
-
-    column: str
-    values: tuple[str, ...]
-    purposes: tuple[str, ...]
-
-
-@dataclass(frozen=True, slots=True)
-class ConsentSpec:
-    """On what ground, and for which purposes, the people of a source may be processed."""
-
-    basis: str
-    purposes: tuple[str, ...]
-    opt_out: tuple[OptOut, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,26 +106,7 @@ class SourceDeclaration:
 
         How it is spelled, the order of its keys and where the file lies do not count.
         """
-        return _digest(self, leave_out=_NO_MEANING | _unused(self))
-
-
-@dataclass(frozen=True, slots=True)
-class DestinationDeclaration:
-    """One destination, and the only fields it may ever receive."""
-
-    name: str
-    connector: str
-    location: str  # URL of a webhook; file, relative to the folder of cdp.yaml
-    purpose: str
-    fields: tuple[str, ...]
-    secret: str | None = None  # name of the signing secret in the key ring
-    allow_http: bool = False
-    timeout: float = 10.0  # seconds
-    bom: bool = False
-
-    def digest(self) -> str:
-        """SHA-256, 64 hex digits, of the whole declaration: another receiver is a change."""
-        return _digest(self)
+        return digest_of(self, leave_out=_NO_MEANING | _unused(self))
 
 
 def parse_source(name: str, entry: object, identifiers: Collection[str] = ()) -> SourceDeclaration:
@@ -170,13 +120,15 @@ def parse_source(name: str, entry: object, identifiers: Collection[str] = ()) ->
     Raises:
         DeclarationError: naming path, rule and next step.
     """
-    _require_name(name)
+    require_name(name)
     require_plain(name, entry)
     known = IDENTITY_FIELDS.union(identifiers)
     _require_known_fields(name, entry, known)
     raw = require("source", name, entry)
-    attributes = _attributes(name, raw.get("attributes", NOTHING), known | PROFILE_FIELDS)
-    consent = _consent(name, raw["consent"]) if "consent" in raw else None
+    attributes = parse_attributes(
+        name, "attributes", raw.get("attributes", NOTHING), known | PROFILE_FIELDS
+    )
+    consent = parse_consent(name, raw["consent"]) if "consent" in raw else None
     derived = parse_columns(name, raw.get("columns", NOTHING))
     declaration = SourceDeclaration(
         name=name,
@@ -195,9 +147,7 @@ def parse_source(name: str, entry: object, identifiers: Collection[str] = ()) ->
         derived=derived,
         contract=parse_contract(name, raw, {*raw.get("fields", ()), *attributes}),
         schedule=parse_schedule(name, raw.get("schedule")),
-        inbound=parse_inbound(
-            name, raw, consent, lambda one, spec: _attribute(name, one, spec, frozenset())
-        ),
+        inbound=parse_inbound(name, raw, consent),
         keep_events=raw.get("keep_events", KEEP_EVENTS),
         feed=parse_feed(name, raw),
         http=parse_http(name, raw),
@@ -208,65 +158,6 @@ def parse_source(name: str, entry: object, identifiers: Collection[str] = ()) ->
     _require_filled(name, declaration.fields)
     require_use(name, declaration.derived, declaration.used_columns(), declaration.record_id)
     return declaration
-
-
-def parse_destination(name: str, entry: object) -> DestinationDeclaration:
-    """Read one entry of ``destinations:``.
-
-    Raises:
-        DeclarationError: naming path, rule and next step.
-    """
-    _require_name(name)
-    raw = require("destination", name, entry)
-    declaration = DestinationDeclaration(**{**raw, "name": name, "fields": tuple(raw["fields"])})
-    if declaration.connector == "webhook":
-        require_web_address(declaration)
-    return declaration
-
-
-def require_web_address(declaration: DestinationDeclaration) -> SplitResult:
-    """Return the parts of a webhook's URL.
-
-    Raises:
-        DeclarationError: when it is not http(s), carries a password, or is http to another
-            machine without ``allow_http``.
-    """
-    name = declaration.name
-    try:
-        url = urlsplit(declaration.location)
-        host, _ = url.hostname, url.port  # a bad port raises
-    except ValueError:
-        host, url = None, urlsplit("")
-    spaced = any(letter.isspace() for letter in declaration.location)
-    if url.scheme not in {"http", "https"} or not host or spaced:
-        raise DeclarationError(
-            name, "not_a_web_address", "Write a URL that begins with https://.", field="location"
-        )
-    if url.username is not None or url.fragment:
-        raise DeclarationError(
-            name, "address_parts", "Remove the user name and the part after #.", field="location"
-        )
-    if url.scheme == "http" and not declaration.allow_http and not _is_loopback(host):
-        raise DeclarationError(
-            name, "plain_http", "Use https://, or declare allow_http: true.", field="location"
-        )
-    return url
-
-
-def _is_loopback(host: str) -> bool:
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return host == "localhost"
-
-
-def _require_name(name: str) -> None:
-    if not is_identifier(name):
-        raise DeclarationError(
-            "(unnamed)",
-            "name_form",
-            "Name it with lower-case letters, digits and _, beginning with a letter, at most 63.",
-        )
 
 
 def _require_known_fields(name: str, entry: object, known: frozenset[str]) -> None:
@@ -319,49 +210,6 @@ def _field_spec(value: str | dict[str, Any]) -> FieldSpec:
     )
 
 
-def _attributes(
-    source: str, raw: Mapping[str, Any], taken: frozenset[str]
-) -> Mapping[str, AttributeSpec]:
-    found = {name: _attribute(source, name, spec, taken) for name, spec in raw.items()}
-    return MappingProxyType(found)
-
-
-def _attribute(source: str, name: str, raw: dict[str, Any], taken: frozenset[str]) -> AttributeSpec:
-    path = f"attributes.{name}"
-    if name in taken:
-        raise DeclarationError(
-            source, "name_taken", "Map it under fields, or choose another name.", field=path
-        )
-    formats = tuple(raw.get("formats", ()))
-    if formats and raw["type"] != "date":
-        raise DeclarationError(
-            source, "formats_without_date", "Only a date has formats: remove them.", field=path
-        )
-    for one in formats:
-        if not names_a_day(one):
-            raise DeclarationError(
-                source, "date_incomplete", "Name year, month and day in each format.", field=path
-            )
-    return AttributeSpec(raw["column"], raw["type"], formats)
-
-
-def _consent(source: str, raw: dict[str, Any]) -> ConsentSpec:
-    purposes = tuple(raw["purposes"])
-    written = raw.get("opt_out", [])
-    rules = []
-    for rule in written if isinstance(written, list) else [written]:
-        refused = tuple(rule.get("purposes", purposes))
-        if not set(refused) <= set(purposes):
-            raise DeclarationError(
-                source,
-                "purpose_not_granted",
-                "Name only purposes that consent.purposes lists.",
-                field="consent.opt_out.purposes",
-            )
-        rules.append(OptOut(rule["column"], tuple(rule["values"]), refused))
-    return ConsentSpec(raw["basis"], purposes, tuple(rules))
-
-
 def _unused(declaration: SourceDeclaration) -> frozenset[str]:
     """The later parts that hold their default: older declarations keep their digest."""
     return frozenset(
@@ -369,23 +217,3 @@ def _unused(declaration: SourceDeclaration) -> frozenset[str]:
         for part in dataclasses.fields(declaration)
         if part.name in _ADDED and getattr(declaration, part.name) == part.default
     )
-
-
-def _digest(
-    declaration: SourceDeclaration | DestinationDeclaration,
-    leave_out: frozenset[str] = frozenset(),
-) -> str:
-    plain = {part: said for part, said in _plain(declaration).items() if part not in leave_out}
-    plain["digest_version"] = DIGEST_VERSION
-    text = json.dumps(plain, ensure_ascii=True, sort_keys=True, separators=(",", ":"))
-    return sha256_hex([text.encode("ascii")])
-
-
-def _plain(node: Any) -> Any:
-    if dataclasses.is_dataclass(node):
-        return {f.name: _plain(getattr(node, f.name)) for f in dataclasses.fields(node)}
-    if isinstance(node, Mapping):
-        return {key: _plain(value) for key, value in node.items()}
-    if isinstance(node, Iterable) and not isinstance(node, str):
-        return [_plain(value) for value in node]
-    return node

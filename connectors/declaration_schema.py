@@ -58,6 +58,20 @@ def is_identifier(text: str) -> bool:
     return bool(_validator("identifier").is_valid(text))
 
 
+def require_name(name: str) -> None:
+    """Check the name of a source or destination.
+
+    Raises:
+        DeclarationError: naming the rule and the next step.
+    """
+    if not is_identifier(name):
+        raise DeclarationError(
+            "(unnamed)",
+            "name_form",
+            "Name it with lower-case letters, digits and _, beginning with a letter, at most 63.",
+        )
+
+
 def dotted(path: Iterable[str | int]) -> str:
     """``("fields", "phone", 0)`` as ``fields.phone[0]``."""
     text = ""

@@ -14,11 +14,13 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
 from typing import Final
 
+from connectors.attribute_declaration import AttributeSpec
 from connectors.attributes import AttributeRefused, typed
 from connectors.cells import BadCell, Cell, trim
 from connectors.columns import Columns
+from connectors.consent_declaration import OptOut
 from connectors.contract import RowContract
-from connectors.declaration import AttributeSpec, FieldSpec, OptOut, SourceDeclaration
+from connectors.declaration import FieldSpec, SourceDeclaration
 from connectors.formula import OPENERS, is_formula
 from connectors.kept_cells import kept_cells
 from connectors.record import (

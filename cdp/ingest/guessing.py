@@ -23,9 +23,9 @@ from cdp.ingest.headings import (
 )
 from cdp.ingest.normalise.phone import Phone, PhoneKind, normalise_phone
 from cdp.ingest.values import Reading, read_record
+from connectors.attribute_declaration import AttributeSpec, AttributeType
 from connectors.attributes import AttributeRefused, typed
 from connectors.base import Finding, Level
-from connectors.declaration import AttributeSpec, AttributeType
 from connectors.record import FieldValue, Raw, Record, Sensitive
 from connectors.table import Table
 

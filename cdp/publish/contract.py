@@ -21,7 +21,7 @@ from cdp.declaration import Declaration
 from cdp.errors import Refused, Stop
 from cdp.profiles.reader import StoredProfile
 from cdp.resolution.announcing import MESSAGES
-from connectors.declaration import DestinationDeclaration
+from connectors.destination_declaration import DestinationDeclaration
 from connectors.vocabulary import IDENTITY_FIELDS, SENSITIVE_FIELDS
 from policies.decision import Policy, Scope, Subject
 from policies.vocabulary import Action, FieldClass, Role, Treatment

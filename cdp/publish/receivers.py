@@ -6,7 +6,7 @@ from cdp.errors import Stop
 from cdp.publish.contract import Contract
 from cdp.workspace import Workspace, utc_now
 from connectors.base import Destination
-from connectors.declaration import DestinationDeclaration
+from connectors.destination_declaration import DestinationDeclaration
 from connectors.destinations.csv_file import CsvFileDestination
 from connectors.destinations.webhook import WebhookDestination
 from connectors.record import Sensitive

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from decimal import Decimal
 from enum import StrEnum
 
-from connectors.declaration import AttributeType
+from connectors.attribute_declaration import AttributeType
 
 LANGUAGE = 1
 """Version of the language's meaning; part of every rule's version."""

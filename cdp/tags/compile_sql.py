@@ -35,7 +35,7 @@ from cdp.tags.ast import (
 )
 from cdp.tags.evaluate import DATE, DECIMAL, MAX_DECIMAL, YEAR_ZERO
 from cdp.tags.version import rule_version
-from connectors.declaration import AttributeType
+from connectors.attribute_declaration import AttributeType
 
 _Columns = Mapping[Operand, sa.ColumnElement[Any]]
 

@@ -27,7 +27,7 @@ from cdp.tags.ast import (
     Some,
     Tag,
 )
-from connectors.declaration import AttributeType
+from connectors.attribute_declaration import AttributeType
 from connectors.record import Raw
 
 # Both are read by Python and by PostgreSQL, and mean the same to them. No counted

@@ -39,7 +39,7 @@ from cdp.tags.ast import (
     Tag,
 )
 from cdp.tags.errors import RulesWrong
-from connectors.declaration import AttributeType
+from connectors.attribute_declaration import AttributeType
 
 VERSION: Final = 1
 MAX_DEPTH: Final = 12

@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import IO, Final
 
 from connectors.base import Row
-from connectors.declaration import DestinationDeclaration
+from connectors.destination_declaration import DestinationDeclaration
 from connectors.errors import Stop
 from connectors.formula import safe_cell
 from connectors.record import Sensitive

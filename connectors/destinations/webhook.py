@@ -22,7 +22,7 @@ from typing import Final
 import httpx
 
 from connectors.base import Message
-from connectors.declaration import DestinationDeclaration, require_web_address
+from connectors.destination_declaration import DestinationDeclaration, require_web_address
 from connectors.destinations.signature import is_message_id, signature, signing_key
 from connectors.errors import ConnectorError, Retry, Skip, Stop
 from connectors.record import Sensitive

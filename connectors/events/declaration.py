@@ -3,16 +3,15 @@
 Nothing that is not declared here or under ``fields`` and ``attributes`` is stored of a message.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Any, Final, Literal
+from typing import Any, Final, Literal
 
+from connectors.attribute_declaration import AttributeSpec, parse_attributes
+from connectors.consent_declaration import ConsentSpec
 from connectors.errors import DeclarationError
 from connectors.events.event import Kind
-
-if TYPE_CHECKING:
-    from connectors.declaration import AttributeSpec, ConsentSpec
 
 INBOUND: Final = frozenset({"segment", "rudder", "sensors", "cloudevents"})
 """Connectors whose rows are sent, not read."""
@@ -32,7 +31,7 @@ class EventSpec:
 
     name: str
     kind: Kind
-    properties: Mapping[str, Any]  # name -> AttributeSpec
+    properties: Mapping[str, AttributeSpec]
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,10 +61,7 @@ class InboundSpec:
 
 
 def parse_inbound(
-    source: str,
-    raw: Mapping[str, Any],
-    consent: "ConsentSpec | None",
-    attribute: "Callable[[str, dict[str, Any]], AttributeSpec]",
+    source: str, raw: Mapping[str, Any], consent: ConsentSpec | None
 ) -> InboundSpec | None:
     """Read what concerns an inbound source in an entry of ``sources:``; None for another connector.
 
@@ -73,7 +69,6 @@ def parse_inbound(
         source: its name.
         raw: the entry, valid by the schema.
         consent: its consent, read.
-        attribute: reads one property, given its name and entry.
 
     Raises:
         DeclarationError: naming the path, the rule and the next step.
@@ -88,9 +83,7 @@ def parse_inbound(
         EventSpec(
             name,
             Kind(entry.get("kind", "track")),
-            MappingProxyType(
-                {one: attribute(one, spec) for one, spec in entry.get("properties", {}).items()}
-            ),
+            parse_attributes(source, f"events.{name}.properties", entry.get("properties", {})),
         )
         for name, entry in raw.get("events", {}).items()
     ]
@@ -120,7 +113,7 @@ def _require_keys(source: str, credentials: Mapping[str, Any]) -> None:
 
 
 def _categories(
-    source: str, raw: Mapping[str, list[str]], consent: "ConsentSpec | None"
+    source: str, raw: Mapping[str, list[str]], consent: ConsentSpec | None
 ) -> dict[str, tuple[str, ...]]:
     granted = set(consent.purposes) if consent else set()
     for name, purposes in raw.items():

@@ -9,7 +9,8 @@ import pytest
 
 from connectors import testing
 from connectors.base import Finding, Level, MessageDestination, Source
-from connectors.declaration import parse_destination, parse_source
+from connectors.declaration import parse_source
+from connectors.destination_declaration import parse_destination
 from connectors.destinations.csv_file import CsvFileDestination
 from connectors.errors import Retry, Stop
 from connectors.record import Record

@@ -4,8 +4,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from connectors.attribute_declaration import AttributeSpec
 from connectors.attributes import AttributeRefused, canonical_decimal, typed
-from connectors.declaration import AttributeSpec
 
 
 def read(text, kind, *formats):

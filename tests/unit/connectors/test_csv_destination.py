@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from connectors.base import TableDestination
-from connectors.declaration import parse_destination
+from connectors.destination_declaration import parse_destination
 from connectors.destinations.csv_file import CsvFileDestination
 from connectors.errors import Stop
 from connectors.record import Sensitive

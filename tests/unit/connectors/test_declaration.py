@@ -9,14 +9,10 @@ import yaml
 from jsonschema import Draft202012Validator
 
 from connectors import declaration_schema
-from connectors.declaration import (
-    AttributeSpec,
-    ConsentSpec,
-    FieldSpec,
-    OptOut,
-    parse_destination,
-    parse_source,
-)
+from connectors.attribute_declaration import AttributeSpec
+from connectors.consent_declaration import ConsentSpec, OptOut
+from connectors.declaration import FieldSpec, parse_source
+from connectors.destination_declaration import parse_destination
 from connectors.errors import DeclarationError, Stop
 from connectors.vocabulary import IDENTITY_FIELDS, PUBLISHABLE_FIELDS
 

@@ -14,7 +14,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from connectors.base import Message, MessageDestination
-from connectors.declaration import DestinationDeclaration, parse_destination
+from connectors.destination_declaration import DestinationDeclaration, parse_destination
 from connectors.destinations.signature import signature, signing_key
 from connectors.destinations.webhook import MAX_WAIT, WebhookDestination, retry_after
 from connectors.errors import DeclarationError, Retry, Skip, Stop

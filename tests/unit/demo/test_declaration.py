@@ -2,7 +2,8 @@ import yaml
 
 from cdp.demo.declaration import declaration
 from cdp.demo.febrl import febrl_declaration, write_febrl
-from connectors.declaration import parse_destination, parse_source
+from connectors.declaration import parse_source
+from connectors.destination_declaration import parse_destination
 from tests.unit.demo import reading
 
 

@@ -42,6 +42,9 @@ def test_a_declared_inbound():
         ({"events": {"a": {"kind": "identify"}}}, "not_one_of", "events.a.kind"),
         ({"events": {"a": {"properties": {"x": {"column": "c", "type": "text"}}}}},
          "not_one_of", "events.a.properties.x.type"),
+        ({"events": {"a": {"properties": {
+            "x": {"column": "c", "type": "integer", "formats": ["%Y"]}}}}},
+         "formats_without_date", "events.a.properties.x"),
     ],
 )  # fmt: skip
 def test_what_is_wrong_is_said(changes, rule, field):
