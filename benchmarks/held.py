@@ -103,7 +103,7 @@ def _name(crowd: people.Crowd, at: int) -> str:
         return ""
     first = "*" if crowd.masked[at] else _CHARACTERS[crowd.first[at]]
     end = _CHARACTERS[crowd.second[at]] if crowd.second[at] else ""
-    return _SURNAMES[crowd.surname[at] % len(_SURNAMES)] + first + end
+    return str(_SURNAMES[crowd.surname[at] % len(_SURNAMES)] + first + end)
 
 
 def _date(birth: int) -> str:

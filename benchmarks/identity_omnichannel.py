@@ -32,6 +32,7 @@ from cdp.vault.keyed import FeatureKeyer
 from cdp.vault.keyring import KeyRing
 from cdp.vault.primitives import system_randomness
 from cdp.vault.ring_document import RingDocument
+from connectors.base import Source
 from connectors.declaration import parse_source
 from connectors.record import Record
 from connectors.registry import open_source
@@ -143,7 +144,9 @@ def read(folder: Path, *, with_text: bool) -> tuple[list[Key], pa.Table, pa.Tabl
     packed: list[bytes] = []
     text: list[dict[str, str | None]] = []
     for name, entry in declared["sources"].items():
-        for row in open_source(parse_source(name, entry), folder).read():
+        source = open_source(parse_source(name, entry), folder)
+        assert isinstance(source, Source)  # noqa: S101 - a file, and no feed
+        for row in source.read():
             if not isinstance(row, Record):
                 continue
             values = read_record(row, reading)

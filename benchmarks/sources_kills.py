@@ -34,7 +34,7 @@ from cdp.workspace import Workspace, create
 SECRET = "SOURCE_MEMBERS"  # noqa: S105 - the name of a variable
 WAYS = ("file", "feed")
 _FIELDS = {"name": "name", "phone": "phone", "city": "city"}
-_SOURCES = {
+_SOURCES: dict[str, dict[str, Any]] = {
     "file": {"connector": "jsonl", "location": "members.jsonl"},
     "feed": {
         "connector": "sql",

@@ -24,6 +24,7 @@ import sqlite3
 import tempfile
 import time
 from collections.abc import Callable, Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -73,7 +74,7 @@ def files(root: Path, arguments: argparse.Namespace) -> dict[str, float]:
         source = open_source(declared.sources[kind], root)
         assert isinstance(source, Source)  # noqa: S101 - a file, and no feed
         metrics[f"{kind}_reading_records_per_s_core"] = _rate(
-            arguments.records, lambda source=source: _drained(source, arguments.records)
+            arguments.records, partial(_drained, source, arguments.records)
         )
         metrics[f"{kind}_records_per_s_core"] = arguments.records / synced(workspace, kind)
     workspace.engine.dispose()
