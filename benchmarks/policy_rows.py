@@ -33,7 +33,7 @@ FIELDS: Final = {
 }  # fmt: skip
 STORES: Final = 200
 PAGE: Final = 51
-ROUNDS: Final = 15
+ROUNDS: Final = 60
 _FILL: Final = """
     INSERT INTO kith.record (id, source, key, content, revision, store, basis, purposes, refused,
            attributes, feature_version, features, first_seen_at, last_seen_at, dirty)
