@@ -45,11 +45,14 @@ _DESCRIPTION: Final = (
 
 def create_app(workspace: Workspace) -> FastAPI:
     """Return the application of an opened workspace. Compiles its policy now, not later."""
+    sending, admission = Sending(workspace), Admission(workspace, lookup_of(workspace))
+    receiving = Inbound(workspace, sending.sources, admission)
 
     @asynccontextmanager
     async def following(_: FastAPI) -> AsyncIterator[None]:
-        """Hear of changes of the policy while the application serves."""
+        """Hear of changes of the policy while the application serves, and look at write keys."""
         workspace.policies.follow()
+        receiving.look()
         try:
             yield
         finally:
@@ -64,14 +67,13 @@ def create_app(workspace: Workspace) -> FastAPI:
         redoc_url=None,
         redirect_slashes=False,
     )
-    sign_in_keys, sending = SignInKeys(workspace.keyring), Sending(workspace)
-    admission = Admission(workspace, lookup_of(workspace))
+    sign_in_keys = SignInKeys(workspace.keyring)
     app.state.services = Services(
         workspace,
         PartsGate(workspace),
         ApiKeyDigests(workspace.keyring),
         sending,
-        Inbound(workspace, sending.sources, admission),
+        receiving,
         sign_in_keys,
         SigningIn(workspace, sign_in_keys),
         _single_sign_on(workspace, sign_in_keys),

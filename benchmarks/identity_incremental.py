@@ -29,7 +29,7 @@ SAME = {
     "events": "SELECT kind, profile_id, other_id FROM kith.profile_event",
     "redirects": "SELECT old_id, new_id FROM kith.redirect",
     "evidence": "SELECT low_id, high_id, weight, levels, weights, direct FROM kith.edge",
-    "blocking keys": "SELECT key, record_id, rule FROM kith.block",
+    "blocking keys": "SELECT record_id, keys, rules FROM kith.record_block",
     "shared numbers": "SELECT key, people FROM kith.shared_number",
 }
 

@@ -15,6 +15,8 @@ import errno
 import faulthandler
 import json
 import logging
+import os
+import signal
 import sys
 import threading
 import zlib
@@ -27,6 +29,7 @@ from typing import Final, TextIO
 NEXT_STEP: Final = "report this number and place, without data, as docs/SECURITY.md says"
 _ROOT: Final = Path(__file__).resolve().parents[1]
 _OURS: Final = tuple(_ROOT / name for name in ("api", "cdp", "connectors", "identity", "policies"))
+_AGAIN: Final = 0.01  # seconds
 _DEEPEST: Final = 8  # errors behind an error
 _NOWHERE: Final = "unknown"
 
@@ -171,7 +174,13 @@ def take_over_the_hooks(tell: Callable[[Crash], None]) -> None:
             tell(of(arguments.exc_value))
 
     def of_finaliser(arguments: "sys.UnraisableHookArgs") -> None:
-        if arguments.exc_value is not None:
+        if isinstance(arguments.exc_value, KeyboardInterrupt):
+            # ^C that came while something was being cleared away would be lost, and the command
+            # go on to its end: it is sent once more, when this hook has returned.
+            again = threading.Timer(_AGAIN, os.kill, (os.getpid(), signal.SIGINT))
+            again.daemon = True
+            again.start()
+        elif arguments.exc_value is not None:
             tell(of(arguments.exc_value))
 
     sys.excepthook = of_main

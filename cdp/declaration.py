@@ -13,6 +13,7 @@ from connectors.declaration import SourceDeclaration, parse_source
 from connectors.declaration_schema import is_identifier, require
 from connectors.destination_declaration import DestinationDeclaration, parse_destination
 from connectors.errors import ConnectorError, DeclarationError
+from connectors.events.declaration import require_own_keys
 from connectors.index_parts import FULL_BITS, IndexDefinition
 from connectors.vocabulary import IDENTITY_FIELDS, PROFILE_FIELDS
 from identity.catalogue import Catalogue, shipped
@@ -53,6 +54,7 @@ _KEYS = frozenset(
         "trust",
     }
 )
+_READABLE = "make it valid YAML in UTF-8"
 # Names of cells that ingest makes itself; a mapping may not fill them.
 _OWN_CELLS = ("masked_", "raw_", "record_id")
 
@@ -130,14 +132,54 @@ def load(path: Path) -> Declaration:
         Stop: it is missing, is not YAML, or an entry is wrong; the entry is named.
     """
     try:
-        content = yaml.safe_load(path.read_text(encoding="utf-8"))
+        text = path.read_text(encoding="utf-8")
     except FileNotFoundError as error:
         raise Stop(
             "declaration_missing", "write a cdp.yaml, or run: cdp init", path=path
         ) from error
-    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
-        raise Stop("declaration_unreadable", "make it valid YAML in UTF-8", path=path) from error
-    return parse(content, path)
+    except (OSError, UnicodeDecodeError) as error:
+        raise Stop("declaration_unreadable", _READABLE, path=path) from error
+    return parse(content_of(text, path), path)
+
+
+def content_of(text: str, path: Path) -> Any:
+    """What the text of a file says, not yet checked.
+
+    Raises:
+        Stop: it is not YAML, or has a key twice: YAML would keep the last, and a source be lost.
+    """
+    try:
+        return yaml.load(text, _OnceLoader)  # noqa: S506 - a kind of SafeLoader
+    except _TwiceError as error:
+        step = f"write it once: line {error.line + 1} has a key that stands above already"
+        raise Stop("key_twice", step, path=path) from None
+    except (yaml.YAMLError, RecursionError) as error:
+        raise Stop("declaration_unreadable", f"{_READABLE}{_where(error)}", path=path) from error
+
+
+class _TwiceError(Exception):
+    def __init__(self, line: int) -> None:
+        super().__init__(line)
+        self.line = line
+
+
+class _OnceLoader(yaml.SafeLoader):
+    """Reads YAML in which no mapping has a key twice; what is merged in (``<<``) may."""
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> Any:  # noqa: FBT001, FBT002 - as PyYAML has it
+        seen = set()
+        for key, _ in node.value:
+            if isinstance(key, yaml.ScalarNode) and key.value != "<<":
+                if (key.tag, key.value) in seen:
+                    raise _TwiceError(key.start_mark.line)
+                seen.add((key.tag, key.value))
+        return super().construct_mapping(node, deep)
+
+
+def _where(error: Exception) -> str:
+    """Where the reader of YAML gave up; the fault is there or above. Nothing of the file."""
+    mark = getattr(error, "problem_mark", None)
+    return f": line {mark.line + 1}, column {mark.column + 1}, or above" if mark else ""
 
 
 def parse(content: Any, path: Path) -> Declaration:
@@ -155,6 +197,7 @@ def parse(content: Any, path: Path) -> Declaration:
             n: parse_source(n, e, identifiers.added)
             for n, e in _section(content, "sources", dict).items()
         }
+        require_own_keys({n: one.credentials for n, one in sources.items() if one.inbound})
         destinations = {
             n: parse_destination(n, e) for n, e in _section(content, "destinations", dict).items()
         }
@@ -167,11 +210,11 @@ def parse(content: Any, path: Path) -> Declaration:
     for source in sources.values():
         _require_scopes(source, identifiers)
     trust = tuple(_section(content, "trust", list)) or tuple(sources)
-    if set(trust) != set(sources):
+    if not all(isinstance(name, str) for name in trust) or sorted(trust) != sorted(sources):
         raise Stop("trust_incomplete", "list every source once under trust", path=path)
     principals = [
-        _principal(entry, organisation, destinations)
-        for entry in _section(content, "principals", list)
+        _principal(place, entry, organisation, destinations)
+        for place, entry in enumerate(_section(content, "principals", list))
     ]
     by_id = {principal.id: principal for principal in principals}
     if len(by_id) != len(principals):
@@ -256,10 +299,14 @@ def _refuse_conflicts(principals: list[PrincipalDeclaration]) -> None:
 
 
 def _principal(
-    entry: Any, organisation: Organisation, destinations: Mapping[str, DestinationDeclaration]
+    place: int,
+    entry: Any,
+    organisation: Organisation,
+    destinations: Mapping[str, DestinationDeclaration],
 ) -> PrincipalDeclaration:
     if not isinstance(entry, dict) or "id" not in entry:
-        raise Stop("principal_incomplete", "give every principal an id, a role and a node")
+        step = "give every principal an id, a role and a node"
+        raise Stop("principal_incomplete", step, key=f"principals[{place}]")
     name = str(entry["id"])
     if not is_principal_id(name):
         step = (

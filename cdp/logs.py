@@ -8,11 +8,13 @@ Invariants, each named by a test in ``tests/unit/test_logs.py``:
    ``<withheld>``.
 4. An error handed over (``exc_info``) is told by its type and place, never by its text.
 5. All this holds however structlog is configured, and for values bound beforehand.
+6. A line that cannot be written (a full disk, a reader that went away) stops nobody's work.
 """
 
 import re
 import sys
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from types import MappingProxyType
 from typing import Any, Final, Self, TextIO, cast
 
@@ -94,7 +96,8 @@ class Log(structlog.BoundLoggerBase):
             found = crash.of(failed)
             told = {"error": found.error[0], "at": found.place, "reference": found.reference}
             known = {**known, **told}
-        self._proxy_to_logger(level, event if _EVENT(event) else WITHHELD, **strip(known))
+        with suppress(OSError):
+            self._proxy_to_logger(level, event if _EVENT(event) else WITHHELD, **strip(known))
 
 
 def get_logger(name: str) -> Log:

@@ -117,6 +117,7 @@ class Deleted:
     position: int
     record_id: Sensitive  # as in a record
     order: int | None = None  # as in a record
+    day: str | None = field(default=None, repr=False)  # as in a record
 
 
 @dataclass(frozen=True, slots=True, eq=False)

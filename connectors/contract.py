@@ -7,15 +7,18 @@ Invariants, each named by a test in ``tests/unit/connectors/test_contract.py``:
 3. A row that keeps its contract is the record it would be without one.
 """
 
+import datetime as dt
 from collections.abc import Mapping
 from typing import Final
 
 from connectors.attribute_declaration import AttributeSpec
 from connectors.attributes import AttributeRefused, typed
 from connectors.cells import BadCell, Cell, trim
-from connectors.contract_terms import Contract, Demand, within
+from connectors.contract_terms import Contract, Demand, Freshness, within
 from connectors.record import AttributeValue, Breach, FieldValue
 
+_EPOCH: Final = dt.datetime(1970, 1, 1, tzinfo=dt.UTC)
+_UNITS: Final = {10: 1, 13: 1000, 16: 1_000_000}  # digits of a moment of 2001 to 2286; its unit
 _REASON: Final = "compare a value with the contract"
 _WORDS: Final = {
     "required": "must be filled",
@@ -51,14 +54,30 @@ class RowContract:
         """The newest day in the row's column of freshness, YYYY-MM-DD; None without one."""
         if self._fresh is None:
             return None
-        spec = AttributeSpec(self._fresh.column, "date", self._fresh.formats)
-        days: list[str] = []
-        for text in _texts(cells.get(self._fresh.column)) or ():
-            try:
-                days.append(str(typed(text, spec)))
-            except AttributeRefused:
-                continue
-        return max(days, default=None)
+        texts = _texts(cells.get(self._fresh.column)) or ()
+        days = (_day(text, self._fresh) for text in texts)
+        return max((day for day in days if day is not None), default=None)
+
+
+def _day(text: str, fresh: Freshness) -> str | None:
+    """The day that a cell names.
+
+    Where no formats are declared, a moment names one too, in UTC: in ISO 8601, as databases and
+    APIs give it, or counted since 1970.
+    """
+    try:
+        return str(typed(text, AttributeSpec(fresh.column, "date", fresh.formats)))
+    except AttributeRefused:
+        if fresh.formats:
+            return None
+    try:
+        unit = _UNITS.get(len(text)) if text.isascii() and text.isdigit() else None
+        if unit is not None:
+            return (_EPOCH + dt.timedelta(seconds=int(text) // unit)).date().isoformat()
+        time = dt.datetime.fromisoformat(text)
+        return (time.astimezone(dt.UTC) if time.tzinfo else time).date().isoformat()
+    except (ValueError, OverflowError):
+        return None
 
 
 def _texts(cell: Cell) -> tuple[str, ...] | None:

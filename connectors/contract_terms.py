@@ -14,6 +14,10 @@ from connectors.errors import DeclarationError
 
 Action = Literal["reject", "pause", "warn"]
 USUAL_RUNS: Final = 5  # earlier deliveries that make the usual volume
+DAY: Final = 24  # hours
+_WHOLE: Final = frozenset({"csv", "jsonl", "parquet", "tsv", "xlsx"})
+_EITHER: Final = frozenset({"http", "sql"})  # whole in full mode
+_MINUTES: Final = 60  # of an hour
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,12 +58,16 @@ class Freshness:
 
 @dataclass(frozen=True, slots=True)
 class Volume:
-    """Rows of a delivery, as shares of the median of the last ``runs`` deliveries."""
+    """Rows of a delivery, as shares of the median of the last ``runs`` deliveries.
+
+    Of a feed that is followed, the rows of ``hours`` hours stand for a delivery.
+    """
 
     action: Action
     least: float | None = None
     most: float | None = None
     runs: int = USUAL_RUNS
+    hours: int = DAY
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,10 +78,26 @@ class Contract:
     freshness: Freshness | None = None
     volume: Volume | None = None
 
+    def of_rows(self) -> "Contract | None":
+        """What it asks of each row alone; None: nothing. Only that decides how a row is read."""
+        return Contract(self.demands) if self.demands else None
+
     def columns(self) -> tuple[str, ...]:
         """Every column it looks at."""
         names = [one.subject for one in self.demands if not one.of_field]
         return (*names, *([self.freshness.column] if self.freshness else []))
+
+
+def require_rows_only(source: str, contract: Contract | None) -> None:
+    """Check that the contract of a source whose rows are sent asks of each row alone.
+
+    Raises:
+        DeclarationError: nobody would ever judge the rest of it.
+    """
+    for term in ("freshness", "volume"):
+        if contract is not None and getattr(contract, term) is not None:
+            step = "Remove it: rows are sent one by one. See how many came: cdp source status."
+            raise DeclarationError(source, "no_delivery", step, field=f"contract.{term}")
 
 
 def parse_contract(source: str, raw: Mapping[str, Any], mapped: Collection[str]) -> Contract | None:
@@ -107,7 +131,7 @@ def parse_contract(source: str, raw: Mapping[str, Any], mapped: Collection[str])
     return Contract(
         tuple(demands),
         _freshness(source, terms["freshness"], action) if "freshness" in terms else None,
-        _volume(source, terms["volume"], action) if "volume" in terms else None,
+        _volume(source, raw, action) if "volume" in terms else None,
     )
 
 
@@ -192,7 +216,16 @@ def _freshness(source: str, raw: Mapping[str, Any], action: str) -> Freshness:
     return Freshness(raw["column"], raw["days"], _whole(raw, action), formats)
 
 
-def _volume(source: str, raw: Mapping[str, Any], action: str) -> Volume:
+def _is_followed(entry: Mapping[str, Any]) -> bool:
+    """Whether a source gives what changed, and not everything each time."""
+    connector = entry["connector"]
+    return connector not in _WHOLE and (
+        connector not in _EITHER or entry.get("mode") == "incremental"
+    )
+
+
+def _volume(source: str, entry: Mapping[str, Any], action: str) -> Volume:
+    raw = entry["contract"]["volume"]
     least, most = raw.get("least"), raw.get("most")
     if least is None and most is None:
         step = "Write least, most or both, as shares of the usual: 0.5, 2."
@@ -200,4 +233,13 @@ def _volume(source: str, raw: Mapping[str, Any], action: str) -> Volume:
     if (least or 0) > 1 or (most is not None and most < 1):
         step = "The usual itself is 1: write least up to 1, and most from 1."
         raise DeclarationError(source, "range_empty", step, field="contract.volume")
-    return Volume(_whole(raw, action), least, most, raw.get("runs", USUAL_RUNS))
+    if "hours" in raw and not _is_followed(entry):
+        step = "Remove hours: each reading of it gives everything, and is compared as a whole."
+        raise DeclarationError(source, "option_not_used", step, field="contract.volume.hours")
+    hours = raw.get("hours", DAY)
+    schedule = entry.get("schedule", {})
+    rhythm = DAY * _MINUTES if "daily" in schedule else schedule.get("minutes", 0)
+    if "hours" in raw and hours * _MINUTES < rhythm:
+        step = "Write at least the hours from one sync to the next: no others can be compared."
+        raise DeclarationError(source, "volume_too_short", step, field="contract.volume.hours")
+    return Volume(_whole(raw, action), least, most, raw.get("runs", USUAL_RUNS), hours)

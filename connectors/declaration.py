@@ -14,7 +14,7 @@ from typing import Any, Final
 from connectors.attribute_declaration import AttributeSpec, parse_attributes
 from connectors.columns import DerivedColumn, file_columns, parse_columns, require_use, users_of
 from connectors.consent_declaration import ConsentSpec, parse_consent
-from connectors.contract_terms import Contract, parse_contract
+from connectors.contract_terms import Contract, parse_contract, require_rows_only
 from connectors.credentials import Reference, parse_credentials
 from connectors.declaration_digest import digest_of
 from connectors.declaration_schema import require, require_name, require_plain
@@ -30,11 +30,13 @@ from connectors.topic_declaration import KAFKA, TopicSpec, parse_topic
 from connectors.vocabulary import IDENTITY_FIELDS, PROFILE_FIELDS
 
 NOTHING: Final[Mapping[str, Any]] = MappingProxyType({})
+KEEP_REJECTED: Final = 400  # days that a rejected row is kept, as long as an event
 # Where rows lie and how they are reached says nothing of what they mean.
 _NO_MEANING: Final = frozenset(
     {"location", "feed", "http", "topic", "hook", "credentials", "remote", "contract", "schedule"}
-    | {"keep_events"}
+    | {"keep_events", "keep_rejected"}
 )
+_AS_WRITTEN: Final = ("sheet", "store", "keep_events", "keep_rejected")
 # Parts that came after digest version 1: absent from the digest while they hold their default.
 _ADDED: Final[frozenset[str]] = frozenset({"derived", "inbound", "installed"})
 
@@ -72,6 +74,7 @@ class SourceDeclaration:
     schedule: Schedule | None = None
     inbound: InboundSpec | None = None  # what holds where rows are sent instead of read
     keep_events: int = KEEP_EVENTS  # days
+    keep_rejected: int = KEEP_REJECTED  # days
     feed: FeedSpec = NO_FEED  # how it is followed; a file is read from end to end
     http: HttpSpec | None = None  # how an HTTP API is asked
     topic: TopicSpec | None = None  # how a topic is read
@@ -139,8 +142,7 @@ def parse_source(name: str, entry: object, identifiers: Collection[str] = ()) ->
         attributes=attributes,
         encoding=raw.get("encoding", "utf-8"),
         delimiter=raw.get("delimiter", "\t" if raw["connector"] == "tsv" else ","),
-        sheet=raw.get("sheet"),
-        store=raw.get("store"),
+        **{one: raw[one] for one in _AS_WRITTEN if one in raw},
         consent=consent,
         credentials=parse_credentials(name, raw.get("credentials", NOTHING)),
         remote=HERE if raw["connector"] in {HTTP, KAFKA} else parse_remote(name, raw),
@@ -148,13 +150,14 @@ def parse_source(name: str, entry: object, identifiers: Collection[str] = ()) ->
         contract=parse_contract(name, raw, {*raw.get("fields", ()), *attributes}),
         schedule=parse_schedule(name, raw.get("schedule")),
         inbound=parse_inbound(name, raw, consent),
-        keep_events=raw.get("keep_events", KEEP_EVENTS),
         feed=parse_feed(name, raw),
         http=parse_http(name, raw),
         topic=parse_topic(name, raw, derived),
         hook=parse_hook(name, raw),
         installed=parse_installed(raw),
     )
+    if declaration.inbound is not None or declaration.hook is not None:
+        require_rows_only(name, declaration.contract)
     _require_filled(name, declaration.fields)
     require_use(name, declaration.derived, declaration.used_columns(), declaration.record_id)
     return declaration

@@ -58,8 +58,14 @@ class FeedSpec:
     time_limit: int = TIME_LIMIT
 
     def place(self) -> str:
-        """What a state is a place in: another table, query or cursor voids it."""
-        return json.dumps([self.mode, self.table, self.query, self.cursor])
+        """What a state is a place in: another table, query or cursor voids it.
+
+        So does another column of deletions: rows that were read said nothing of them.
+        """
+        place: list[Any] = [self.mode, self.table, self.query, self.cursor]
+        if self.deleted is not None:
+            place += [self.deleted.column, *sorted(self.deleted.values)]
+        return json.dumps(place)
 
     def columns(self) -> tuple[str, ...]:
         """The columns that are read beside those of the mapping."""

@@ -85,7 +85,8 @@ class FeedRows:
             return self.reject(
                 position, "record_id_missing", "Give the id of the deleted record.", text()
             )
-        return Deleted(self._name, position, row.record_id, order)
+        day = row.day if isinstance(row, Record) else None
+        return Deleted(self._name, position, row.record_id, order, day)
 
     def reject(self, position: int, rule: str, next_step: str, text: str) -> Rejection:
         """The rejection of a whole row."""

@@ -98,7 +98,8 @@ class RowMapper:
 
         Args:
             position: 1-based row in the source.
-            cells: column of the file -> cell; a column that is not there counts as empty.
+            cells: column of the file -> cell; a column that is not there counts as empty. It is
+                the row's own: a record refers to it.
             text: gives the row as text; called only for a rejection.
         """
         given = cells
@@ -132,6 +133,7 @@ class RowMapper:
             problems=tuple(problems),
             breaches=breaches,
             day=self._contract.day(cells) if self._contract else None,
+            cells=given,
         )
 
     def _breaches(

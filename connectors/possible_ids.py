@@ -10,6 +10,7 @@ Invariants, each named by a test in ``tests/unit/connectors/test_possible_ids.py
    misplaced quotes, a key given twice, a broken line.
 2. An id of several columns is found from its parts, which stand apart in the row.
 3. There is an end to trying: a row with too many combinations has no answer.
+4. Where an id stands in a row, as words or by its parts, every word of it is a word of the row.
 """
 
 import itertools
@@ -25,7 +26,7 @@ from connectors.sources.json_lines import texts_of
 
 MAX_TRIED: Final = 20_000  # combinations of one row: 140 cells for two columns, 27 for three
 _KEPT_ID: Final = "kept_record_id"  # no source has a key of this name
-_DELIMITERS: Final = ",;|\t"  # of files and, between cells that are shown, of sheets
+DELIMITERS: Final = ",;|\t"  # all that files may have; between cells that are shown, of sheets
 _WORDS: Final = re.compile(r"\w+")
 _PIECES: Final = re.compile(r"""[^\s,;|"'(){}\[\]]+""")
 
@@ -54,6 +55,19 @@ def parts_of(row: str, delimiter: str = ",") -> frozenset[str]:
     return frozenset(text for text in found if 0 < len(text) <= MAX_RECORD_ID)
 
 
+def words_in(row: str) -> frozenset[str]:
+    """Return every word of a rejected row, and of the cells and JSON values that stand in it.
+
+    What is made of them is stored beside the row: who changes this lets older rows be opened.
+    """
+    return frozenset(word for text in (row, *parts_of(row)) for word in _WORDS.findall(text))
+
+
+def words_of(record_id: str) -> frozenset[str]:
+    """Return the words of an id; none of one that is all signs."""
+    return frozenset(_WORDS.findall(record_id))
+
+
 def columns_of(record_id: str) -> list[str]:
     """Split an id of several columns into its parts: the way back of ``join_record_id``."""
     parts = re.findall(r"((?:[^|\\]|\\.)*)(?:\||$)", record_id, re.DOTALL)
@@ -68,7 +82,7 @@ def _texts(row: str, delimiter: str) -> Iterator[str]:
     if quoted or row.lstrip()[:1] in ("{", "["):
         yield from texts_of(row)
     # A source may have had another delimiter when the row was kept.
-    for one in dict.fromkeys(delimiter + _DELIMITERS):
+    for one in dict.fromkeys(delimiter + DELIMITERS):
         if one in row:
             yield from row.split(one)
         if quoted:

@@ -18,7 +18,7 @@ Invariants, each named by a test in ``tests/unit/connectors/test_record.py``:
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from types import MappingProxyType
-from typing import Final, Literal, NoReturn, final
+from typing import Any, Final, Literal, NoReturn, final
 
 _REFUSAL: Final = "a sensitive value cannot be pickled, copied or serialised"
 
@@ -168,6 +168,9 @@ class Record:
     unstated: frozenset[str] = field(default=frozenset(), repr=False)
     # Cells of the source's own, sealed beside the fields and never shown, by name.
     kept: Mapping[str, Sensitive] = field(default_factory=lambda: _NO_CELLS, repr=False)
+    # What it was mapped from, by column (connectors.cells.Cell), as the reader gave it and not
+    # copied: it is looked at where a row cannot be processed. None: nobody has it.
+    cells: Mapping[str, Any] | None = field(default=None, repr=False)
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -25,7 +25,9 @@ class Table(Raw):
         rows: column -> cell.
         encoding: that the file was read in; "" where it says so itself.
         sheet: that was read; "" where there are none.
-        sheets: the others of the workbook.
+        sheets: the others of the workbook, those that show first.
+        hidden: of these, the ones that somebody hid.
+        more: columns behind these, which were not looked at.
         crooked: rows whose cells do not match the heading.
     """
 
@@ -34,6 +36,8 @@ class Table(Raw):
     encoding: str = ""
     sheet: str = ""
     sheets: tuple[str, ...] = ()
+    hidden: frozenset[str] = frozenset()
+    more: int = 0
     crooked: int = 0
 
     def __repr__(self) -> str:
@@ -72,9 +76,22 @@ class Sampled(Protocol):
 
 
 def table_of(
-    header: Iterable[str], rows: Iterable[list[Cell] | None], most: int, **more: Any
+    header: Iterable[str],
+    rows: Iterable[list[Cell] | None],
+    most: int,
+    *,
+    beyond: int = 0,
+    **more: Any,
 ) -> Table:
-    """A table of rows given as cells; None, or another number of cells, is a crooked row."""
+    """A table of rows given as cells; None, or another number of cells, is a crooked row.
+
+    Args:
+        header: names of columns.
+        rows: their cells.
+        most: rows to take.
+        beyond: columns that were left out before.
+        more: further attributes of the table.
+    """
     names = list(header)
     columns = tuple(name for name in names[:MOST_COLUMNS] if name)
     kept: list[Mapping[str, Cell]] = []
@@ -89,7 +106,8 @@ def table_of(
         text += sum(map(_length, row.values()))
         if text > MOST_TEXT:
             break
-    return Table(columns, tuple(kept), crooked=crooked, **more)
+    beyond += sum(map(bool, names[MOST_COLUMNS:]))
+    return Table(columns, tuple(kept), more=beyond, crooked=crooked, **more)
 
 
 def _length(cell: Cell) -> int:

@@ -24,7 +24,10 @@ _UNITS: Final = {"m": "minutes", "h": "hours", "d": "days"}
 
 @app.command()
 def sync(by: By = None, as_json: session.Json = False) -> None:
-    """Bring who there is in line with cdp.yaml: it counts from everybody's next request on."""
+    """Bring who there is in line with cdp.yaml: it counts from everybody's next request on.
+
+    Example: cdp access sync --as operator
+    """
     workspace = session.workspace()
     with administering.allowed(workspace, by, "principal.sync", "cdp.yaml") as connection:
         changed = administering.bring_in_line(connection, workspace, by)
@@ -47,7 +50,10 @@ def issue_key(
     by: By = None,
     as_json: session.Json = False,
 ) -> None:
-    """Make an API key. It is shown once and stored as a keyed hash only."""
+    """Make an API key. It is shown once and stored as a keyed hash only.
+
+    Example: cdp access issue-key crm_reader --scope read --life 30d
+    """
     workspace = session.workspace()
     with administering.allowed(workspace, by, "api_key.issue", principal) as connection:
         administering.bring_in_line(connection, workspace, by)
@@ -71,7 +77,10 @@ def rotate_key(
     by: By = None,
     as_json: session.Json = False,
 ) -> None:
-    """Issue the successor of an API key; the old one ends after the overlap."""
+    """Issue the successor of an API key; the old one ends after the overlap.
+
+    Example: cdp access rotate-key KEY_ID --overlap 24h
+    """
     workspace = session.workspace()
     digests = ApiKeyDigests(workspace.keyring)
     with administering.allowed(workspace, by, "api_key.rotate", key_id) as connection:
@@ -81,7 +90,10 @@ def rotate_key(
 
 @app.command("list-keys")
 def list_keys(as_json: session.Json = False) -> None:
-    """List API keys without their secrets."""
+    """List API keys without their secrets.
+
+    Example: cdp access list-keys
+    """
     workspace = session.workspace()
     with workspace.engine.connect() as connection:
         listed = keys.list_keys(connection, workspace.now())
@@ -105,7 +117,10 @@ def revoke_key(
     by: By = None,
     as_json: session.Json = False,
 ) -> None:
-    """End an API key at once."""
+    """End an API key at once.
+
+    Example: cdp access revoke-key KEY_ID
+    """
     workspace = session.workspace()
     with administering.allowed(workspace, by, "api_key.revoke", key_id) as connection:
         if not keys.revoke(connection, key_id, workspace.now()):
@@ -120,7 +135,7 @@ def duration(text: str) -> dt.timedelta:
     """Read a duration: minutes, hours or days, such as 30m, 24h or 90d."""
     found = _DURATION.fullmatch(text)
     if found is None:
-        raise Stop("not_a_duration", "write a number and m, h or d, such as 24h")
+        raise typer.BadParameter("write a number and m, h or d, such as 24h")
     return dt.timedelta(**{_UNITS[found[2]]: int(found[1])})
 
 

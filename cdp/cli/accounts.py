@@ -22,7 +22,10 @@ By = Annotated[
 
 @app.command("add-account")
 def add_account(principal: Principal, by: By = None, as_json: session.Json = False) -> None:
-    """Invite somebody to sign in. Hand the one-time code to them, and to nobody else."""
+    """Invite somebody to sign in. Hand the one-time code to them, and to nobody else.
+
+    Example: cdp access add-account clerk.s01
+    """
     workspace = session.workspace()
     with administering.allowed(workspace, by, "account.add", principal) as connection:
         administering.bring_in_line(connection, workspace, by)
@@ -34,7 +37,10 @@ def add_account(principal: Principal, by: By = None, as_json: session.Json = Fal
 
 @app.command("reset-account")
 def reset_account(principal: Principal, by: By = None, as_json: session.Json = False) -> None:
-    """Begin an account anew: other password, other app. Ends its sessions."""
+    """Begin an account anew: other password, other app. Ends its sessions.
+
+    Example: cdp access reset-account clerk.s01
+    """
     workspace = session.workspace()
     with administering.allowed(workspace, by, "account.reset", principal) as connection:
         if accounts.release(connection, principal, workspace.now()):
@@ -53,7 +59,10 @@ def reset_account(principal: Principal, by: By = None, as_json: session.Json = F
 
 @app.command("lock")
 def lock(principal: Principal, by: By = None, as_json: session.Json = False) -> None:
-    """Keep somebody out, and end their sessions at once."""
+    """Keep somebody out, and end their sessions at once.
+
+    Example: cdp access lock clerk.s01
+    """
     workspace = session.workspace()
     with administering.allowed(workspace, by, "account.lock", principal) as connection:
         accounts.lock(connection, principal, workspace.now())
@@ -62,7 +71,10 @@ def lock(principal: Principal, by: By = None, as_json: session.Json = False) -> 
 
 @app.command("unlock")
 def unlock(principal: Principal, by: By = None, as_json: session.Json = False) -> None:
-    """Let somebody in again, and forget their failures."""
+    """Let somebody in again, and forget their failures.
+
+    Example: cdp access unlock clerk.s01
+    """
     workspace = session.workspace()
     with administering.allowed(workspace, by, "account.unlock", principal) as connection:
         accounts.unlock(connection, SignInKeys(workspace.keyring), principal)
@@ -71,7 +83,10 @@ def unlock(principal: Principal, by: By = None, as_json: session.Json = False) -
 
 @app.command("list-accounts")
 def list_accounts(as_json: session.Json = False) -> None:
-    """List accounts, without anything that lets somebody in."""
+    """List accounts, without anything that lets somebody in.
+
+    Example: cdp access list-accounts
+    """
     workspace = session.workspace()
     with workspace.engine.connect() as connection:
         listed = accounts.list_accounts(connection, workspace.now())
@@ -89,7 +104,10 @@ def list_sessions(
     principal: Annotated[str | None, typer.Option(help="Of one principal.")] = None,
     as_json: session.Json = False,
 ) -> None:
-    """List sessions that are kept, the newest first."""
+    """List sessions that are kept, the newest first.
+
+    Example: cdp access list-sessions --principal clerk.s01
+    """
     workspace = session.workspace()
     with workspace.engine.connect() as connection:
         listed = sessions.list_sessions(connection, workspace.now(), principal)
@@ -109,7 +127,10 @@ def end_session(
     by: By = None,
     as_json: session.Json = False,
 ) -> None:
-    """End one session at once."""
+    """End one session at once.
+
+    Example: cdp access end-session SESSION_ID
+    """
     workspace = session.workspace()
     with administering.allowed(workspace, by, "session.end", session_id) as connection:
         if sessions.end(connection, session_id, workspace.now()) is None:
@@ -119,7 +140,10 @@ def end_session(
 
 @app.command("end-sessions")
 def end_sessions(principal: Principal, by: By = None, as_json: session.Json = False) -> None:
-    """End every session of somebody at once."""
+    """End every session of somebody at once.
+
+    Example: cdp access end-sessions clerk.s01
+    """
     workspace = session.workspace()
     with administering.allowed(workspace, by, "session.end_all", principal) as connection:
         count = sessions.end_all(connection, principal, workspace.now())

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Final
 
 import typer
 
@@ -11,11 +11,14 @@ from cdp.audit.checkpoint import Checkpoint
 from cdp.audit.findings import Report
 from cdp.cli import output, session
 from cdp.profiles import reader
+from cdp.whole_files import whole_file
 from cdp.workspace import Workspace
 
 app = typer.Typer(
     help="Prove that the audit log is whole, and ask who saw whom.", no_args_is_help=True
 )
+
+READABLE: Final = 0o644  # a checkpoint is no secret: others keep it, and look it up
 
 
 @app.command()
@@ -26,7 +29,10 @@ def verify(
     keep: Annotated[Path | None, typer.Option(help="Write the newest checkpoint here.")] = None,
     as_json: session.Json = False,
 ) -> None:
-    """Seal what is new, then recompute every root and check every signature."""
+    """Seal what is new, then recompute every root and check every signature.
+
+    Example: cdp audit verify --keep checkpoint.txt
+    """
     workspace = session.workspace()
     with output.steps() as steps:
         report, checkpoint = verify_log(
@@ -35,7 +41,8 @@ def verify(
             lambda done, all_: steps.rows("audit events", done, all_),
         )
     if keep and checkpoint:
-        keep.write_text(checkpoint.to_text(), encoding="utf-8")
+        with whole_file(keep, READABLE) as file:
+            file.write(checkpoint.to_text())
     if as_json:
         output.as_json(report_to_dict(report))
     else:
@@ -97,7 +104,10 @@ def who(
     profile_id: Annotated[str, typer.Argument(help="A profile id.")],
     as_json: session.Json = False,
 ) -> None:
-    """List who saw a person, under this id and every earlier one: when, what, and why."""
+    """List who saw a person, under this id and every earlier one: when, what, and why.
+
+    Example: cdp audit who PROFILE_ID
+    """
     workspace = session.workspace()
     with workspace.engine.connect() as connection:
         current, former = reader.ids_of(connection, profile_id)

@@ -22,7 +22,10 @@ _FORM: Final = re.compile(r"[a-z][a-z0-9_]{0,62}")
 
 @app.command("set")
 def store(name: Name, principal: session.As, as_json: session.Json = False) -> None:
-    """Seal a secret under a name, in place of an earlier one: typed, or from standard input."""
+    """Seal a secret under a name, in place of an earlier one: typed, or from standard input.
+
+    Example: cdp credential set crm_dsn --as operator
+    """
     if not _FORM.fullmatch(name):
         raise Stop("name_form", "use lower-case letters, digits and _, beginning with a letter")
     workspace = session.workspace()
@@ -33,7 +36,10 @@ def store(name: Name, principal: session.As, as_json: session.Json = False) -> N
 
 @app.command("list")
 def show(as_json: session.Json = False) -> None:
-    """List the names of what is kept. No secret is shown."""
+    """List the names of what is kept. No secret is shown.
+
+    Example: cdp credential list
+    """
     names = credentials_of(session.workspace()).names()
     if as_json:
         output.as_json(list(names))
@@ -43,7 +49,10 @@ def show(as_json: session.Json = False) -> None:
 
 @app.command()
 def remove(name: Name, principal: session.As, as_json: session.Json = False) -> None:
-    """Forget a secret."""
+    """Forget a secret.
+
+    Example: cdp credential remove crm_dsn --as operator
+    """
     workspace = session.workspace()
     with tried(workspace, subject_of(workspace, principal), "credential-remove"):
         if not credentials_of(workspace).remove(name):

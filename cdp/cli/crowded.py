@@ -25,7 +25,10 @@ def show_crowded(
     limit: Annotated[int, typer.Option(min=1, help="At most so many of each.")] = 20,
     as_json: session.Json = False,
 ) -> None:
-    """Show what too many records share: junk that looks like an identifier. Never the value."""
+    """Show what too many records share: junk that looks like an identifier. Never the value.
+
+    Example: cdp identity crowded --as headquarters
+    """
     workspace = session.workspace()
     with workspace.engine.begin() as connection:
         found = _found(connection, workspace, principal, limit)

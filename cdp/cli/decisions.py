@@ -12,7 +12,7 @@ from cdp.access.answers import Denial
 from cdp.access.principals import subject_of
 from cdp.cli import output, session
 from cdp.cli.records import find_person, find_record
-from cdp.errors import Refused, Stop
+from cdp.errors import Refused
 from cdp.resolution import decisions as decided
 from cdp.resolution import history, review
 from cdp.resolution.at_once import repair_people
@@ -42,7 +42,10 @@ def merge(
     dry_run: Rehearse = False,
     as_json: session.Json = False,
 ) -> None:
-    """Decide that two profiles are one person."""
+    """Decide that two profiles are one person.
+
+    Example: cdp identity merge PROFILE_ID OTHER_ID --reason "same card" --as headquarters
+    """
     _decide(principal, dry_run, as_json, lambda by, on: by.merge(on, one, other, reason))
 
 
@@ -55,7 +58,10 @@ def split(
     dry_run: Rehearse = False,
     as_json: session.Json = False,
 ) -> None:
-    """Decide that some records of a profile are one other person."""
+    """Decide that some records of a profile are one other person.
+
+    Example: cdp identity split PROFILE_ID till:K008 --reason "two people" --as headquarters
+    """
 
     def work(by: Decider, on: sa.Connection) -> Decided | Denial:
         taken = [find_record(by.workspace, name)[0] for name in records]
@@ -73,7 +79,10 @@ def not_same(
     dry_run: Rehearse = False,
     as_json: session.Json = False,
 ) -> None:
-    """Decide that two profiles, or two records, are never one person."""
+    """Decide that two profiles, or two records, are never one person.
+
+    Example: cdp identity not-same till:K001 till:K008 --reason "twins" --as headquarters
+    """
 
     def work(by: Decider, on: sa.Connection) -> Decided | Denial:
         people = [find_person(by.workspace, name) for name in (one, other)]
@@ -90,13 +99,19 @@ def undo(
     dry_run: Rehearse = False,
     as_json: session.Json = False,
 ) -> None:
-    """Take a decision back: everybody is as if it had never been made."""
+    """Take a decision back: everybody is as if it had never been made.
+
+    Example: cdp identity undo 1 --reason "a mistake" --as headquarters
+    """
     _decide(principal, dry_run, as_json, lambda by, on: by.undo(on, number, reason))
 
 
 @app.command()
 def decisions(principal: session.As, as_json: session.Json = False) -> None:
-    """List what people decided, and what they took back."""
+    """List what people decided, and what they took back.
+
+    Example: cdp identity decisions --as headquarters
+    """
     workspace = session.workspace()
     permission = Permission(
         workspace, subject_of(workspace, principal), Action.MERGE, "identity.decisions"
@@ -127,7 +142,10 @@ def show_history(
     ] = None,
     as_json: session.Json = False,
 ) -> None:
-    """Say who a profile was at a time: its members, where its id led, what had happened."""
+    """Say who a profile was at a time: its members, where its id led, what had happened.
+
+    Example: cdp identity history PROFILE_ID --as headquarters --as-of 2026-05-04
+    """
     workspace = session.workspace()
     when = _time(as_of) if as_of else workspace.now()
     permission = Permission(
@@ -151,7 +169,10 @@ def list_queue(
     after: Annotated[str, typer.Option(help="Begin behind this place.")] = "",
     as_json: session.Json = False,
 ) -> None:
-    """List the pairs to judge, those that would change most first."""
+    """List the pairs to judge, those that would change most first.
+
+    Example: cdp identity review list --as headquarters
+    """
     suggestions = _queue(principal, limit, after)
     if as_json:
         output.as_json([_suggestion_to_dict(one) for one in suggestions])
@@ -167,7 +188,10 @@ def list_queue(
 
 @queue_app.command("next")
 def next_in_queue(principal: session.As, as_json: session.Json = False) -> None:
-    """Show the first pair to judge, with its evidence, and how to decide."""
+    """Show the first pair to judge, with its evidence, and how to decide.
+
+    Example: cdp identity review next --as headquarters
+    """
     suggestions = _queue(principal, 1)
     if as_json:
         output.as_json(_suggestion_to_dict(suggestions[0]) if suggestions else None)
@@ -362,7 +386,7 @@ def _time(text: str) -> dt.datetime:
     try:
         at = dt.datetime.fromisoformat(text)
     except ValueError:
-        raise Stop("time_unreadable", "write it as 2026-05-04 or 2026-05-04T09:30") from None
+        raise typer.BadParameter("write it as 2026-05-04 or 2026-05-04T09:30") from None
     if len(text) == len("2026-05-04"):
         at += dt.timedelta(days=1, microseconds=-1)
     return at if at.tzinfo else at.replace(tzinfo=dt.UTC)

@@ -22,7 +22,10 @@ def demo(
     seed: Annotated[int, typer.Option(help="Seed of the retail world.")] = 1,
     as_json: session.Json = False,
 ) -> None:
-    """Make a world, bring it in, find the people, tag, publish and audit. Ends by itself."""
+    """Make a world, bring it in, find the people, tag, publish and audit. Ends by itself.
+
+    Example: cdp demo --people 2000
+    """
     journey = Journey.begin(session.settings(), world.value, people, seed)
     result = journey.run(quiet=as_json)
     if as_json:

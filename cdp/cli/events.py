@@ -6,7 +6,6 @@ from typing import Annotated
 import typer
 
 from cdp.cli import output, session
-from cdp.errors import Refused
 from cdp.resolution import inbound_upkeep
 from cdp.resolution.inbound_upkeep import Expired, Tally
 from cdp.workspace import Workspace
@@ -30,9 +29,9 @@ def events(
     Example: cdp source events web --tally
     """
     if expire and tally:
-        raise Refused("two_at_once", "give --tally or --expire")
+        raise typer.BadParameter("give --tally or --expire, not both")
     if dry_run and not expire:
-        raise Refused("nothing_to_rehearse", "give --expire with it")
+        raise typer.BadParameter("--dry-run goes with --expire")
     workspace = session.workspace()
     chosen = _chosen(workspace, names)
     if expire:

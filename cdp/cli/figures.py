@@ -34,7 +34,10 @@ def figures(
     purpose: session.Purpose = "analysis",
     as_json: session.Json = False,
 ) -> None:
-    """Count people in groups. Groups below ten are hidden. Leaves an audit event."""
+    """Count people in groups. Groups below ten are hidden. Leaves an audit event.
+
+    Example: cdp profile figures --by store --as headquarters
+    """
     criteria = tuple(map(criterion, where or ()))
     asked = Question(tuple(map(dimension, by or ())), Filter(criteria, tuple(agreed_to or ())))
     workspace = session.workspace()
@@ -59,24 +62,24 @@ def dimension(text: str) -> Dimension:
     """Read one ``--by``.
 
     Raises:
-        Refused: it is none; its text is not repeated.
+        typer.BadParameter: it is none; its text is not repeated.
     """
     kind, _, name = text.partition(":")
     try:
         return Dimension(Kind(kind), name or None)
     except ValueError:
-        raise Refused("grouping_unusable", f"group by {_BY}") from None
+        raise typer.BadParameter(f"group by {_BY}") from None
 
 
 def criterion(text: str) -> Criterion:
     """Read one ``--where``.
 
     Raises:
-        Refused: it is none; its text is not repeated.
+        typer.BadParameter: it is none; its text is not repeated.
     """
     parts = _CONDITION.fullmatch(text)
     if parts is None:
-        raise Refused("filter_unusable", f"filter by {_WHERE}")
+        raise typer.BadParameter(f"filter by {_WHERE}")
     kind, name, sign, value = parts.groups()
     field = _FIELDS[kind].value
     if sign == "=":
@@ -84,5 +87,5 @@ def criterion(text: str) -> Criterion:
     try:
         bound = Decimal(value)
     except InvalidOperation:
-        raise Refused("filter_unusable", "give a number to compare with") from None
+        raise typer.BadParameter("give a number to compare with") from None
     return Criterion(field, name, None, *((bound, None) if sign == ">=" else (None, bound)))

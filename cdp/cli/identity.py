@@ -66,7 +66,10 @@ def resolve(
     ] = None,
     as_json: session.Json = False,
 ) -> None:
-    """Decide which records are one person, and bring profiles up to date."""
+    """Decide which records are one person, and bring profiles up to date.
+
+    Example: cdp identity resolve
+    """
     workspace = session.workspace()
     elsewhere = spark_engine(workspace, engine, master, exchange)
     with output.steps() as steps:
@@ -109,7 +112,10 @@ def export(
     out: Annotated[Path, typer.Option(help="The CSV file to write.")],
     as_json: session.Json = False,
 ) -> None:
-    """Write which record belongs to which profile: source,record_id,profile_id."""
+    """Write which record belongs to which profile: source,record_id,profile_id.
+
+    Example: cdp identity export --out .cdp/exports/who.csv
+    """
     workspace = session.workspace()
     with workspace.engine.begin() as connection:
         event = AuditEvent(
@@ -142,7 +148,10 @@ def explain(
     svg: Annotated[Path | None, typer.Option(help="Write a chart of the evidence here.")] = None,
     as_json: session.Json = False,
 ) -> None:
-    """Say why two records are one person, or that they are not."""
+    """Say why two records are one person, or that they are not.
+
+    Example: cdp identity explain till:K001 till:K008
+    """
     workspace = session.workspace()
     ids = [find_record(workspace, name) for name in (one, other)]
     links = explain_records(workspace, principal, purpose, (ids[0], ids[1]))

@@ -36,7 +36,10 @@ def plan(
     expect: Expect = None,
     as_json: session.Json = False,
 ) -> None:
-    """Say what an index over these parts would cost and tell. Exit 1 if it is refused."""
+    """Say what an index over these parts would cost and tell. Exit 1 if it is refused.
+
+    Example: cdp index plan name birth_date --people 1000 --expect name=900 --expect birth_date=800
+    """
     definition = IndexDefinition("planned", tuple(sorted(parts)), bits or FULL_BITS)
     # Truncation is chosen below; what is wrong whatever the bits is said before any counting.
     problem = fault(definition)
@@ -58,7 +61,10 @@ def plan(
 
 @app.command()
 def status(as_json: session.Json = False) -> None:
-    """Show every stored index: its epochs, its rows, and what they tell."""
+    """Show every stored index: its epochs, its rows, and what they tell.
+
+    Example: cdp index status
+    """
     workspace = session.workspace()
     found = index_state.states(workspace)
     if as_json:
@@ -87,7 +93,10 @@ def build(
     ] = True,
     as_json: session.Json = False,
 ) -> None:
-    """Build the compounds of cdp.yaml for records stored before they were declared."""
+    """Build the compounds of cdp.yaml for records stored before they were declared.
+
+    Example: cdp index build
+    """
     workspace = session.workspace()
     if not workspace.declaration.indexes:
         step = "declare one under indexes in cdp.yaml; see: cdp index plan"
@@ -104,7 +113,10 @@ def build(
 
 @app.command()
 def rotate(principal: session.As, as_json: session.Json = False) -> None:
-    """Put a new index key in force and make every row anew under it; goes on after a kill."""
+    """Put a new index key in force and make every row anew under it; goes on after a kill.
+
+    Example: cdp index rotate --as operator
+    """
     workspace = session.workspace()
     epoch, is_new = index_epochs.begin(workspace, subject_of(workspace, principal))
     output.say(f"epoch {epoch} {'begins' if is_new else 'goes on'}")
@@ -120,7 +132,10 @@ def retire(
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Check and count only.")] = False,
     as_json: session.Json = False,
 ) -> None:
-    """Delete the rows of an old epoch once nothing is found by them alone."""
+    """Delete the rows of an old epoch once nothing is found by them alone.
+
+    Example: cdp index retire 1 --as operator --dry-run
+    """
     workspace = session.workspace()
     subject = subject_of(workspace, principal)
     with output.steps() as steps:

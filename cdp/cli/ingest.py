@@ -42,25 +42,37 @@ def singer(
     ] = False,
     as_json: session.Json = False,
 ) -> None:
-    """Messages of a Singer tap; states go to standard output: tap | cdp ingest singer."""
+    """Messages of a Singer tap; states go to standard output: tap | cdp ingest singer.
+
+    Example: tap-crm | cdp ingest singer --source crm
+    """
     _ingest(SingerMessages, source, as_json=as_json, all_may_go=all_may_go)
 
 
 @app.command()
 def airbyte(source: Source, as_json: session.Json = False) -> None:
-    """Messages of an Airbyte source; its STATE messages go to standard output."""
+    """Messages of an Airbyte source; its STATE messages go to standard output.
+
+    Example: source-crm read | cdp ingest airbyte --source crm
+    """
     _ingest(AirbyteMessages, source, as_json=as_json)
 
 
 @app.command()
 def debezium(source: Source, as_json: session.Json = False) -> None:
-    """Change events of Debezium, a line each; deletions and tombstones included."""
+    """Change events of Debezium, a line each; deletions and tombstones included.
+
+    Example: consumer | cdp ingest debezium --source crm
+    """
     _ingest(DebeziumMessages, source, as_json=as_json)
 
 
 @app.command()
 def jsonl(source: Source, as_json: session.Json = False) -> None:
-    """JSON objects, one row a line."""
+    """JSON objects, one row a line.
+
+    Example: cdp ingest jsonl --source crm < members.jsonl
+    """
     _ingest(PlainMessages, source, as_json=as_json)
 
 
@@ -90,6 +102,9 @@ def _ingest(
     else:
         counts = ", ".join(f"{one.replace('_', ' ')} {told[one]:,}" for one in _TOLD if told[one])
         output.say(f"Took in {name}: {counts or 'nothing came'}.")
+        for one in report.findings:
+            said = f"{one.subject}: {one.rule} ({one.action}); next: {one.next_step}"
+            output.say(output.plain(said))
         output.say("Next: cdp identity resolve" if not report.nothing_new else "Nothing changed.")
     if report.read and report.rejected == report.read:
         raise typer.Exit(1)

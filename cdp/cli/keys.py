@@ -36,7 +36,10 @@ NEW_COPY: Final = (
 
 @app.command("status")
 def show(as_json: session.Json = False) -> None:
-    """Show every key's versions, and how many rows need each. No key is shown."""
+    """Show every key's versions, and how many rows need each. No key is shown.
+
+    Example: cdp key status
+    """
     found = status(session.workspace())
     if as_json:
         output.as_json(asdict(found))
@@ -65,7 +68,10 @@ def rotate(
     ] = False,
     as_json: session.Json = False,
 ) -> None:
-    """Put a new version of a key in force and bring what is stored under it."""
+    """Put a new version of a key in force and bring what is stored under it.
+
+    Example: cdp key rotate root --as operator
+    """
     workspace = session.workspace()
     keeper = _keeper(workspace, principal)
     chosen = _every(workspace, resume=resume) if purpose == EVERY else [purpose]
@@ -86,7 +92,10 @@ def retire(
     principal: session.As,
     as_json: session.Json = False,
 ) -> None:
-    """Take an old version of a key out of the ring, for ever."""
+    """Take an old version of a key out of the ring, for ever.
+
+    Example: cdp key retire root 1 --as operator
+    """
     _keeper(session.workspace(), principal).retire(purpose, version)
     if as_json:
         output.as_json({"key": purpose, "retired": version})
@@ -110,7 +119,10 @@ def move(
     ] = None,
     as_json: session.Json = False,
 ) -> None:
-    """Have another provider guard a new root, or the same one under another secret."""
+    """Have another provider guard a new root, or the same one under another secret.
+
+    Example: cdp key move --to passphrase --passphrase-file secret.txt --as operator
+    """
     workspace = session.workspace()
     target = _target(workspace, to, passphrase_file, root_key_file, kms_key)
     version = _keeper(workspace, principal).move(target)
@@ -131,7 +143,10 @@ def extract(
     ] = FILE.name,
     as_json: session.Json = False,
 ) -> None:
-    """Write a key ring with the keys of one role and no other, for another machine."""
+    """Write a key ring with the keys of one role and no other, for another machine.
+
+    Example: cdp key extract counter-ring.json --role counter --as operator
+    """
     workspace = session.workspace()
     wanted, guard = roles.named(role), workspace.providers.named(provider)
     write_extract(workspace, subject_of(workspace, principal), wanted, target, guard)
@@ -147,7 +162,10 @@ def extract(
 
 @app.command()
 def upgrade(principal: session.As, as_json: session.Json = False) -> None:
-    """Bring the key ring of an earlier release to this one: its format and missing keys."""
+    """Bring the key ring of an earlier release to this one: its format and missing keys.
+
+    Example: cdp key upgrade --as operator
+    """
     added = _keeper(session.workspace(), principal).upgrade()
     if as_json:
         output.as_json({"added": added})

@@ -13,6 +13,7 @@ from cdp.errors import Stop
 from cdp.profiles.evidence import Link
 from cdp.resolution import epochs, membership
 from cdp.vault.keyed import RecordKeys
+from cdp.whole_files import whole_file
 from cdp.workspace import Workspace
 from identity import charts, drawing
 from identity.coverage import Coverage
@@ -75,7 +76,10 @@ def evaluate_profiles(
     html: Annotated[Path | None, typer.Option(help="Write a page with charts here.")] = None,
     as_json: session.Json = False,
 ) -> None:
-    """Measure the profiles against a truth file, and find a better threshold."""
+    """Measure the profiles against a truth file, and find a better threshold.
+
+    Example: cdp identity evaluate --truth truth.csv --sweep
+    """
     workspace = session.workspace()
     bits = _thresholds(at) if with_sweep or at else ()
     found = _measure(workspace, truth, bits, precision)
@@ -176,7 +180,7 @@ def _words(name: str) -> str:
 
 def write(out: Path, text: str) -> None:
     """Write a chart, whole or not at all, and say where it is."""
-    with membership.whole_file(out) as file:
+    with whole_file(out) as file:
         file.write(text)
     output.say(f"written: {output.plain(str(out))}")
 
@@ -203,7 +207,10 @@ def show_model(
     svg: Annotated[Path | None, typer.Option(help="Write a chart of the weights here.")] = None,
     as_json: session.Json = False,
 ) -> None:
-    """Show the active epoch: what each kind of agreement weighs. --json: the epoch file."""
+    """Show the active epoch: what each kind of agreement weighs. --json: the epoch file.
+
+    Example: cdp identity model show --svg weights.svg
+    """
     name, stored = _epoch(session.workspace(), epochs.ACTIVE)
     # In the order of the file, not of the database.
     epoch = epochs.document(Model.from_json(stored))
@@ -225,7 +232,10 @@ def show_model(
 
 @model.command("diff")
 def diff_models(one: EpochName, other: EpochName, as_json: session.Json = False) -> None:
-    """Show what differs between two epochs."""
+    """Show what differs between two epochs.
+
+    Example: cdp identity model diff active epoch.json
+    """
     workspace = session.workspace()
     (left, before), (right, after) = _epoch(workspace, one), _epoch(workspace, other)
     found = differences(before, after)

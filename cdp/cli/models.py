@@ -11,7 +11,7 @@ from cdp.audit import log
 from cdp.audit.event import AuditEvent
 from cdp.cli import measuring, output, session
 from cdp.cli.decisions import Reason, Rehearse
-from cdp.errors import Refused, Stop
+from cdp.errors import Refused
 from cdp.resolution import epochs, learning
 from cdp.resolution.adopting import LOOK, Adopter
 from cdp.resolution.simulating import EXAMPLES, Simulation, simulate, tightened
@@ -34,9 +34,12 @@ def simulate_epoch(
     limit: Limit = EXAMPLES,
     as_json: session.Json = False,
 ) -> None:
-    """Say who would merge and split under another epoch or rule. Nothing is stored."""
+    """Say who would merge and split under another epoch or rule. Nothing is stored.
+
+    Example: cdp identity simulate --epoch epoch.json
+    """
     if (epoch is None) == (rule is None):
-        raise Stop("one_of_two", "name what to try, with --epoch or with --rule")
+        raise typer.BadParameter("name what to try, with --epoch or with --rule")
     workspace = session.workspace()
     with workspace.engine.connect() as connection:
         model = epochs.named(connection, epoch or "active")
@@ -65,7 +68,10 @@ def learn_model(
     ] = False,
     as_json: session.Json = False,
 ) -> None:
-    """Learn an epoch from the records and write it to a file. Nothing is switched."""
+    """Learn an epoch from the records and write it to a file. Nothing is switched.
+
+    Example: cdp identity model learn --out epoch.json
+    """
     workspace = session.workspace()
     with output.steps() as steps:
         learnt = learning.learn(workspace, labels, decided=decisions, progress=steps.step)
@@ -95,7 +101,10 @@ def adopt_model(
     dry_run: Rehearse = False,
     as_json: session.Json = False,
 ) -> None:
-    """Sign an epoch and put it in force, with everything that it changes."""
+    """Sign an epoch and put it in force, with everything that it changes.
+
+    Example: cdp identity model adopt epoch.json --reason "learnt anew" --as operator
+    """
     workspace = session.workspace()
     with workspace.engine.connect() as connection:
         model = epochs.named(connection, epoch)
@@ -123,7 +132,10 @@ def adopt_model(
 
 @measuring.model.command("list")
 def list_models(as_json: session.Json = False) -> None:
-    """List the epochs that were ever in force, and who signed them."""
+    """List the epochs that were ever in force, and who signed them.
+
+    Example: cdp identity model list
+    """
     workspace = session.workspace()
     with workspace.engine.connect() as connection:
         found = epochs.listed(connection)

@@ -1,15 +1,17 @@
 """``cdp source pause`` and ``cdp source resume``: whether workers run a source."""
 
-from typing import Annotated
+from typing import Annotated, Final
 
 import typer
 
 from cdp.cli import output, session
 from cdp.errors import Stop
+from cdp.ingest import findings
 from cdp.running import jobs
 from cdp.running.jobs import SYNC
 from cdp.workspace import Workspace
 
+NOT_SCHEDULED: Final = "give it a schedule: docs/howto/keep-sources-running.md"
 Name = Annotated[str, typer.Argument(help="A source of cdp.yaml.")]
 
 
@@ -30,19 +32,31 @@ def pause(name: Name, as_json: session.Json = False) -> None:
 
 
 def resume(name: Name, as_json: session.Json = False) -> None:
-    """Let workers run a source again, at once, whatever it was paused for.
+    """Let workers run a source again, at once, and take what it was paused for as it is.
+
+    A contract that paused it pauses it no more for the same: stale as it was, or of that size.
 
     Example: cdp source resume crm
     """
-    workspace = _with(name)
+    workspace = session.workspace()
+    workspace.declaration.source(name)
+    scheduled = name in jobs.scheduled(workspace.declaration)
     with workspace.engine.begin() as connection:
         now = jobs.database_clock(connection)
-        resumed = jobs.resume(connection, SYNC, name, now)
+        accepted = findings.accept(connection, name, now)
+        resumed = scheduled and jobs.resume(connection, SYNC, name, now)
+    if not scheduled and not accepted:
+        raise Stop("not_scheduled", NOT_SCHEDULED, source=name)
     if as_json:
-        output.as_json({"source": name, "resumed": resumed})
-    elif resumed:
+        output.as_json({"source": name, "resumed": resumed, "accepted": accepted})
+        return
+    if accepted:
+        output.say("What broke its contract is taken as it is, and pauses it no more.")
+    if resumed:
         output.say("It is due now, and its failures are forgotten. Next: cdp source status")
-    else:
+    elif not scheduled:
+        output.say("Next: cdp source sync NAME")
+    elif not accepted:
         output.say("It was neither paused nor failing: nothing changed.")
 
 
@@ -51,6 +65,5 @@ def _with(name: str) -> Workspace:
     workspace = session.workspace()
     workspace.declaration.source(name)
     if name not in jobs.scheduled(workspace.declaration):
-        step = "give it a schedule: docs/howto/keep-sources-running.md"
-        raise Stop("not_scheduled", step, source=name)
+        raise Stop("not_scheduled", NOT_SCHEDULED, source=name)
     return workspace

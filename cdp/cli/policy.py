@@ -38,7 +38,10 @@ DIFFERS: Final = (
 
 @app.command()
 def status(as_json: session.Json = False) -> None:
-    """Verify what is stored, link by link, and say which policy is in force."""
+    """Verify what is stored, link by link, and say which policy is in force.
+
+    Example: cdp policy status
+    """
     found = look(session.workspace())
     facts = asdict(found)
     if as_json:
@@ -53,7 +56,10 @@ def status(as_json: session.Json = False) -> None:
 
 @app.command("list")
 def list_versions(as_json: session.Json = False) -> None:
-    """List what was in force and what is proposed, the newest first."""
+    """List what was in force and what is proposed, the newest first.
+
+    Example: cdp policy list
+    """
     workspace = session.workspace()
     with workspace.engine.connect() as connection:
         trust = trust_of(workspace.keyring)
@@ -80,7 +86,10 @@ def show(
     write: Annotated[Path | None, typer.Option(help="A new folder for its files.")] = None,
     as_json: session.Json = False,
 ) -> None:
-    """Show the four files of a stored version, or write them into a folder to be changed."""
+    """Show the four files of a stored version, or write them into a folder to be changed.
+
+    Example: cdp policy show 8f3a61c20b94 --write policy
+    """
     workspace = session.workspace()
     with workspace.engine.connect() as connection:
         found = versions.find(connection, trust_of(workspace.keyring), version)
@@ -112,6 +121,8 @@ def diff(
 
     With one argument, how that policy differs from the one in force; with none, how the shipped
     one does.
+
+    Example: cdp policy diff shipped
     """
     workspace = session.workspace()
     if after is None:
@@ -137,7 +148,10 @@ def propose(  # noqa: PLR0913 - a proposal is made of this many parts
     texts_only: TextsOnly = False,
     as_json: session.Json = False,
 ) -> None:
-    """Propose another policy; somebody else has to approve it before it is in force."""
+    """Propose another policy; somebody else has to approve it before it is in force.
+
+    Example: cdp policy propose policy --reason "ticket 41" --as officer --dry-run
+    """
     if (folder is None) == (not shipped):
         raise typer.BadParameter("name a folder, or say --shipped")
     text = content.shipped() if folder is None else content.read(folder)
@@ -158,7 +172,10 @@ def rollback(
     texts_only: TextsOnly = False,
     as_json: session.Json = False,
 ) -> None:
-    """Propose a version that was stored before; somebody else has to approve it too."""
+    """Propose a version that was stored before; somebody else has to approve it too.
+
+    Example: cdp policy rollback 8f3a61c20b94 --reason "ticket 41" --as officer
+    """
     workspace = session.workspace()
     by = PolicyChanges(workspace, subject_of(workspace, principal))
     made = by.roll_back(version, reason, texts_only=texts_only)
@@ -182,6 +199,8 @@ def approve(
 
     Only the version that you name is approved: what you looked at, whatever the number stands
     for by now.
+
+    Example: cdp policy approve 1 --as headquarters --dry-run
     """
     workspace = session.workspace()
     if dry_run:
@@ -201,7 +220,10 @@ def approve(
 def reject(
     number: Number, principal: session.As, reason: Reason, as_json: session.Json = False
 ) -> None:
-    """Say no to a proposal."""
+    """Say no to a proposal.
+
+    Example: cdp policy reject 1 --reason "too wide" --as headquarters
+    """
     workspace = session.workspace()
     PolicyChanges(workspace, subject_of(workspace, principal)).reject(number, reason)
     _ended(number, "rejected", as_json=as_json)
@@ -211,7 +233,10 @@ def reject(
 def withdraw(
     number: Number, principal: session.As, reason: Reason, as_json: session.Json = False
 ) -> None:
-    """Take back one's own proposal."""
+    """Take back one's own proposal.
+
+    Example: cdp policy withdraw 1 --reason "a mistake" --as officer
+    """
     workspace = session.workspace()
     PolicyChanges(workspace, subject_of(workspace, principal)).withdraw(number, reason)
     _ended(number, "withdrawn", as_json=as_json)

@@ -37,7 +37,10 @@ def explain(  # noqa: PLR0913 - a question has this many parts
     ] = None,
     as_json: session.Json = False,
 ) -> None:
-    """Say how one question is decided, by which line, and what would have to be otherwise."""
+    """Say how one question is decided, by which line, and what would have to be otherwise.
+
+    Example: cdp policy explain clerk.s01 read phone --stores S01
+    """
     workspace = session.workspace().pinned()
     subject = subject_of(workspace, user)
     try:
@@ -70,7 +73,10 @@ def matrix(
     markdown: Annotated[bool, typer.Option("--markdown", help="As a page of Markdown.")] = False,
     as_json: session.Json = False,
 ) -> None:
-    """Print who may see what, a page for each role, from the policy in force."""
+    """Print who may see what, a page for each role, from the policy in force.
+
+    Example: cdp policy matrix --role clerk --shipped
+    """
     if role is not None and role not in {one.value for one in Role}:
         raise typer.BadParameter(f"use one of {', '.join(Role)}")
     roles = [Role(role)] if role else list(Role)
@@ -102,6 +108,8 @@ def check(
     """Ask a policy every example, and say which it does not answer as it should.
 
     The examples are those in the folder's own folder `examples`, else those that ship.
+
+    Example: cdp policy check --shipped
     """
     if folder is not None:
         compiled = content.compiled(content.read(folder))
@@ -156,7 +164,7 @@ def _stores(
         raise typer.BadParameter("say who asks about this person: --as")
     found = stores_of(workspace, subject_of(workspace, principal), of)
     if found is None:
-        raise Stop("no_such_profile", "name a profile id: cdp profile find")
+        raise Stop("no_such_profile", "name a profile id; cdp identity export lists them")
     return found
 
 

@@ -26,7 +26,10 @@ def show(
     purpose: session.Purpose = "service",
     as_json: session.Json = False,
 ) -> None:
-    """Show a profile as a principal sees it. Leaves an audit event."""
+    """Show a profile as a principal sees it. Leaves an audit event.
+
+    Example: cdp profile show PROFILE_ID --as clerk.s01
+    """
     workspace = session.workspace()
     gate, subject = Gate(workspace), subject_of(workspace, principal)
     with workspace.engine.begin() as connection:

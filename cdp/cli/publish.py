@@ -22,7 +22,10 @@ def run(
     ] = None,
     as_json: session.Json = False,
 ) -> None:
-    """Send what changed since the last time; only contracted fields, only consented people."""
+    """Send what changed since the last time; only contracted fields, only consented people.
+
+    Example: cdp publish run crm
+    """
     reports = run_publish(session.workspace(), names)
     if as_json:
         output.as_json([asdict(report) for report in reports])
@@ -60,7 +63,10 @@ def secret(
     name: Annotated[str, typer.Argument(help="A signed destination of cdp.yaml.")],
     as_json: session.Json = False,
 ) -> None:
-    """Show what the receiver needs to verify signatures. Give it to nobody else."""
+    """Show what the receiver needs to verify signatures. Give it to nobody else.
+
+    Example: cdp publish secret crm
+    """
     shown = signing_secret(session.workspace(), name).reveal(reason="configure the receiver")
     if as_json:
         output.as_json({"destination": name, "secret": shown})
@@ -69,12 +75,22 @@ def secret(
 
 
 @app.command()
-def retry(name: Annotated[str, typer.Argument(help="A destination of cdp.yaml.")]) -> None:
-    """Take up messages again that were given up, at the next ``cdp publish run``."""
+def retry(
+    name: Annotated[str, typer.Argument(help="A destination of cdp.yaml.")],
+    as_json: session.Json = False,
+) -> None:
+    """Take up messages again that were given up, at the next ``cdp publish run``.
+
+    Example: cdp publish retry crm
+    """
     workspace = session.workspace()
     if name not in workspace.declaration.destinations:
         known = ", ".join(workspace.declaration.destinations) or "none yet"
         raise Stop("no_such_destination", f"name one of: {known}", destination=name)
     with workspace.engine.begin() as connection:
         count = retry_parked(connection, name, workspace.now())
-    output.say(f"{count:,} messages are queued again. Next: cdp publish run {output.plain(name)}")
+    if as_json:
+        output.as_json({"destination": name, "queued": count})
+    else:
+        again = f"cdp publish run {output.plain(name)}"
+        output.say(f"{count:,} messages are queued again. Next: {again}")

@@ -40,7 +40,10 @@ def field(  # noqa: PLR0913, PLR0917 - what a reveal is made of
     ] = False,
     as_json: session.Json = False,
 ) -> None:
-    """Show one field in the clear, for a reason. Leaves an audit event."""
+    """Show one field in the clear, for a reason. Leaves an audit event.
+
+    Example: cdp profile reveal PROFILE_ID phone --reason "ticket 41" --as manager
+    """
     workspace = session.workspace()
     gate = RevealGate(workspace)
     with workspace.engine.begin() as connection:
@@ -59,7 +62,10 @@ def request(
     purpose: session.Purpose = "fraud",
     as_json: session.Json = False,
 ) -> None:
-    """Ask for a second person's approval to reveal a field of the sensitive tier."""
+    """Ask for a second person's approval to reveal a field of the sensitive tier.
+
+    Example: cdp reveal request PROFILE_ID national_id --reason "ticket 41" --as headquarters
+    """
     workspace = session.workspace()
     gate = RevealGate(workspace)
     with workspace.engine.begin() as connection:
@@ -76,7 +82,10 @@ def approve(
     minutes: Annotated[int | None, typer.Option(help="How long it may be used.")] = None,
     as_json: session.Json = False,
 ) -> None:
-    """Let somebody else reveal what they asked for, once and soon."""
+    """Let somebody else reveal what they asked for, once and soon.
+
+    Example: cdp reveal approve REQUEST_ID --comment "seen" --as officer
+    """
     judgement = Judgement(Act.APPROVE, comment, minutes)
     _judge(request_id, principal, judgement, as_json=as_json)
 
@@ -88,13 +97,19 @@ def reject(
     comment: Comment = None,
     as_json: session.Json = False,
 ) -> None:
-    """Refuse what somebody else asked for."""
+    """Refuse what somebody else asked for.
+
+    Example: cdp reveal reject REQUEST_ID --comment "why not phone" --as officer
+    """
     _judge(request_id, principal, Judgement(Act.REJECT, comment), as_json=as_json)
 
 
 @app.command()
 def withdraw(request_id: RequestId, principal: session.As, as_json: session.Json = False) -> None:
-    """Take a request of one's own back, also an approved one."""
+    """Take a request of one's own back, also an approved one.
+
+    Example: cdp reveal withdraw REQUEST_ID --as headquarters
+    """
     done = _as(principal, lambda desk, on, who: desk.withdraw(on, who, request_id))
     _show_one(allowed(done, request=request_id), as_json=as_json)
 
@@ -107,7 +122,10 @@ def review(
     comment: Annotated[str, typer.Option(help="Why; kept. No personal data.")],
     as_json: session.Json = False,
 ) -> None:
-    """Judge the glass that somebody else broke."""
+    """Judge the glass that somebody else broke.
+
+    Example: cdp reveal review REQUEST_ID justified --comment "seen" --as officer
+    """
     acts = {"justified": Act.JUSTIFY, "not-justified": Act.FAULT}
     if verdict not in acts:
         raise typer.BadParameter("say justified or not-justified", param_hint="VERDICT")
@@ -121,7 +139,10 @@ def list_requests(
     after: Annotated[str | None, typer.Option(help="What the last list ended with.")] = None,
     as_json: session.Json = False,
 ) -> None:
-    """List one's own requests, and those of others that one may judge."""
+    """List one's own requests, and those of others that one may judge.
+
+    Example: cdp reveal list --as officer
+    """
     states = state or ()
     found = allowed(_as(principal, lambda desk, on, who: desk.listed(on, who, states, after)))
     if as_json:
@@ -134,7 +155,10 @@ def list_requests(
 
 @app.command()
 def status(principal: session.As, as_json: session.Json = False) -> None:
-    """Say what waits for a review, what was revealed within the hour, what is under way."""
+    """Say what waits for a review, what was revealed within the hour, what is under way.
+
+    Example: cdp reveal status --as officer
+    """
     found = allowed(_as(principal, lambda desk, on, who: desk.status(on, who)))
     if as_json:
         output.as_json(asdict(found))

@@ -26,8 +26,12 @@ def set_line(
     node: Annotated[str, typer.Argument(help="A node of the organisation.")],
     day: Day,
     principal: session.As,
+    as_json: session.Json = False,
 ) -> None:
-    """Write down that somebody works at a node on a day."""
+    """Write down that somebody works at a node on a day.
+
+    Example: cdp access roster set clerk.s01 S01 2026-05-04 --as operator
+    """
     line = roster.Line(who, day.date(), node)
     workspace = session.workspace()
     refused = None
@@ -38,12 +42,18 @@ def set_line(
             refused = error
     if refused is not None:
         raise refused
-    output.say(f"{output.plain(who)} is at {output.plain(node)} on {line.day}.")
+    if as_json:
+        output.as_json({"principal": who, "day": line.day, "node": node})
+    else:
+        output.say(f"{output.plain(who)} is at {output.plain(node)} on {line.day}.")
 
 
 @app.command("clear")
-def clear_day(who: Who, day: Day, principal: session.As) -> None:
-    """Take the lines of somebody's day away."""
+def clear_day(who: Who, day: Day, principal: session.As, as_json: session.Json = False) -> None:
+    """Take the lines of somebody's day away.
+
+    Example: cdp access roster clear clerk.s01 2026-05-04 --as operator
+    """
     workspace = session.workspace()
     refused, gone = None, 0
     with workspace.engine.begin() as connection:
@@ -54,7 +64,10 @@ def clear_day(who: Who, day: Day, principal: session.As) -> None:
             refused = error
     if refused is not None:
         raise refused
-    output.say(f"Lines taken away: {gone}.")
+    if as_json:
+        output.as_json({"principal": who, "day": day.date(), "removed": gone})
+    else:
+        output.say(f"Lines taken away: {gone}.")
 
 
 @app.command("list")
@@ -62,7 +75,10 @@ def list_lines(
     days: Annotated[int, typer.Option(help="How many days, from today on.", min=1)] = 7,
     as_json: session.Json = False,
 ) -> None:
-    """List who works where in the days to come."""
+    """List who works where in the days to come.
+
+    Example: cdp access roster list --days 14
+    """
     workspace = session.workspace()
     first = _first_day(workspace)
     with workspace.engine.connect() as connection:

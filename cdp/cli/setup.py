@@ -28,7 +28,10 @@ def init(
     ] = False,
     as_json: session.Json = False,
 ) -> None:
-    """Make a workspace: key ring, database and schema. Safe to run again."""
+    """Make a workspace: key ring, database and schema. Safe to run again.
+
+    Example: cdp init
+    """
     settings = session.settings()
     workspace = create(settings, anew=begin_anew)
     write_starter(settings.declaration)
@@ -69,9 +72,9 @@ def write_starter(path: Path) -> None:
     if path.exists():
         return
     handle, name = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
-    with os.fdopen(handle, "w", encoding="utf-8") as file:
-        file.write(STARTER)
     try:
+        with os.fdopen(handle, "w", encoding="utf-8") as file:
+            file.write(STARTER)
         # Linking fails where another init was faster; moving would replace its file.
         os.link(name, path)
     except FileExistsError:
@@ -87,7 +90,10 @@ def serve(
         str, typer.Option(help=f"Whose keys to hold: {', '.join(roles.ROLES)}.")
     ] = roles.FULL.name,
 ) -> None:
-    """Serve the HTTP API of this workspace until interrupted."""
+    """Serve the HTTP API of this workspace until interrupted.
+
+    Example: cdp serve --port 8000
+    """
     workspace = session.workspace(roles.named(role))
     _ = workspace.policy  # what is wrong with cdp.yaml is said here, not by the server
     workspace.engine.dispose()

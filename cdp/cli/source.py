@@ -1,5 +1,6 @@
 """``cdp source``: check, preview, sync, rejects."""
 
+from collections.abc import Iterator
 from dataclasses import asdict
 from itertools import islice
 from typing import Annotated
@@ -7,17 +8,21 @@ from typing import Annotated
 import typer
 
 from cdp.cli import conformance, events, feeding, output, pausing, session, upkeep, wiring
+from cdp.cli.expiring import expire_rejects
+from cdp.cli.feeding import rows_of
 from cdp.credentials import lookup_of
-from cdp.errors import Stop
+from cdp.errors import Refused, Stop
 from cdp.ingest import rejects as kept
+from cdp.ingest import write_keys
 from cdp.ingest.intake import MOST_SENT
 from cdp.ingest.looking import looked_at
 from cdp.ingest.preview import preview as read_preview
+from cdp.ingest.removed import require_not_removed
 from cdp.ingest.reports import SyncReport
 from cdp.ingest.side_by_side import sync_all
 from cdp.ingest.storing import reading_of
 from cdp.workspace import Workspace
-from connectors.base import Level
+from connectors.base import Finding, Level
 from connectors.feed_declaration import PIPED
 from connectors.hooks.declaration import WEBHOOK
 from connectors.registry import open_source
@@ -52,7 +57,10 @@ def _chosen(workspace: Workspace, names: list[str] | None) -> list[str]:
 
 @app.command()
 def check(names: Names = None, as_json: session.Json = False) -> None:
-    """Open each source and compare it with its mapping. Reads little, stores nothing."""
+    """Open each source and compare it with its mapping. Reads little, stores nothing.
+
+    Example: cdp source check till
+    """
     workspace = session.workspace()
     declared = workspace.declaration
     secrets = lookup_of(workspace)
@@ -60,12 +68,17 @@ def check(names: Names = None, as_json: session.Json = False) -> None:
     found = [
         {"source": name, **asdict(finding)}
         for name in _chosen(workspace, names)
-        for finding in looked_at(
-            open_source(declared.sources[name], declared.folder, secrets),
-            declared.sources[name],
-            reading,
+        for finding in (
+            *_removed(workspace, name),
+            *looked_at(
+                open_source(declared.sources[name], declared.folder, secrets),
+                declared.sources[name],
+                reading,
+            ),
         )
     ]
+    wrong = write_keys.findings(declared.sources, secrets)
+    found += [{"source": at, **asdict(one)} for at, one in wrong if not names or at in names]
     if as_json:
         output.as_json(found)
     elif found:
@@ -77,13 +90,25 @@ def check(names: Names = None, as_json: session.Json = False) -> None:
         raise typer.Exit(1)
 
 
+def _removed(workspace: Workspace, name: str) -> Iterator[Finding]:
+    """An error where nothing is taken in under the name any more."""
+    try:
+        with workspace.engine.connect() as connection:
+            require_not_removed(connection, name)
+    except Refused as refused:
+        yield Finding(Level.ERROR, refused.rule, name, refused.next_step)
+
+
 @app.command()
 def preview(
     name: Name,
     rows: Annotated[int, typer.Option(help="How many rows.", min=1, max=100)] = 10,
     as_json: session.Json = False,
 ) -> None:
-    """Show the first rows before and after reading, masked. Stores nothing."""
+    """Show the first rows before and after reading, masked. Stores nothing.
+
+    Example: cdp source preview till --rows 4
+    """
     workspace = session.workspace()
     declared = workspace.declaration
     source = open_source(declared.source(name), declared.folder, lookup_of(workspace))
@@ -106,7 +131,10 @@ def preview(
 
 @app.command()
 def sync(names: Names = None, as_json: session.Json = False) -> None:
-    """Bring sources in. Goes on where a broken-off sync ended; a second sync changes nothing."""
+    """Bring sources in. Goes on where a broken-off sync ended; a second sync changes nothing.
+
+    Example: cdp source sync till
+    """
     from cdp.erasure.departing import Departing  # noqa: PLC0415 - it loads what learns a model
 
     workspace = session.workspace()
@@ -142,14 +170,14 @@ def show_sync(reports: list[SyncReport]) -> None:
 
 
 def _show_breaches(reports: list[SyncReport]) -> None:
-    """Print which demands of their contracts the sources broke."""
+    """Print what is wrong with the rows: broken contracts, personal data nobody mapped."""
     broken = [(report.source, one) for report in reports for one in report.findings]
     if broken:
         output.table(
-            "Contracts broken",
+            "What sources give",
             ("source", "rule", "column or field", "action", "rows", "next step"),
             [
-                (source, one.rule, one.subject, one.action, one.rows or "all", one.next_step)
+                (source, one.rule, one.subject, one.action, rows_of(one), one.next_step)
                 for source, one in broken
             ],
         )
@@ -180,7 +208,10 @@ def push(
     ] = 20,
     as_json: session.Json = False,
 ) -> None:
-    """Take in records line by line and say at once how many people they belong to."""
+    """Take in records line by line and say at once how many people they belong to.
+
+    Example: cdp source push till - < members.jsonl
+    """
     from cdp.resolution.online import Arrivals  # noqa: PLC0415 - it loads what learns a model
 
     workspace = session.workspace()
@@ -221,12 +252,22 @@ def rejects(
     name: Annotated[str | None, typer.Argument(help="A source of cdp.yaml.")] = None,
     rule: Annotated[str | None, typer.Option(help="Only this rule, row by row.")] = None,
     limit: Annotated[int, typer.Option(help="Rows at the most.", min=1)] = 100,
+    expire: Annotated[bool, typer.Option("--expire", help="Remove what is over its time.")] = False,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="With --expire: only say what would go.")
+    ] = False,
     as_json: session.Json = False,
 ) -> None:
-    """List what was not taken in: whole rows, and single values set aside. Never the value."""
+    """List what was not taken in: whole rows, and single values set aside. Never the value.
+
+    Example: cdp source rejects till --rule filler_number
+    """
     workspace = session.workspace()
     if name:
         workspace.declaration.source(name)
+    if expire or dry_run:
+        expire_rejects(workspace, name, expire=expire, rehearse=dry_run, as_json=as_json)
+        return
     with workspace.engine.connect() as connection:
         counts = kept.count_rejects(connection, name)
         rows = kept.list_rejects(connection, name, rule, limit) if rule or as_json else []

@@ -4,11 +4,13 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Final
 
+import typer
+
 from cdp.cli import output, session
 from cdp.credentials import SourceSecrets
 from cdp.declaration import Declaration
 from cdp.errors import Stop
-from cdp.ingest.drafting import Wanted, draft
+from cdp.ingest.drafting import Wanted, draft, require_questions
 from cdp.ingest.following import lines_of
 from cdp.ingest.guessing import Guess, guess
 from cdp.ingest.storing import reading_under
@@ -21,6 +23,7 @@ from connectors.sources.sql_engine import shows_a_secret
 from connectors.sources.sql_sample import sample_of, tables_of
 
 SQL: Final = "sql"
+QUESTIONS: Final = frozenset({"record_id", "dsn"})
 _SHOWN: Final = 200  # tables
 _ASKED: Final = '"<where the address lies, such as env:SOURCE_CRM_DSN>"'
 _NEVER: Final = "put the address into a variable and name that: --dsn env:SOURCE_NAME"
@@ -49,10 +52,10 @@ def asked(
     """What a person asks for; None: the tables were listed.
 
     Raises:
-        Stop: a table without its database.
+        typer.BadParameter: a table without its database.
     """
     if dsn is None:
-        raise Stop("dsn_missing", "say where the address of the database lies: --dsn env:SOURCE_X")
+        raise typer.BadParameter("say where the database of --table lies: --dsn env:SOURCE_X")
     if table is not None:
         return Asked(settings, dsn, table, name)
     found = tables_of("init", _address(settings, dsn))
@@ -86,6 +89,7 @@ def guessed(
     ids = given["record_id"].split(",") if "record_id" in given else list(sample.key)
     if any(one not in there for one in ids):
         raise Stop("no_such_column", f"name one of: {', '.join(there)}", table=asked.table)
+    require_questions(given, declared.identifiers, QUESTIONS)
     reference = given.get("dsn") or (_ASKED if "://" in asked.dsn else asked.dsn)
     more = tuple(lines_of(asked.table, sample.kinds, sample.filled, reference))
     wanted = Wanted(source, SQL, "", ",", ids, given, more)

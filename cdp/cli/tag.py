@@ -13,7 +13,10 @@ app = typer.Typer(help="Evaluate lifecycle, value and your own tags.", no_args_i
 
 @app.command()
 def run(as_json: session.Json = False) -> None:
-    """Evaluate every tag of every profile and store what changed."""
+    """Evaluate every tag of every profile and store what changed.
+
+    Example: cdp tag run
+    """
     workspace = session.workspace()
     declared = workspace.declaration
     rules = tags.load(declared.folder, declared.sources.values())

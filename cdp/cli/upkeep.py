@@ -30,12 +30,15 @@ REPLAY: Final = "rejects.replay"  # the name of its audit event
 _A = TypeVar("_A")
 
 
-def remove(
+def remove(  # noqa: PLR0913, PLR0917 - what a removal is made of
     name: Name,
     reason: Reason,
     principal: session.As,
     erase: Annotated[
         bool, typer.Option("--erase", help="Do it. Without it, only say what would go.")
+    ] = False,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Only say what would go, also with --erase.")
     ] = False,
     yes: Annotated[bool, typer.Option("--yes", help="Do not ask: it cannot be undone.")] = False,
     as_json: session.Json = False,
@@ -48,7 +51,7 @@ def remove(
 
     workspace = session.workspace()
     remover = Remover(workspace, subject_of(workspace, principal), name)
-    if not erase:
+    if dry_run or not erase:
         _show_plan(_allowed(remover.look(reason)), as_json=as_json)
         return
     if not yes:
@@ -104,6 +107,8 @@ def _show_plan(plan: "Plan", *, as_json: bool) -> None:
     output.table(f"What {plan.source} brought", ("what", "number"), rows)
     if plan.begun:
         output.say("[bold red]Its removal has begun:[/] finish it with --erase.")
+    elif plan.removed:
+        output.say("It was removed. Take it out of cdp.yaml: nothing comes in under its name.")
     else:
         output.say("Nothing was changed. To destroy it for ever, add --erase.")
 

@@ -34,7 +34,10 @@ _A = TypeVar("_A")
 def freeze(
     name: Named, reason: Reason, principal: session.As, as_json: session.Json = False
 ) -> None:
-    """Keep records and read them no more: nothing of them is shown, found or sent."""
+    """Keep records and read them no more: nothing of them is shown, found or sent.
+
+    Example: cdp vault freeze till:K001 --reason "a lawsuit" --as officer
+    """
     _show_changed(_allowed(_eraser(principal).freeze(name, reason)), as_json=as_json)
 
 
@@ -42,7 +45,10 @@ def freeze(
 def unfreeze(
     name: Named, reason: Reason, principal: session.As, as_json: session.Json = False
 ) -> None:
-    """Read frozen records again."""
+    """Read frozen records again.
+
+    Example: cdp vault unfreeze till:K001 --reason "it ended" --as officer
+    """
     _show_changed(_allowed(_eraser(principal).unfreeze(name, reason)), as_json=as_json)
 
 
@@ -57,7 +63,10 @@ def shred(
     yes: Annotated[bool, typer.Option("--yes", help="Do not ask: it cannot be undone.")] = False,
     as_json: session.Json = False,
 ) -> None:
-    """Destroy records: keys, cells, indexes and all that was derived from them."""
+    """Destroy records: keys, cells, indexes and all that was derived from them.
+
+    Example: cdp vault shred PROFILE_ID --reason "asked for it" --as officer --dry-run
+    """
     if not (dry_run or yes):
         typer.confirm(
             "This cannot be undone, and backups will not bring it back. Go on?", abort=True
@@ -73,7 +82,10 @@ def shred(
 def readmit(
     record: Record, reason: Reason, principal: session.As, as_json: session.Json = False
 ) -> None:
-    """Let a source deliver a destroyed record again, as a new one."""
+    """Let a source deliver a destroyed record again, as a new one.
+
+    Example: cdp vault readmit till:K001 --reason "joined again" --as officer
+    """
     line = _allowed(_eraser(principal).readmit(record, reason))
     if as_json:
         output.as_json({"line": line})
@@ -83,7 +95,10 @@ def readmit(
 
 @app.command()
 def replay(reason: Reason, principal: session.As, as_json: session.Json = False) -> None:
-    """Destroy again what a restored backup brought back."""
+    """Destroy again what a restored backup brought back.
+
+    Example: cdp vault replay --reason "restored" --as officer
+    """
     workspace = open_workspace(session.settings(), any_age=True)
     done = _allowed(run_replay(workspace, subject_of(workspace, principal), reason))
     if as_json:
@@ -96,7 +111,10 @@ def replay(reason: Reason, principal: session.As, as_json: session.Json = False)
 
 @app.command()
 def scrub(reason: Reason, principal: session.As, as_json: session.Json = False) -> None:
-    """Overwrite what the database keeps of destroyed records; locks one table at a time."""
+    """Overwrite what the database keeps of destroyed records; locks one table at a time.
+
+    Example: cdp vault scrub --reason "ticket 41" --as officer
+    """
     eraser = _eraser(principal)
     _allowed(eraser.scrub(reason))
     workspace = eraser.workspace
@@ -118,7 +136,10 @@ def scrub(reason: Reason, principal: session.As, as_json: session.Json = False) 
 
 @app.command()
 def remask(as_json: session.Json = False) -> None:
-    """Make the masked forms that records lack: after an upgrade, or a change of masks."""
+    """Make the masked forms that records lack: after an upgrade, or a change of masks.
+
+    Example: cdp vault remask
+    """
     workspace = session.workspace()
     with output.steps() as steps:
         report = remasking.remask(workspace, steps.of("making masked forms"))
@@ -131,7 +152,10 @@ def remask(as_json: session.Json = False) -> None:
 
 @app.command()
 def status(as_json: session.Json = False) -> None:
-    """Say what stands in the ledger, what is frozen, and what is not scrubbed yet."""
+    """Say what stands in the ledger, what is frozen, and what is not scrubbed yet.
+
+    Example: cdp vault status
+    """
     found = look(session.workspace())
     if as_json:
         output.as_json(found.to_dict())

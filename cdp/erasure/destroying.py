@@ -112,6 +112,9 @@ def _uprooted(
 
 
 _IDS: Final = "ANY(CAST(:ids AS bigint[]))"
+_BLOCKS: Final = (
+    f"SELECT coalesce(sum(cardinality(keys)), 0) FROM kith.record_block WHERE record_id = {_IDS}"
+)
 _COUNTS: Final = (
     ("record", f"SELECT count(*) FROM kith.record WHERE id = {_IDS}"),
     *(
@@ -122,13 +125,13 @@ _COUNTS: Final = (
             ("kith_vault", "masked"),
             ("kith_vault", "blind_index"),
             ("kith_keys", "data_key"),
-            ("kith", "block"),
             ("kith", "membership"),
             ("kith", "membership_history"),
             ("kith", "reject"),
             ("kith", "event"),
         )
     ),
+    ("block", _BLOCKS),
     *(
         (name, f"SELECT count(*) FROM kith.{name} WHERE low_id = {_IDS} OR high_id = {_IDS}")
         for name in ("edge", "decision_link")

@@ -1,9 +1,10 @@
 """Find the rejected rows that are about a record, and delete them.
 
-A rejected row has no record, so nothing in the clear says whose it is: each is opened and
-looked at, a few hundred in memory at a time. A row belongs to a record if it was kept with
-its id, or if the id stands in it as a word; of an id of several columns, if each part
-stands in it. Where the id is not known any more, because nothing of the record opens, a
+A rejected row has no record, so nothing in the clear says whose it is. Beside it stands what
+its words are kept as (`Vault.reject_words`). That rules nearly every row out; what is left is
+opened and looked at, a few hundred in memory at a time. A row belongs to a record if it was
+kept with its id, or if the id stands in it as a word; of an id of several columns, if each
+part stands in it. Where the id is not known any more, because nothing of the record opens, a
 row belongs to it if the keyed hash of some text in it is the record's key. Where that takes
 one row too many, the next sync of the same content lists it again. A row of a feed was looked
 into when it was kept: what its own source deletes is found by those hashes, in an index.
@@ -15,6 +16,8 @@ Invariants, each named by a test in ``tests/integration/erasure/test_rejected_ro
 5. A record that does not open, and one of which only the rejected row is left, is found by
    its key.
 6. However many rejected rows there are, a few hundred are in memory.
+8. What is ruled out without being opened would not have been found either; a row of which nobody
+   kept the words is opened.
 
 And in ``tests/integration/feeds/test_departing.py``:
 
@@ -22,7 +25,7 @@ And in ``tests/integration/feeds/test_departing.py``:
 """
 
 import re
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Any, Final
 
 import sqlalchemy as sa
@@ -36,7 +39,8 @@ from cdp.vault.envelope import WrappedKey
 from cdp.vault.keyed import RecordKeys
 from cdp.vault.rejects import RejectPlace
 from cdp.workspace import Workspace
-from connectors.possible_ids import columns_of, parts_of
+from connectors.declaration import SourceDeclaration
+from connectors.possible_ids import columns_of, parts_of, words_of
 from connectors.record import Sensitive
 
 REASON: Final = "find the rejected rows of a record that is erased"
@@ -77,7 +81,10 @@ def remove(
     def tells(source: str, row: str) -> bool:
         return by_name.tells(source, row) or by_key.tells(source, row)
 
-    return _remove(connection, workspace, {one.source for one in records}, tells, among)
+    sources = {one.source for one in records}
+    may_be = sa.or_(by_name.may_be(sources), by_key.may_be(sources))
+    whole = may_be if among is None else sa.and_(may_be, among)
+    return _remove(connection, workspace, sources, tells, whole)
 
 
 def remove_by_key(connection: sa.Connection, workspace: Workspace, keys: Collection[bytes]) -> int:
@@ -85,7 +92,8 @@ def remove_by_key(connection: sa.Connection, workspace: Workspace, keys: Collect
     if not keys:
         return 0
     sources = set(connection.scalars(sa.select(reject.c.source).distinct()))
-    return _remove(connection, workspace, sources, _Keyed(workspace, keys).tells)
+    by_key = _Keyed(workspace, keys)
+    return _remove(connection, workspace, sources, by_key.tells, by_key.may_be(sources))
 
 
 def _remove(
@@ -93,16 +101,12 @@ def _remove(
     workspace: Workspace,
     sources: Collection[str],
     tells: _Tells,
-    among: sa.ColumnElement[bool] | None = None,
+    among: sa.ColumnElement[bool],
 ) -> int:
-    """Delete the rejected rows that are told to go."""
+    """Delete those of the rejected rows that are told to go; each of them is opened."""
     rows = connection.execute(
         sa.select(reject)
-        .where(
-            reject.c.source.in_(sources),
-            reject.c.record_id.is_(None),
-            sa.true() if among is None else among,
-        )
+        .where(reject.c.source.in_(sources), reject.c.record_id.is_(None), among)
         .execution_options(yield_per=BATCH)
     )
     found = [row.id for row in rows if _is_told(workspace, row, tells)]
@@ -125,11 +129,25 @@ class _Named:
     """Tells whether a row is about one of some records whose ids are known."""
 
     def __init__(self, workspace: Workspace, names: Sequence[Sensitive]) -> None:
+        self._workspace = workspace
         self._declared = workspace.declaration.sources
         opened = [name.reveal(reason=REASON) for name in names]
+        self._each = [words_of(name) for name in opened]
         words = [re.escape(name) for name in opened]
         self._words = re.compile(rf"(?<!\w)(?:{'|'.join(words)})(?!\w)") if words else None
         self._apart = [parts for parts in map(columns_of, opened) if len(parts) > 1]
+
+    def may_be(self, sources: Collection[str]) -> sa.ColumnElement[bool]:
+        """What holds of every row that ``tells`` would tell, and of few others."""
+        if self._words is None:
+            return sa.false()
+        numbers = self._workspace.vault.reject_words
+        all_of_one = (
+            sa.and_(reject.c.source == one, reject.c.words.op("@>")(_these(numbers(one, words))))
+            for one in sources
+            for words in self._each
+        )
+        return sa.or_(reject.c.words.is_(None), *all_of_one)
 
     def tells(self, source: str, row: str) -> bool:
         if self._words is None:
@@ -154,11 +172,32 @@ class _Keyed:
         self._record_keys = RecordKeys(workspace.keyring)
         self._keys = frozenset(keys)
 
+    def may_be(self, sources: Collection[str]) -> sa.ColumnElement[bool]:
+        """What holds of every row that ``tells`` would tell, and of few others."""
+        if not self._keys:
+            return sa.false()
+        keys = reject.c.record_keys
+        # Kept under another declaration they are others, where an id has several columns.
+        parted = [one for one in sources if len(_columns(self._declared, one)) > 1]
+        return sa.or_(
+            keys.is_(None),
+            reject.c.source.in_(parted),
+            keys.op("&&")(sa.cast(sorted(self._keys), sa.ARRAY(sa.LargeBinary))),
+        )
+
     def tells(self, source: str, row: str) -> bool:
         if not self._keys:
             return False
         keys = possible_keys(self._record_keys, source, self._declared.get(source), row)
         return keys is None or not self._keys.isdisjoint(keys)
+
+
+def _these(numbers: Sequence[int]) -> sa.ColumnElement[Any]:
+    return sa.cast(numbers, sa.ARRAY(sa.SmallInteger))
+
+
+def _columns(declared: Mapping[str, SourceDeclaration], source: str) -> Sequence[str]:
+    return declared[source].record_id if source in declared else ()
 
 
 def _names(

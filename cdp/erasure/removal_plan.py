@@ -24,7 +24,8 @@ class Plan:
         may_split: who stay, and whose other records hang together by it alone.
         waiting: records of it that nobody has resolved yet.
         rows: beside the records, by table.
-        begun: whether its removal has begun already.
+        begun: whether its removal has begun, and has to be gone on with.
+        removed: whether it was removed before, to the end.
     """
 
     source: str
@@ -38,11 +39,12 @@ class Plan:
     waiting: int
     rows: Mapping[str, int]
     begun: bool
+    removed: bool
 
     @property
     def is_empty(self) -> bool:
         """Whether nothing of the source is there."""
-        return not (self.records or any(self.rows.values()) or self.begun)
+        return not (self.records or any(self.rows.values()) or self.begun or self.removed)
 
     def to_dict(self) -> dict[str, Any]:
         """A plain object for ``--json``."""
@@ -62,7 +64,9 @@ def plan_of(connection: sa.Connection, source: str) -> Plan:
         for table in metadata.sorted_tables
         if "source" in table.c and table.name not in {record.name, source_removal.name}
     }
-    begun = sa.select(sa.exists().where(source_removal.c.source == source))
+    noted = connection.execute(
+        sa.select(source_removal.c.ended_at).where(source_removal.c.source == source)
+    ).one_or_none()
     return Plan(
         source,
         counts.records,
@@ -74,7 +78,8 @@ def plan_of(connection: sa.Connection, source: str) -> Plan:
         _splits(connection, source),
         counts.waiting,
         rows,
-        bool(connection.scalar(begun)),
+        begun=noted is not None and noted.ended_at is None,
+        removed=noted is not None and noted.ended_at is not None,
     )
 
 

@@ -17,6 +17,7 @@ Invariants, each named by a test in ``tests/integration/erasure/test_removing.py
 An answer that is a `Denial` is committed already: hand it on.
 """
 
+from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
@@ -36,6 +37,7 @@ from cdp.errors import Refused, Stop
 from cdp.ingest.feed_state import end_backfill
 from cdp.resolution.permission import NOBODY, Permission
 from cdp.storage.locks import Hold, is_timed_out, only_one, wait_at_most
+from cdp.storage.schema import event as event_table
 from cdp.storage.schema import event_device, metadata, record, reject, source_removal
 from cdp.vault.shreds import Entry, Kind, Line
 from cdp.workspace import Workspace, ledger_head
@@ -49,6 +51,7 @@ BATCH: Final = 200  # records destroyed in one transaction
 PATIENCE: Final = 10.0  # seconds to wait for others who write records, at the end
 _STEP: Final = "wait until it has ended, then run the same command again"
 _KEEP: Final = frozenset({source_removal.name, record.name})  # cleared otherwise, or kept
+_BESIDE: Final = (reject.name, event_table.name)
 Progress = Callable[[int, int | None], None]  # records destroyed, records there were
 
 
@@ -182,6 +185,7 @@ class _Erasing:
         self._last: Line | None = None  # of the ledger, once all of it was checked
         self._checked = False
         self._records = self._ended = self._changed = 0
+        self._beside: Counter[str] = Counter()  # rows that went with their records
         self._repaired = True
 
     def run(self, rows: dict[str, int]) -> Removed:
@@ -192,7 +196,7 @@ class _Erasing:
             cleared = self._finish()
             if cleared is not None:
                 break
-        for name, count in cleared.items():
+        for name, count in (*cleared.items(), *self._beside.items()):
             rows[name] = rows.get(name, 0) + count
         return Removed(
             self._source, self._records, self._ended, self._changed, rows, self._repaired
@@ -224,6 +228,8 @@ class _Erasing:
         self._ended += len(destroyed.ended)
         self._changed += len(destroyed.changed)
         self._repaired = self._repaired and destroyed.repaired
+        # A look counts them among the rows of the source, wherever they hang.
+        self._beside.update({name: destroyed.rows[name] for name in _BESIDE})
         return True
 
     def _check_ledger(self, connection: sa.Connection) -> None:

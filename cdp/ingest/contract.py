@@ -1,5 +1,7 @@
 """A source's data contract where one row does not tell: pauses, freshness, volume.
 
+Here of files, which are whole; of feeds, see ``cdp/ingest/feed_contract.py``.
+
 Invariants, each named by a test in ``tests/integration/sync/test_contracts.py``:
     1. Of a batch that pauses its source nothing is stored; of a delivery that is stale, or of an
        unusual size, nothing at all.
@@ -9,14 +11,16 @@ Invariants, each named by a test in ``tests/integration/sync/test_contracts.py``
 
 import datetime as dt
 from collections import Counter
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from statistics import median
 from typing import Final
 
 import sqlalchemy as sa
 
 from cdp.errors import Stop
+from cdp.ingest import findings
+from cdp.ingest.findings import ContractFinding
 from cdp.storage.schema import sync_run
 from connectors.base import Source
 from connectors.contract_terms import Contract, Freshness, Volume
@@ -24,31 +28,19 @@ from connectors.declaration import SourceDeclaration
 from connectors.digests import sha256_hex
 from connectors.record import RAW_LIMIT, Breach, Raw, Record, Rejection, Sensitive
 
+FRESHNESS: Final = "contract_freshness"
+VOLUME: Final = "contract_volume"
+WHOLE: Final = frozenset({FRESHNESS, VOLUME})
+OF_ROWS: Final = frozenset(
+    f"contract_{one}" for one in ("required", "readable", "type", "range", "allowed")
+)
+ROWS: Final = "(rows)"  # stands for the column where it is about how many there are
 FEWEST_RUNS: Final = 3  # earlier deliveries, before anything is usual
 _LOOKED_AT: Final = 100  # runs, to find that many deliveries among them
 
 
 class ContractPause(Stop):
     """A demand is broken whose contract says that the source pauses."""
-
-
-@dataclass(frozen=True, slots=True)
-class ContractFinding:
-    """A demand that was broken, and by how many rows.
-
-    Attributes:
-        rule: which one.
-        subject: the column or field; of the volume, the source.
-        action: reject, pause or warn.
-        rows: how many rows broke it; 0 where it is the delivery as a whole.
-        next_step: what to do.
-    """
-
-    rule: str
-    subject: str
-    action: str
-    rows: int
-    next_step: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,7 +77,7 @@ class Watch:
         return (*self._whole, *rows)
 
     def look_ahead(
-        self, engine: sa.Engine, source: Source, fingerprint: str, today: dt.date
+        self, engine: sa.Engine, source: Source, fingerprint: str, now: dt.datetime
     ) -> None:
         """Hold a whole delivery against freshness and volume: one reading of it, if asked for.
 
@@ -93,23 +85,66 @@ class Watch:
             engine: of the workspace.
             source: that delivers.
             fingerprint: of its content, which is not worked out once more.
-            today: the day of the sync.
+            now: when the sync began.
+
+        Raises:
+            Stop: a rule that pauses is broken, and nobody resumed the source in spite of it.
+        """
+        contract, today = self._contract, now.date()
+        if contract is None or (contract.freshness is None and contract.volume is None):
+            return
+        usual: list[int] = []
+        with engine.connect() as connection:
+            if contract.volume is not None:
+                usual = earlier_rows(connection, self._source, fingerprint, contract.volume.runs)
+            known = findings.accepted(connection, self._source)
+        delivery = delivery_of(source.read(), today + dt.timedelta(days=1))
+        found = judged(contract, delivery, usual, today)
+        self.hold(engine, as_known(found, known, contract.volume, delivery.rows), now)
+
+    def hold(
+        self,
+        engine: sa.Engine,
+        found: Sequence[ContractFinding],
+        now: dt.datetime,
+        *,
+        rules: frozenset[str] = WHOLE,
+        came: bool = False,
+    ) -> None:
+        """Keep what is found of a delivery as a whole; pause the source where a rule says so.
+
+        Args:
+            engine: of the workspace.
+            found: under ``rules``.
+            now: the time.
+            rules: that were looked at.
+            came: whether rows came, so that what they broke is kept too.
 
         Raises:
             Stop: a rule that pauses is broken.
         """
-        contract = self._contract
-        if contract is None or (contract.freshness is None and contract.volume is None):
-            return
-        usual: list[int] = []
-        if contract.volume is not None:
-            with engine.connect() as connection:
-                usual = earlier_rows(connection, self._source, fingerprint, contract.volume.runs)
-        delivery = delivery_of(source.read(), today + dt.timedelta(days=1))
-        self._whole = judged(contract, delivery, usual, today)
-        for one in self._whole:
-            if one.action == "pause":
-                raise self._pause(one.rule, one.next_step, column=one.subject)
+        self._whole = list(found)
+        # Kept before it is raised, so that whoever resumes the source is known to know.
+        with engine.begin() as connection:
+            self.keep(connection, now, rules=rules, came=came)
+        paused = next((one for one in found if one.action == "pause"), None)
+        if paused is not None:
+            step = f"{paused.next_step} To take it as it is: cdp source resume NAME"
+            raise ContractPause(paused.rule, step, source=self._source, column=paused.subject)
+
+    def keep(
+        self,
+        connection: sa.Connection,
+        now: dt.datetime,
+        *,
+        rules: frozenset[str] = WHOLE,
+        came: bool,
+    ) -> None:
+        """Keep what was found until a later sync finds otherwise; of rows, where some came."""
+        findings.renew(connection, self._source, rules, self._whole, now)
+        if came:
+            of_rows = self.findings[len(self._whole) :]
+            findings.renew(connection, self._source, OF_ROWS, of_rows, now)
 
     def look(self, batch: Iterable[object]) -> None:
         """Count what the rows of a batch break, before any of it is stored.
@@ -137,22 +172,14 @@ class Watch:
 
 
 def read_under(read_as: str, contract: Contract | None) -> str:
-    """Name a way of reading with its contract: what another one rejected is judged anew."""
-    if contract is None:
-        return read_as
-    return sha256_hex([read_as.encode(), repr(contract).encode()])
+    """Name a way of reading with its contract: what another one rejected is judged anew.
 
-
-def require_rows_only(source: SourceDeclaration) -> None:
-    """Check that the contract of a feed asks nothing of a delivery as a whole: it has none.
-
-    Raises:
-        Stop: it asks for freshness or a volume.
+    What it asks of a delivery as a whole rejects no row, and reads none in another way.
     """
-    contract = source.contract
-    if contract is not None and (contract.freshness or contract.volume):
-        step = "remove freshness and volume from its contract: a feed is never whole"
-        raise Stop("contract_not_for_feeds", step, source=source.name)
+    of_rows = contract.of_rows() if contract is not None else None
+    if of_rows is None:
+        return read_as
+    return sha256_hex([read_as.encode(), repr(of_rows).encode()])
 
 
 def unless_paused(record: Record, text: str) -> Record | Rejection:
@@ -219,18 +246,40 @@ def _stale(
     else:
         what = f"No row is of the last {freshness.days} days, as agreed"
     step = f"{what}: deliver newer rows, or correct contract.freshness."
-    yield ContractFinding("contract_freshness", freshness.column, freshness.action, 0, step)
+    about = newest.isoformat() if newest else ""
+    yield ContractFinding(FRESHNESS, freshness.column, freshness.action, 0, step, about)
 
 
 def _unusual(volume: Volume, rows: int, usual: float) -> Iterable[ContractFinding]:
-    below = volume.least is not None and rows < volume.least * usual
-    above = volume.most is not None and rows > volume.most * usual
-    if below or above:
+    if is_unusual(volume, rows, usual):
         step = (
             f"{rows} rows where {usual:g} are usual: look whether the delivery is whole, "
             "or correct contract.volume."
         )
-        yield ContractFinding("contract_volume", "(rows)", volume.action, 0, step)
+        yield ContractFinding(VOLUME, ROWS, volume.action, 0, step, str(rows))
+
+
+def is_unusual(volume: Volume, rows: int, usual: float) -> bool:
+    """Whether so many rows are fewer or more than agreed, where so many are usual."""
+    below = volume.least is not None and rows < volume.least * usual
+    above = volume.most is not None and rows > volume.most * usual
+    return below or above
+
+
+def as_known(
+    found: Sequence[ContractFinding],
+    known: Mapping[tuple[str, str], str],
+    volume: Volume | None,
+    rows: int,
+) -> list[ContractFinding]:
+    """The findings, of which those in spite of which a person resumed the source do not pause.
+
+    A size that was accepted is the usual one until the deliveries themselves are. Pure.
+    """
+    size = known.get((VOLUME, ROWS), "")
+    if volume is not None and size.isdecimal() and not is_unusual(volume, rows, int(size)):
+        found = [replace(one, about=size) if one.rule == VOLUME else one for one in found]
+    return findings.unless_accepted(found, known)
 
 
 def earlier_rows(connection: sa.Connection, source: str, fingerprint: str, most: int) -> list[int]:

@@ -103,6 +103,7 @@ def possible_keys(
         source: its declaration, if it still has one.
         text: the row as it is kept.
     """
+    text = text.encode(errors="replace").decode()  # as it is sealed
     known = kept_id(text)
     if known is not None:
         ids: Collection[str] | None = (known,)

@@ -6,17 +6,19 @@ Invariants, each named by a test in ``tests/unit/ingest/test_drafting.py``:
     3. Inserting an entry leaves every other line of the file as it was.
 """
 
+import difflib
 import json
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
 import yaml
 
 from cdp.errors import Stop
-from cdp.ingest.guessing import ColumnGuess, Guess
+from cdp.ingest.guessing import UNSTEADY, ColumnGuess, Guess
 from connectors.table import Table
+from connectors.vocabulary import IDENTITY_FIELDS
 from identity.catalogue import Catalogue
 
 MOST_CANDIDATES: Final = 5  # of a record id, named in a comment
@@ -24,6 +26,8 @@ MOST_LEFT_OUT: Final = 60  # columns that are named in a comment
 _PLAIN: Final = re.compile(r"[^\W\d_][\w.]*")
 _SECTION: Final = re.compile(r"^sources:[ \t]*(\{\})?[ \t]*(#.*)?$", re.MULTILINE)
 _UNCLEAR: Final = "<format of the birth_date: day or month first>"
+_CUT: Final = re.compile(r"[0-9](\.[0-9]+)?[eE]\+[0-9]{2,3}")  # a long number, as Excel shows it
+_NO_ID: Final = "none is unique and filled"
 _INDENT: Final = 2  # of entries in a draft
 
 
@@ -67,7 +71,8 @@ def _lines(wanted: Wanted, table: Table, guess: Guess, known: Catalogue) -> Iter
     if wanted.connector == "csv" and wanted.delimiter != ",":
         yield f"delimiter: {json.dumps(wanted.delimiter)}"
     if table.sheet:
-        others = f"  # not read: {', '.join(map(_visible, table.sheets))}" if table.sheets else ""
+        names = (f"{_visible(o)}{' (hidden)' * (o in table.hidden)}" for o in table.sheets)
+        others = f"  # not read: {', '.join(names)}" if table.sheets else ""
         yield f"sheet: {_scalar(table.sheet)}{others}"
     yield from _record_id(wanted, guess)
     if guess.store:
@@ -78,15 +83,17 @@ def _lines(wanted: Wanted, table: Table, guess: Guess, known: Catalogue) -> Iter
         yield f"  {one.field}: {_mapping(one, wanted, known)}  # {_reason(one, wanted)}"
     if not chosen:
         yield f"  {_asked('a field')}: {_asked('a column')}  # no column looks like one"
-    yield from _left_out(guess, wanted)
+    yield from _left_out(table, guess, wanted)
     yield "# State on what ground, and for what, these people may be processed. Without it, for"
     yield "# nothing:  consent: {basis: membership, purposes: [service]}"
 
 
 def _record_id(wanted: Wanted, guess: Guess) -> Iterator[str]:
-    ids = tuple(wanted.record_id) or (guess.record_ids[0] if guess.record_ids else ())
+    ids = _record_ids(wanted, guess)
     if not ids:
-        yield f"record_id: {_asked('the columns that name a record')}  # none is unique and filled"
+        there = ", ".join(_visible(one[0]) for one in guess.record_ids[:MOST_CANDIDATES])
+        why = f"unique in these rows, and no names for good: {there}" if there else _NO_ID
+        yield f"record_id: {_asked('the columns that name a record')}  # {why}"
         return
     others = [" and ".join(map(_visible, one)) for one in guess.record_ids if one != ids][
         :MOST_CANDIDATES
@@ -94,6 +101,16 @@ def _record_id(wanted: Wanted, guess: Guess) -> Iterator[str]:
     comment = f"  # filled and unique too: {', '.join(others)}" if others else ""
     shown = _scalar(ids[0]) if len(ids) == 1 else f"[{', '.join(map(_scalar, ids))}]"
     yield f"record_id: {shown}{comment}"
+
+
+def _record_ids(wanted: Wanted, guess: Guess) -> tuple[str, ...]:
+    """The columns to take. A name or a birthday that is unique in a sample is not taken.
+
+    The second person of that name would be taken for the first one, changed.
+    """
+    fields = {one.column: one.field for one in guess.columns}
+    steady = (one for one in guess.record_ids if len(one) > 1 or fields[one[0]] not in UNSTEADY)
+    return tuple(wanted.record_id) or next(steady, ())
 
 
 def _mapping(one: ColumnGuess, wanted: Wanted, known: Catalogue) -> str:
@@ -128,17 +145,21 @@ def _reason(one: ColumnGuess, wanted: Wanted) -> str:
     return reason
 
 
-def _left_out(guess: Guess, wanted: Wanted) -> Iterator[str]:
+def _left_out(table: Table, guess: Guess, wanted: Wanted) -> Iterator[str]:
     """Columns that nothing is read from: whoever needs one, maps it."""
-    used = {guess.store, *wanted.record_id, *(guess.record_ids[0] if guess.record_ids else ())}
+    used = {guess.store, *_record_ids(wanted, guess)}
     left = [one for one in guess.columns if not one.chosen and one.column not in used]
     if left:
         yield "# Not read, and so not stored. Map what you need, under fields or attributes:"
     for one in left[:MOST_LEFT_OUT]:
         kind = f"looks like {one.field}" if one.field else one.type or "text"
+        if one.filled and all(map(_CUT.fullmatch, table.texts(one.column))):
+            kind = "digits are lost: format it as text in the spreadsheet, and export it again"
         yield f"#   {_visible(one.column)}: {kind if one.filled else 'empty'}"
     if len(left) > MOST_LEFT_OUT:
         yield f"#   and {len(left) - MOST_LEFT_OUT} more"
+    if table.more:
+        yield f"# {table.more:,} more columns were not looked at: name what you need by hand."
 
 
 def _asked(what: str) -> str:
@@ -156,6 +177,25 @@ def _visible(text: str) -> str:
     """Text on one line, with what does not show written as YAML's double quotes take it."""
     escaped = text.replace("\\", "\\\\").replace('"', '\\"')
     return "".join(one if one.isprintable() else f"\\U{ord(one):08x}" for one in escaped)
+
+
+def require_questions(given: Collection[str], known: Catalogue, more: frozenset[str]) -> None:
+    """Refuse answers that nobody asked for: misspelt, they would change nothing, silently.
+
+    Args:
+        given: names of answers.
+        known: the types of identifiers; a field that the file lacks may be answered for.
+        more: other names that may be.
+
+    Raises:
+        Stop: an answer to no question.
+    """
+    names = more | IDENTITY_FIELDS | set(known.types)
+    for name in given:
+        if name not in names:
+            near = difflib.get_close_matches(name, sorted(names), n=1)
+            step = f"did you mean {near[0]}?" if near else f"a field, or: {', '.join(sorted(more))}"
+            raise Stop("no_such_question", f"{step} (--with NAME=VALUE)", name=name)
 
 
 def unfilled(entry: str) -> list[str]:

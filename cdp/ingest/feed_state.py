@@ -16,6 +16,7 @@ from sqlalchemy.dialects.postgresql import distinct_on, insert
 
 from cdp.errors import KithError, Stop
 from cdp.storage.schema import source_order, source_state, sync_run
+from cdp.storage.source_schema import source_watch
 from cdp.vault.rejects import RejectPlace
 from cdp.workspace import Workspace
 from connectors.base import Mark, State
@@ -144,6 +145,7 @@ def forget(connection: sa.Connection, source: str) -> Forgotten:
     """Forget the state of a source, and how new its rows were; its records stay."""
     state = connection.execute(sa.delete(source_state).where(source_state.c.source == source))
     end_backfill(connection, source)
+    connection.execute(sa.delete(source_watch).where(source_watch.c.source == source))
     orders = connection.execute(sa.delete(source_order).where(source_order.c.source == source))
     return Forgotten(source, bool(state.rowcount), orders.rowcount)
 

@@ -16,40 +16,37 @@ Invariants, each named by a test in ``tests/integration/feeds``:
 What a load that replaces the one before may end: see ``cdp/ingest/loads.py``.
 """
 
-import datetime as dt
-from collections.abc import Callable, Collection, Generator, Iterator, Sequence
-from contextlib import contextmanager
-from dataclasses import dataclass, field, replace
+from collections.abc import Callable, Collection, Sequence
+from dataclasses import dataclass, replace
 from typing import Protocol
 
 import sqlalchemy as sa
 
 from cdp.errors import Stop
-from cdp.ingest import feed_state, loads
-from cdp.ingest.contract import Watch, read_under, require_rows_only
+from cdp.ingest import detecting, feed_state, loads
+from cdp.ingest.contract import Watch, read_under
 from cdp.ingest.destroyed import hold_ledger, possible_keys
+from cdp.ingest.feed_batches import Batch, Item, parts, reading
+from cdp.ingest.feed_contract import FeedWatch
 from cdp.ingest.orders import Named, newest, not_late, outdated, remember
 from cdp.ingest.parking import committed_but
 from cdp.ingest.removed import require_not_removed
 from cdp.ingest.reports import COUNTS, Progress, SyncReport, quiet
-from cdp.ingest.storing import Place, Storing
+from cdp.ingest.storing import Place, Storing, reading_of
 from cdp.ingest.writing import SetAside
 from cdp.storage.locks import Hold, only_one
 from cdp.storage.schema import reject, sync_run
 from cdp.vault.errors import NotKeyable
 from cdp.workspace import Workspace
-from connectors.base import Deleted, Delivery, Feed, Mark, Outdated, State
+from connectors.base import Deleted, Feed, Outdated, State
 from connectors.declaration import SourceDeclaration
 from connectors.digests import sha256_hex
 from connectors.record import Record, Rejection, Sensitive
 
 FED = "fed"  # stands where a sync of a file names its content
-PATIENCE = dt.timedelta(seconds=5)  # that rows wait for a batch to fill, once a mark has come
-MOST_BATCHES = 2  # rows without a mark that are committed without one, in batches
 FROZEN = "its source deleted the record, which is frozen"
 FROZEN_STEP = "unfreeze it, then destroy it: cdp vault shred SOURCE:RECORD_ID"
 REASON = "keep what was set aside, sealed"
-_Item = Record | Rejection | Deleted | Outdated
 
 
 class Departures(Protocol):
@@ -121,19 +118,9 @@ def sync_feed(
         cdp.errors.Stop: a row breaks a demand that pauses the source, or its state is unreadable.
         cdp.errors.Refused: another sync of this source runs, or a resolve while deletions came.
     """
-    require_rows_only(declaration)
     step = "wait until it has ended; it goes on by itself"
     with only_one(workspace.engine, f"sync {declaration.name}", step) as hold:
         return _FeedSync(workspace, declaration, feed, (how, hold)).run()
-
-
-@dataclass(slots=True)
-class _Batch:
-    """What was read and is not committed."""
-
-    rows: list[_Item] = field(default_factory=list, repr=False)
-    mark: Mark | None = None
-    since: dt.datetime | None = None  # when its first mark came
 
 
 class _FeedSync:
@@ -160,6 +147,8 @@ class _FeedSync:
             self._stands = feed_state.beside(declaration.name)
         self._read_as = sha256_hex([part.encode() for part in how_read])
         self._watch = Watch(declaration)
+        again = self._how.backfill is not None
+        self._whole = FeedWatch(declaration, self._watch, workspace.now, again=again)
         self._place = Place(FED, lambda one: one.id)
         self._report = SyncReport(declaration.name)
         self._unread = 0  # rejected rows of which nobody can tell whose they are
@@ -167,35 +156,25 @@ class _FeedSync:
 
     def run(self) -> SyncReport:
         run_id, state = self._begin()
+        engine, now = self._workspace.engine, self._workspace.now
         expected = self._feed.count(state)
-        batch = _Batch()
+        self._whole.look_ahead(engine, expected)
+        batch, most = Batch(), self._workspace.settings.batch_rows
         self._how.progress(0, expected)
         # Whatever ends this run ends the reading: nothing is left open at the source.
-        with _reading(self._feed, state) as deliveries:
+        with reading(self._feed, state) as deliveries:
             for one in deliveries:
-                self._put(batch, one)
-                if self._is_due(batch):
+                batch.put(one, now)
+                if batch.is_due(most, now):
                     self._commit(batch, run_id)
                     self._how.progress(self._report.read, expected)
-                    batch = _Batch()
+                    batch = Batch()
         self._commit(batch, run_id, last=True)
         self._how.progress(self._report.read, expected)
-        return replace(self._report, findings=self._watch.findings)
-
-    def _put(self, batch: _Batch, one: Delivery) -> None:
-        if not isinstance(one, Mark):
-            batch.rows.append(one)
-            return
-        batch.mark = one
-        batch.since = batch.since or self._workspace.now()
-
-    def _is_due(self, batch: _Batch) -> bool:
-        most = self._workspace.settings.batch_rows
-        if batch.since is None:
-            return len(batch.rows) >= MOST_BATCHES * most
-        waited = self._workspace.now() - batch.since
-        # a clock that was put back has nobody wait for it to come round again
-        return len(batch.rows) >= most or not dt.timedelta() <= waited < PATIENCE
+        reads = reading_of(self._workspace, self._started.date())
+        new = detecting.look(engine, self._declaration, self._feed, reads, now())
+        self._whole.end(engine)
+        return replace(self._report, findings=(*self._watch.findings, *new))
 
     def _begin(self) -> tuple[int, State | None]:
         with self._workspace.engine.begin() as connection:
@@ -218,19 +197,21 @@ class _FeedSync:
             )
             run_id = int(connection.scalar(run.returning(sync_run.c.id)) or 0)
             self._unread = loads.unread_before(connection, name, run_id)
+            self._whole.begin(connection, anew=state is None and self._how.resumes)
         return run_id, state
 
-    def _commit(self, batch: _Batch, run_id: int, *, last: bool = False) -> None:
+    def _commit(self, batch: Batch, run_id: int, *, last: bool = False) -> None:
         """Store what was read, and the state behind it."""
         self._watch.look(batch.rows)
+        self._whole.look(batch.rows)
         before = (self._report, self._unread, self._begun)
 
-        def store(connection: sa.Connection, given: Sequence[_Item]) -> None:
+        def store(connection: sa.Connection, given: Sequence[Item]) -> None:
             self._report, self._unread, self._begun = before
             if any(isinstance(row, Deleted | Outdated) for row in (*given, *self._begun)):
                 self._how.departures.begin(connection)
             hold_ledger(connection)  # before anything that a shred may wait for
-            for rows in _parts(given):
+            for rows in parts(given):
                 self._store(connection, rows)
             for row in self._begun if last else ():
                 self._follow(connection, row, ended=True)
@@ -240,6 +221,7 @@ class _FeedSync:
                 )
             if last and self._how.backfill is not None:
                 feed_state.end_backfill(connection, self._declaration.name)
+            self._whole.note(connection, (before[0], self._report), batch, ended=last)
             self._remember(connection, run_id, last=last)
             self._hold.require(connection)
 
@@ -247,7 +229,7 @@ class _FeedSync:
         if batch.mark is not None:
             self._how.hear(batch.mark.state)
 
-    def _store(self, connection: sa.Connection, rows: Sequence[_Item]) -> None:
+    def _store(self, connection: sa.Connection, rows: Sequence[Item]) -> None:
         name = self._declaration.name
         for row in rows:
             if isinstance(row, Outdated):  # alone: see _parts
@@ -363,29 +345,6 @@ class _FeedSync:
             .where(sync_run.c.id == run_id)
             .values(position=self._report.read, **counts, **ended)
         )
-
-
-@contextmanager
-def _reading(feed: Feed, state: State | None) -> Iterator[Iterator[Delivery]]:
-    deliveries = feed.read(state)
-    try:
-        yield deliveries
-    finally:
-        if isinstance(deliveries, Generator):
-            deliveries.close()
-
-
-def _parts(rows: Sequence[_Item]) -> Iterator[Sequence[_Item]]:
-    """The rows in their order, what is outdated apart: it is about all that came before."""
-    begin = 0
-    for place, row in enumerate(rows):
-        if isinstance(row, Outdated):
-            if place > begin:
-                yield rows[begin:place]
-            yield rows[place : place + 1]
-            begin = place + 1
-    if begin < len(rows):
-        yield rows[begin:]
 
 
 def frozen(one: Named) -> SetAside:

@@ -13,9 +13,9 @@ from dataclasses import dataclass, field, replace
 from itertools import combinations
 from typing import Final
 
+from cdp.ingest.first_row import FirstRow, first_row, is_typed
 from cdp.ingest.headings import (
     avoided,
-    compact,
     named,
     names_a_mobile,
     names_a_record,
@@ -24,7 +24,6 @@ from cdp.ingest.headings import (
 from cdp.ingest.normalise.phone import Phone, PhoneKind, normalise_phone
 from cdp.ingest.values import Reading, read_record
 from connectors.attribute_declaration import AttributeSpec, AttributeType
-from connectors.attributes import AttributeRefused, typed
 from connectors.base import Finding, Level
 from connectors.record import FieldValue, Raw, Record, Sensitive
 from connectors.table import Table
@@ -45,7 +44,11 @@ _PLATFORM_ID: Final = re.compile(r"o[A-Za-z0-9_-]{27}")  # of WeChat, as seen; n
 MOST_DIGITS: Final = 15  # of a number, with its country (ITU-T E.164); more are two numbers
 _NUMBER: Final = re.compile(r"[+(（]?[0-9０-９][-0-9０-９ ()（）/.－]{5,22}")
 _ABROAD: Final = ("+", "00")
-_LIKE_DATA: Final = re.compile(r"[0-9０-９]{4}|@")
+# Fields that happen to be unique in a sample, and name nobody for good.
+UNSTEADY: Final = frozenset(
+    {"name", "given_name", "surname", "nickname", "remark", "note", "birth_date", "gender",
+     "address", "city", "district", "region", "postcode"}
+)  # fmt: skip
 # Forms of a day that nothing but the column's other values can tell apart. Years have four digits:
 # of two nobody knows the century.
 _DAYS: Final = (
@@ -94,7 +97,7 @@ class Guess(Raw):
             in every row, the likeliest first.
         store: the column whose values are stores of the organisation.
         rows: that were looked at.
-        has_heading: False where the first row seems to be a person.
+        first_row: whether it names the columns, or seems to be a person.
     """
 
     # Of a file without a heading these are the cells of a person.
@@ -102,7 +105,7 @@ class Guess(Raw):
     record_ids: tuple[tuple[str, ...], ...] = field(repr=False)
     store: str | None = field(repr=False)
     rows: int
-    has_heading: bool
+    first_row: FirstRow
 
 
 def guess(table: Table, reading: Reading) -> Guess:
@@ -117,7 +120,8 @@ def guess(table: Table, reading: Reading) -> Guess:
         replace(one, chosen=best.get(one.field or "") == one.column and one.column != store)
         for one in judged
     )
-    return Guess(columns, _record_ids(table), store, len(table.rows), _has_heading(table, columns))
+    row = first_row(table, {one.column: one.type for one in columns})
+    return Guess(columns, _record_ids(table), store, len(table.rows), row)
 
 
 def undeclared(table: Table, declared: Collection[str], reading: Reading) -> list[Finding]:
@@ -223,17 +227,9 @@ def _type_of(texts: Sequence[str]) -> AttributeType | None:
     """The narrowest type that every value is of."""
     for kind in _TYPES if texts else ():
         spec = AttributeSpec("", kind)
-        if all(_is_typed(text, spec) for text in texts):
+        if all(is_typed(text, spec) for text in texts):
             return None if kind == "category" and len(set(texts)) > len(texts) / 2 else kind
     return None
-
-
-def _is_typed(text: str, spec: AttributeSpec) -> bool:
-    try:
-        typed(text, spec)
-    except AttributeRefused:
-        return False
-    return True
 
 
 def _named_here(one: ColumnGuess, columns: Collection[str]) -> ColumnGuess:
@@ -288,12 +284,3 @@ def _tells_apart(table: Table, columns: tuple[str, ...]) -> bool:
 
 def _all_in(texts: Sequence[str], stores: Collection[str]) -> bool:
     return bool(texts) and all(text in stores for text in texts)
-
-
-def _has_heading(table: Table, columns: Sequence[ColumnGuess]) -> bool:
-    """Whether the first row names columns. Its cells are shown only if it does."""
-    known = sum(named(one.column) is not None or names_a_record(one.column) > 0 for one in columns)
-    like_data = sum(bool(_LIKE_DATA.search(one.column)) for one in columns)
-    values = {compact(text) for one in table.columns for text in table.texts(one)}
-    repeated = sum(compact(one.column) in values for one in columns)
-    return known > like_data + repeated or (known == like_data == repeated == 0)

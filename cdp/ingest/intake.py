@@ -85,9 +85,15 @@ class Intake:
         Returns:
             The records, and the rows that are none; ``position`` counts from 1.
         """
+        return self.read_places(list(enumerate(objects, start=1)))
+
+    def read_places(
+        self, objects: Sequence[tuple[int, str]]
+    ) -> tuple[list[Record], tuple[Rejection, ...]]:
+        """``read`` some of the objects that were sent, each with its position."""
         records: dict[bytes, Record] = {}
         refused: list[Rejection] = []
-        for place, text in enumerate(objects, start=1):
+        for place, text in objects:
             row = self._objects.map(place, text)
             if not isinstance(row, Rejection):
                 row = unless_paused(row, text)

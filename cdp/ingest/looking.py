@@ -9,7 +9,9 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from typing import Final
 
-from cdp.ingest.guessing import is_national, undeclared
+from cdp.ingest.contract import FRESHNESS
+from cdp.ingest.detecting import personal
+from cdp.ingest.guessing import is_national
 from cdp.ingest.values import Reading, read_record
 from connectors.base import Feed, Finding, Level, Source
 from connectors.declaration import SourceDeclaration
@@ -20,6 +22,7 @@ from connectors.table import Sampled, Tabular
 
 FIRST_ROWS: Final = 100  # that are read as a sync would
 REASON: Final = "look at the first rows"
+SLOW: Final = "time_limit"
 MOST: Final = 0.5  # of them; what befalls more of them than this is told
 
 
@@ -34,23 +37,35 @@ def looked_at(
     found = source.check()
     if any(one.level is Level.ERROR for one in found):
         return found
-    attributes = {spec.column for spec in declaration.attributes.values()}
-    fields = {c for specs in declaration.fields.values() for spec in specs for c in spec.columns}
-    read = set(declaration.columns()) - (attributes - fields)
     near = source.from_afar() if isinstance(source, FileSource) else source
     try:
         if isinstance(near, Sampled):
-            found += of_first_rows(near.first(FIRST_ROWS), reading)
+            rows = near.first(FIRST_ROWS)
+            found += [*of_first_rows(rows, reading), *_without_day(rows, declaration)]
         if isinstance(near, Tabular):
-            found += undeclared(near.table(), read, reading)
+            found += personal(near.table(), declaration, reading)
     except ConnectorError as stop:
-        found.append(Finding(Level.ERROR, stop.rule, declaration.name, stop.next_step))
+        # What takes too long for a look may be read all the same.
+        level = Level.WARNING if stop.rule == SLOW else Level.ERROR
+        found.append(Finding(level, stop.rule, declaration.name, stop.next_step))
     return found
 
 
 def of_first_rows(rows: Sequence[Record | Rejection], reading: Reading) -> list[Finding]:
     """What befalls most of the rows, and whatever would pause the source. Pure."""
     return [*_rejected(rows), *_broken(rows), *_set_aside(rows, reading), *_of_no_country(rows)]
+
+
+def _without_day(
+    rows: Sequence[Record | Rejection], declaration: SourceDeclaration
+) -> Iterator[Finding]:
+    """A column of freshness that no row has a day in: its first sync would break the contract."""
+    fresh = declaration.contract.freshness if declaration.contract else None
+    records = [row for row in rows if isinstance(row, Record)]
+    if fresh is not None and records and all(row.day is None for row in records):
+        step = f"None of the first {len(records)} rows has a day there: name another column, or "
+        step += "the formats of its days under contract.freshness.formats."
+        yield Finding(Level.WARNING, FRESHNESS, fresh.column, step)
 
 
 def _rejected(rows: Sequence[Record | Rejection]) -> Iterator[Finding]:

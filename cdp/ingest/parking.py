@@ -15,10 +15,11 @@ Invariants, each named by a test in ``tests/integration/running/test_parking.py`
 4. More than `MOST` rows of a batch, or a batch whose halves do not fail, are a fault of the
    program: the sync stops and nothing of the batch is stored.
 5. What is told of a row is its position and the number; what it says is kept sealed.
+6. Its cells and its order are kept with it, so that it can be replayed when the fault is mended.
+   They are put into words for rows that fail, and for no others.
 """
 
 from collections.abc import Callable, Sequence
-from dataclasses import replace
 from typing import Final, Generic, TypeVar, cast
 
 import sqlalchemy as sa
@@ -31,6 +32,7 @@ from cdp.storage.schema import reject
 from cdp.storage.statements import flush
 from cdp.vault.errors import NotKeyable
 from connectors.errors import ConnectorError
+from connectors.kept_cells import kept_cells
 from connectors.record import RAW_LIMIT, Record, Rejection, Sensitive
 
 RULE: Final = "could not be processed"
@@ -61,14 +63,46 @@ def committed_but(
     """
     try:
         return committed(engine, lambda connection: store(connection, rows))
-    except Exception as error:
-        if not _may_be_of_a_row(error):
-            raise
-        found = _Search(engine, store).found(rows)
-        if not 0 < len(found) <= MOST:
-            raise
+    except Exception as error:  # noqa: BLE001 - raised again, where no row is at fault
+        found = failing(engine, rows, error, store)
     kept = [_or_parked(one, found) for one in rows]
     return committed(engine, lambda connection: store(connection, kept))
+
+
+def failing(
+    engine: sa.Engine,
+    rows: Sequence[Item],
+    error: Exception,
+    store: Callable[[sa.Connection, Sequence[Item]], object],
+    source: str | None = None,
+    *,
+    most: int = MOST,
+) -> dict[int, str]:
+    """Return which rows fail alone, by identity, each with the number of its crash.
+
+    Args:
+        engine: of the workspace.
+        rows: that failed together; each an object of its own.
+        error: with which they did.
+        store: stores such rows; it is called several times, and rolled back.
+        source: of rows of any kind, each of which may be set aside; without it that holds of
+            records and rejections alone.
+        most: rows that may fail before the program is at fault.
+
+    Raises:
+        ``error``, or what ``store`` raises, where no row alone is at fault.
+    """
+    if not _may_be_of_a_row(error):
+        raise error
+    found = _Search(engine, store, source, most).found(rows)
+    if not 0 < len(found) <= most:
+        raise error
+    return found
+
+
+def next_step(number: str) -> str:
+    """Return what to do about a row that was set aside with the number of a crash."""
+    return f"report the number {number}, without data, as docs/SECURITY.md says"
 
 
 def named_again(preparer: Preparer, row: Record) -> Recognised | None:
@@ -106,10 +140,16 @@ class _Search(Generic[Item]):
     """Looks for the rows that fail alone."""
 
     def __init__(
-        self, engine: sa.Engine, store: Callable[[sa.Connection, Sequence[Item]], object]
+        self,
+        engine: sa.Engine,
+        store: Callable[[sa.Connection, Sequence[Item]], object],
+        source: str | None,
+        most: int,
     ) -> None:
         self._engine = engine
         self._store = store
+        self._source = source
+        self._most = most
         self._found: dict[int, str] = {}
 
     def found(self, rows: Sequence[Item]) -> dict[int, str]:
@@ -118,7 +158,7 @@ class _Search(Generic[Item]):
         return self._found
 
     def _look(self, rows: Sequence[Item]) -> None:
-        if len(self._found) > MOST:
+        if len(self._found) > self._most:
             return
         error = self._tried(rows)
         if error is None:
@@ -127,12 +167,12 @@ class _Search(Generic[Item]):
             half = len(rows) // 2
             self._look(rows[:half])
             self._look(rows[half:])
-        elif isinstance(rows[0], Record | Rejection):
-            found = crash.of(error)
-            self._found[id(rows[0])] = found.reference
-            _log.error("row_parked", source=rows[0].source, exc_info=error)
-        else:
+            return
+        source = rows[0].source if isinstance(rows[0], Record | Rejection) else self._source
+        if source is None:
             raise error
+        self._found[id(rows[0])] = crash.of(error).reference
+        _log.error("row_parked", source=source, exc_info=error)
 
     def _tried(self, rows: Sequence[Item]) -> Exception | None:
         """What storing these alone raises; nothing is stored."""
@@ -152,14 +192,17 @@ def _or_parked(row: Item, found: dict[int, str]) -> Item:
     number = found.get(id(row))
     if number is None or not isinstance(row, Record | Rejection):
         return row
-    step = f"report the number {number}, without data, as docs/SECURITY.md says"
-    said = row.source, row.position, None, RULE, step, _raw(row), row.record_id
-    parked = Rejection(*said, load=row.load)
-    return cast("Item", replace(parked, load=row.load))
+    return cast("Item", parked(row, number))
+
+
+def parked(row: Record | Rejection, number: str) -> Rejection:
+    """Return a row as it is set aside, with the number of its crash."""
+    said = row.source, row.position, None, RULE, next_step(number), _raw(row), row.record_id
+    return Rejection(*said, load=row.load, order=row.order, cells=_cells(row))
 
 
 def _raw(row: Record | Rejection) -> Sensitive:
-    """What the row says, for whoever replays it; nothing where even that fails."""
+    """What the row says, for whoever looks into it; nothing where even that fails."""
     if isinstance(row, Rejection):
         return Sensitive("")
     try:
@@ -167,3 +210,13 @@ def _raw(row: Record | Rejection) -> Sensitive:
     except Exception:  # noqa: BLE001 - it is a row that nobody foresaw
         return Sensitive("")
     return Sensitive(text[:RAW_LIMIT])
+
+
+def _cells(row: Record | Rejection) -> Sensitive | None:
+    """The cells of the row, for whoever replays it; None where they are too many, or fail too."""
+    if isinstance(row, Rejection) or row.cells is None:
+        return None
+    try:
+        return kept_cells(row.cells)
+    except Exception:  # noqa: BLE001 - it is a row that nobody foresaw
+        return None

@@ -7,6 +7,7 @@ from itertools import islice
 from cdp.ingest.values import Reading, read_record
 from connectors.base import Feed, Source
 from connectors.record import Raw, Record, Rejection
+from connectors.table import Sampled
 
 REASON = "preview, masked"
 Mask = Callable[[str, str], str]  # (field, text) to masked text
@@ -32,7 +33,12 @@ class PreviewRow(Raw):
 def preview(
     source: Source | Feed, reading: Reading, mask: Mask, rows: int = 10
 ) -> list[PreviewRow]:
-    """Read the first rows of a source and store nothing."""
+    """Read the first rows of a source and store nothing.
+
+    Of a feed those that a check looks at: some of a table, a page of an API, a topic's newest.
+    """
+    if isinstance(source, Feed) and isinstance(source, Sampled):
+        return [_row(row, reading, mask) for row in source.first(rows)]
     given = source.read() if isinstance(source, Source) else source.read(None)
     try:
         shown = (row for row in given if isinstance(row, Record | Rejection))

@@ -4,20 +4,25 @@ Invariants, each named by a test in ``tests/integration/sync/test_replaying.py``
 
 1. A batch is committed by whoever holds the right to sync the source, and by nobody else.
 2. A rehearsal rolls each batch back.
+3. What fails in a way that nobody foresaw stays as it is, and holds up nothing beside it.
 """
 
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
+from functools import partial
 from typing import Any, Final
 
 import sqlalchemy as sa
 
 from cdp.ingest.destroyed import hold_ledger
+from cdp.ingest.parking import RULE as PARKED
+from cdp.ingest.parking import failing, next_step
 from cdp.ingest.removed import require_not_removed
 from cdp.ingest.reports import Progress
 from cdp.ingest.storing import committed
 from cdp.storage.locks import Hold, only_one
+from cdp.storage.schema import reject
 from cdp.workspace import Workspace
 
 REASON: Final = "prepare a rejected row again"
@@ -103,17 +108,35 @@ def try_again(
         progress(0, len(waiting))
         for start in range(0, len(waiting), trial.batch):
             part = waiting[start : start + trial.batch]
-            total.add(_batch(workspace, trial, part, None if rehearse else hold))
+            total.add(_batch(workspace, trial, (name, part), None if rehearse else hold))
             progress(start + len(part), len(waiting))
     return total
 
 
-def _batch(workspace: Workspace, trial: Trial, ids: Sequence[int], hold: Hold | None) -> Replayed:
-    """Try some; without a hold nothing is kept of it."""
+def _batch(
+    workspace: Workspace, trial: Trial, part: tuple[str, Sequence[int]], hold: Hold | None
+) -> Replayed:
+    """Try some of a source; without a hold nothing is kept of it."""
+    name, ids = part
+    try:
+        return _tried(workspace, trial, ids, hold)
+    except Exception as error:  # noqa: BLE001 - raised again, where none alone is at fault
+        engine = workspace.engine
+        # They failed before, so many that fail again tell nothing of the program.
+        found = failing(engine, ids, error, partial(_alone, trial), name, most=len(ids))
+    fine = [one for one in ids if id(one) not in found]
+    done = _tried(workspace, trial, fine, hold) if fine else Replayed(name)
+    again = {one: found[id(one)] for one in ids if id(one) in found}
+    if hold is not None:
+        _renumber(workspace, again)
+    done.tried += len(again)
+    done.still_bad[PARKED] += len(again)
+    return done
 
+
+def _tried(workspace: Workspace, trial: Trial, ids: Sequence[int], hold: Hold | None) -> Replayed:
     def work(connection: sa.Connection) -> Replayed:
-        hold_ledger(connection)
-        found = trial.tried(connection, ids)
+        found = _alone(trial, connection, ids)
         if hold is None:
             raise _RehearsedError(found)
         hold.require(connection)
@@ -123,6 +146,23 @@ def _batch(workspace: Workspace, trial: Trial, ids: Sequence[int], hold: Hold | 
         return committed(workspace.engine, work)
     except _RehearsedError as end:
         return end.found
+
+
+def _alone(trial: Trial, connection: sa.Connection, ids: Sequence[int]) -> Replayed:
+    hold_ledger(connection)
+    return trial.tried(connection, ids)
+
+
+def _renumber(workspace: Workspace, again: Mapping[int, str]) -> None:
+    """Name the crash of today beside rows that are parked. No other rule is changed."""
+    kept = reject.c
+    with workspace.engine.begin() as connection:
+        for number, crash in again.items():
+            connection.execute(
+                sa.update(reject)
+                .where(kept.id == number, kept.rule == PARKED, kept.record_id.is_(None))
+                .values(next_step=next_step(crash))
+            )
 
 
 class _RehearsedError(Exception):

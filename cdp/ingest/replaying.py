@@ -10,7 +10,8 @@ Invariants, each named by a test in ``tests/integration/sync/test_replaying.py``
    on; a second one changes nothing.
 5. A rehearsal changes nothing.
 
-Only rows whose cells were kept can be mapped again: of a broken line there are none.
+Only rows whose cells were kept can be mapped again: of a broken line there are none. Those of a
+row that could not be processed have to name the record that it was kept with.
 """
 
 from collections.abc import Sequence
@@ -37,14 +38,14 @@ from cdp.workspace import Workspace
 from connectors.declaration import SourceDeclaration
 from connectors.feed_rows import FeedRows
 from connectors.kept_cells import cells_again
-from connectors.possible_ids import kept_parts
+from connectors.possible_ids import kept_id, kept_parts
 from connectors.record import Raw, Record, Rejection, Sensitive
 from connectors.sources.json_lines import LineRefused, cells_of, parse_object
 
 BATCH: Final = 200  # rows of one transaction
 LINES: Final = frozenset({"jsonl"})  # connectors whose rejected rows are lines of JSON
 # Kept under these is what was made of a row, or a deletion: no row to be mapped.
-NO_ROWS: Final = frozenset({SAME_ID, FROZEN, PARKED})
+NO_ROWS: Final = frozenset({SAME_ID, FROZEN})
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,17 +99,21 @@ class _Replaying:
         except KithError:
             return _Kept(row.id, place, row.rule, "", None)  # nobody can read it
         opened = text.reveal(reason=REASON)
-        again = None if row.rule in NO_ROWS else self._mapped(row.position, opened)
+        # Of one that could not be processed the cells may be kept; its text was made of the record.
+        lines = row.rule != PARKED and self._declaration.connector in LINES
+        again = None if row.rule in NO_ROWS else self._mapped(row.position, opened, lines=lines)
+        if row.rule == PARKED and not _is_of(again, kept_id(opened)):
+            again = None  # these are not its cells
         return _Kept(row.id, place, row.rule, opened, again)
 
-    def _mapped(self, position: int, text: str) -> Record | Rejection | None:
+    def _mapped(self, position: int, text: str, *, lines: bool) -> Record | Rejection | None:
         """The row again; None where there are no cells, or where it says deleted."""
         parts = kept_parts(text)
         line = parts["row"] if parts else text
         try:
             if parts is not None and "cells" in parts:
                 cells = cells_again(parts["cells"])
-            elif self._declaration.connector in LINES:
+            elif lines:
                 cells = cells_of(parse_object(line), self._declaration.columns(), line)
             else:
                 return None
@@ -206,6 +211,13 @@ class _Replaying:
                 )
         name = self._declaration.name
         write_set_aside(connection, self._workspace.vault, name, REPLAYED, renamed, self._now)
+
+
+def _is_of(row: Record | Rejection | None, known: str | None) -> bool:
+    """Whether a row names the record that it was kept with; a rejection may name none."""
+    if row is None or row.record_id is None or known is None:
+        return True
+    return row.record_id.reveal(reason=REASON) == known
 
 
 def _stored_contents(connection: sa.Connection, keys: Sequence[bytes]) -> dict[bytes, bytes | None]:

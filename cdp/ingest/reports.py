@@ -4,7 +4,7 @@ from collections.abc import Callable
 from dataclasses import asdict, dataclass, replace
 from typing import Any, Final
 
-from cdp.ingest.contract import ContractFinding
+from cdp.ingest.findings import ContractFinding
 
 Progress = Callable[[int, int | None], None]  # rows done, rows expected
 COUNTS: Final = (
@@ -65,5 +65,5 @@ class SyncReport:
     def to_dict(self) -> dict[str, Any]:
         """A plain object for ``--json``."""
         told = asdict(self)
-        told["findings"] = list(told["findings"])  # as JSON has it
+        told["findings"] = [one.to_dict() for one in self.findings]
         return told | {"accepted": self.accepted}

@@ -96,8 +96,8 @@ class _Sync:
         self._watch = Watch(declaration)
 
     def run(self) -> SyncReport:
-        engine, today = self._workspace.engine, self._started.date()
-        self._watch.look_ahead(engine, self._source, self._fingerprint, today)
+        engine = self._workspace.engine
+        self._watch.look_ahead(engine, self._source, self._fingerprint, self._started)
         run_id, position = self._begin()
         expected = self._source.count()
         rows = self._source.read()
@@ -108,12 +108,13 @@ class _Sync:
             self._watch.look(batch)
             self._commit(batch, run_id)
             self._progress(self._report.read, expected)
-        with self._workspace.engine.begin() as connection:
+        with engine.begin() as connection:
             connection.execute(
                 sa.update(sync_run)
                 .where(sync_run.c.id == run_id)
                 .values(finished_at=self._workspace.now())
             )
+            self._watch.keep(connection, self._workspace.now(), came=bool(self._report.read))
         return replace(self._report, findings=self._watch.findings)
 
     def _commit(self, batch: Sequence[Record | Rejection], run_id: int) -> None:

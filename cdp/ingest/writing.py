@@ -25,10 +25,12 @@ from cdp.storage.bulk import insert as insert_rows
 from cdp.vault.rejects import RejectPlace
 from cdp.vault.vault import CONTACT, MASKED, SENSITIVE, Vault
 from connectors.declaration import SourceDeclaration
+from connectors.possible_ids import words_in
 from connectors.record import FieldProblem, Record, Sensitive
 from identity import features
 
 REASON = "keep what was set aside, sealed"
+MOST_WORDS = 2_000  # of a rejected row; of one with more, nobody can say what is not in it
 _ATTRIBUTES = json.JSONEncoder(ensure_ascii=False)
 
 
@@ -330,13 +332,14 @@ def write_set_aside(
             "sealed": vault.seal_reject(place, one.raw),
             "record_id": one.record_id,
             "record_keys": None if one.keys is None else list(one.keys),
+            "words": None if one.field else _words(vault, source, one.raw),
             "at": now,
         }
         for one in found
         for place in (RejectPlace(source, one.fingerprint or fingerprint, one.position, one.field),)
     ]
     fresh = insert(schema.reject)
-    renewed = ("rule", "next_step", "sealed", "record_id", "record_keys", "at")
+    renewed = ("rule", "next_step", "sealed", "record_id", "record_keys", "words", "at")
     connection.execute(
         fresh.on_conflict_do_update(
             index_elements=["source", "fingerprint", "position", "field"],
@@ -350,3 +353,10 @@ def write_set_aside(
         ),
         rows,
     )
+
+
+def _words(vault: Vault, source: str, raw: Sensitive) -> list[int] | None:
+    """What the words of a row are kept as, so that few rows are opened when somebody goes."""
+    text = raw.reveal(reason=REASON).encode(errors="replace").decode()  # as it is sealed
+    words = words_in(text)
+    return vault.reject_words(source, words) if len(words) <= MOST_WORDS else None

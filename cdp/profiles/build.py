@@ -9,15 +9,15 @@ Invariants, each named by a test in ``tests/integration/test_profiles.py``:
 
 import datetime as dt
 import json
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any, Final
 
 import sqlalchemy as sa
 
 from cdp.profiles import survivorship
 from cdp.profiles.attributes import combine
-from cdp.profiles.rows import PARTS, stored_and_facts
-from cdp.profiles.survivorship import RecordFacts
+from cdp.profiles.rows import PARTS, facts_of, stored_and_facts
+from cdp.profiles.survivorship import RecordFacts, ranked
 from cdp.storage.statements import Statement, array, ask
 
 PART: Final = 5000  # profiles worked on together
@@ -67,6 +67,21 @@ def rebuild(
             written, part = _rebuilt(connection, part, trust, now)
             changed += written
     return changed
+
+
+def contents(
+    connection: sa.Connection, trust: Sequence[str], people: Sequence[Sequence[int]]
+) -> Iterator[dict[str, Any]]:
+    """Yield what the profile of each of these people says, made of the records given.
+
+    For profiles that are about to come into being: written with what they say, they are
+    written once. Records and trust are as in ``rebuild``; the records are held by the caller.
+    """
+    for start in range(0, len(people), PART):
+        part = people[start : start + PART]
+        known = facts_of(connection, [record for records in part for record in records])
+        for records in part:
+            yield content(ranked([known[one] for one in records], trust))
 
 
 def _rebuilt(

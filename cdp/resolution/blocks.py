@@ -1,4 +1,4 @@
-"""Blocking keys at rest: who shares one, without opening every record.
+"""Blocking keys as they are stored: from features to the names of blocks. Pure.
 
 Invariants:
     1. What is stored is a keyed pseudonym of a compound of keyed features: it names a
@@ -8,22 +8,16 @@ Invariants:
     3. Whoever holds a number is found, even if the number names nobody.
 """
 
-import io
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from functools import reduce
-from typing import Any
 
 import numpy as np
-import pyarrow as pa
-import sqlalchemy as sa
-from pyarrow import csv
 
-from cdp.storage.statements import Statement, array, ask, flush, send
 from cdp.vault.keyed import BlockKeyer
 from identity import features, identifiers, plain, sharing
 from identity.blocking import MOST, RULES, keys_of, keys_under
-from identity.columns import Columns, Ints
+from identity.columns import Bools, Columns, Ints
 from identity.pairs import places
 from identity.plain import Plain
 from identity.sharing import PhoneUse
@@ -32,7 +26,6 @@ HOLDER = len(RULES)  # the rule of "holds this number", which makes no pairs by 
 VERSION = 3
 Records = Mapping[int, Plain]
 _Told = tuple[int, int, int]  # rule, key and record
-FEW = 500  # keys that travel with the next statement
 
 
 def made_with(most_people: int) -> str:
@@ -77,16 +70,24 @@ class Blocked:
 
     def without(self, other: "Blocked") -> "Blocked":
         """The keys that ``other`` does not have."""
+        return self.take(self.lacking(other))
+
+    def lacking(self, other: "Blocked") -> Bools:
+        """Whether ``other`` does not have it, of each key."""
+        kept = np.ones(len(self), np.bool_)
         if not (len(self) and len(other)):
-            return self
+            return kept
         key = np.concatenate((self.key, other.key))
         record = np.concatenate((self.record, other.record))
         order = np.lexsort((record, key))  # stable: of two alike, mine stands first
         key, record = key[order], record[order]
         again = np.flatnonzero((key[1:] == key[:-1]) & (record[1:] == record[:-1]))
-        kept = np.ones(len(order), np.bool_)
         kept[order[again]] = False
-        return self.take(kept[: len(self)])
+        return kept
+
+    def of(self, records: Ints) -> "Blocked":
+        """Those of these records (ascending)."""
+        return self.take(places(records, self.record) >= 0)
 
     def among(self, keys: Ints) -> "Blocked":
         """Those with one of these keys (ascending)."""
@@ -177,84 +178,6 @@ def number_keys(keyer: BlockKeyer, numbers: Ints) -> Ints:
     return keyer.keys(np.full(len(numbers), HOLDER), numbers)
 
 
-# ── all records ─────────────────────────────────────────────────────────────
-
-
-def store_all(
-    connection: sa.Connection, keyer: BlockKeyer, blocked: Blocked, use: PhoneUse, made: str
-) -> None:
-    """Make the stored keys and the counted numbers exactly these.
-
-    What did not change is not written. The records are held: see `storing.keep_from_going`.
-    """
-    columns = (blocked.key, blocked.record, blocked.rule)
-    if connection.scalar(sa.text("SELECT EXISTS (SELECT FROM kith.block)")):
-        connection.execute(_FRESH)
-        _copy(connection, "pg_temp.fresh_block", *columns)
-        connection.execute(_DELETE)
-        connection.execute(_INSERT)
-    else:
-        _copy(connection, _BLOCK, *columns)
-    # Not TRUNCATE: a backup that began before must not see numbers of nobody.
-    connection.execute(sa.text("DELETE FROM kith.shared_number"))
-    numbers = number_keys(keyer, use.phones)
-    _copy(connection, "kith.shared_number (key, people)", numbers, use.people)
-    connection.execute(_MADE, {"made": made, "key": keyer.version})
-
-
-def append(connection: sa.Connection, blocked: Blocked) -> None:
-    """Store keys that are not stored yet; more than ``FEW`` only of records that are held."""
-    columns = (blocked.key, blocked.record, blocked.rule)
-    if len(blocked) > FEW:
-        _copy(connection, _BLOCK, *columns)
-    elif len(blocked):
-        send(connection, _APPEND, *(array(one.tolist()) for one in columns))
-
-
-def _copy(connection: sa.Connection, columns: str, *values: Ints) -> None:
-    buffer = io.BytesIO()
-    table = pa.table({str(place): column for place, column in enumerate(values)})
-    csv.write_csv(table, buffer, csv.WriteOptions(include_header=False))
-    buffer.seek(0)
-    flush(connection)
-    driver: Any = connection.connection.driver_connection
-    with driver.cursor() as cursor:
-        cursor.copy_expert(f"COPY {columns} FROM STDIN (FORMAT csv)", buffer)
-
-
-# ── a few records ───────────────────────────────────────────────────────────
-
-
-def stored_of(connection: sa.Connection, records: Ints) -> Blocked:
-    """The stored keys of these records."""
-    if not len(records):
-        return Blocked(records, records, records)
-    rows = ask(connection, _STORED, array(records.tolist()))
-    key, record, rule = np.array(rows, np.int64).reshape(-1, 3).T
-    return Blocked(key, record, rule)
-
-
-def remove(connection: sa.Connection, blocked: Blocked) -> None:
-    """Forget stored keys."""
-    if len(blocked):
-        send(connection, _REMOVE, array(blocked.key.tolist()), array(blocked.record.tolist()))
-
-
-def members(connection: sa.Connection, keys: Ints, most: Ints) -> tuple[Ints, Ints]:
-    """The records with each of these stored keys: (place in ``keys``, record id).
-
-    Args:
-        connection: in a transaction.
-        keys: stored keys.
-        most: at most so many records of each. Shape (keys,).
-    """
-    if not len(keys):
-        return keys, keys
-    rows = ask(connection, _MEMBERS, array(keys.tolist()), array(most.tolist()))
-    place, record = np.array(rows, np.int64).reshape(-1, 2).T
-    return place, record
-
-
 def pairs_with(place: Ints, member: Ints, records: Ints) -> tuple[Ints, Ints]:
     """The pairs in a common block of which at least one is among ``records``, each once."""
     order = np.argsort(place, kind="stable")
@@ -272,76 +195,3 @@ def pairs_with(place: Ints, member: Ints, records: Ints) -> tuple[Ints, Ints]:
     first = np.ones(len(low), np.bool_)
     first[1:] = (low[1:] != low[:-1]) | (high[1:] != high[:-1])
     return low[first], high[first]
-
-
-def people_on(connection: sa.Connection, numbers: Collection[int]) -> dict[int, int]:
-    """How many people use each of these stored numbers; left out where it is one."""
-    return dict(ask(connection, _PEOPLE, array(numbers))) if numbers else {}
-
-
-def store_people(connection: sa.Connection, counted: Mapping[int, int]) -> None:
-    """Write down how many people use each of these stored numbers."""
-    gone = [key for key, people in counted.items() if people == 1]
-    several = {key: people for key, people in counted.items() if people != 1}
-    if gone:
-        send(connection, _FORGET, array(gone))
-    if several:
-        send(connection, _COUNT, array(several), array(several.values()))
-
-
-_MADE = sa.text("UPDATE kith.workspace SET blocked_with = :made, block_key = :key")
-_BLOCK = "kith.block (key, record_id, rule)"
-_FRESH = sa.text(
-    "CREATE TEMPORARY TABLE fresh_block (key bigint, record_id bigint, rule smallint) "
-    "ON COMMIT DROP"
-)
-_DELETE, _INSERT = (
-    sa.text(
-        f"{done} WHERE NOT EXISTS (SELECT FROM {others} o "
-        "WHERE o.key = b.key AND o.record_id = b.record_id AND o.rule = b.rule)"
-    )
-    for done, others in (
-        ("DELETE FROM kith.block b", "fresh_block"),
-        (f"INSERT INTO {_BLOCK} SELECT b.* FROM fresh_block b", "kith.block"),
-    )
-)
-# A record that is destroyed at this moment gets none: no foreign key would refuse it.
-_APPEND = Statement(
-    "append_blocks",
-    ("bigint[]", "bigint[]", "smallint[]"),
-    f"INSERT INTO {_BLOCK} SELECT x.* FROM unnest($1, $2, $3) AS x(key, id, rule) "
-    "JOIN kith.record r ON r.id = x.id FOR KEY SHARE OF r",
-)
-_STORED = Statement(
-    "blocks_of",
-    ("bigint[]",),
-    "SELECT key, record_id, rule FROM kith.block WHERE record_id = ANY($1)",
-)
-_REMOVE = Statement(
-    "remove_blocks",
-    ("bigint[]", "bigint[]"),
-    "DELETE FROM kith.block b USING unnest($1, $2) AS x(key, id) "
-    "WHERE b.key = x.key AND b.record_id = x.id",
-)
-_MEMBERS = Statement(
-    "members",
-    ("bigint[]", "bigint[]"),
-    "SELECT x.place - 1, b.record_id FROM unnest($1, $2) "
-    "WITH ORDINALITY AS x(key, most, place) CROSS JOIN LATERAL "
-    "(SELECT record_id FROM kith.block WHERE key = x.key LIMIT x.most) b",
-)
-_PEOPLE = Statement(
-    "people_on",
-    ("bigint[]",),
-    "SELECT x.key, s.people FROM unnest($1) AS x(key) CROSS JOIN LATERAL "
-    "(SELECT people FROM kith.shared_number WHERE key = x.key LIMIT 1) s",
-)
-_FORGET = Statement(
-    "forget_people", ("bigint[]",), "DELETE FROM kith.shared_number WHERE key = ANY($1)"
-)
-_COUNT = Statement(
-    "count_people",
-    ("bigint[]", "integer[]"),
-    "INSERT INTO kith.shared_number (key, people) SELECT * FROM unnest($1, $2) "
-    "ON CONFLICT (key) DO UPDATE SET people = excluded.people",
-)

@@ -167,9 +167,10 @@ _FIELDS: Final = sa.text(
 _RULES: Final = sa.text(
     """
     SELECT rule, max(records) AS records FROM (
-        SELECT rule, count(*) AS records FROM kith.block
-        WHERE record_id = ANY(CAST(:ids AS bigint[])) AND rule = ANY(CAST(:rules AS integer[]))
-        GROUP BY rule, key
+        SELECT k.rule, count(*) AS records
+        FROM kith.record_block s CROSS JOIN unnest(s.keys, s.rules) AS k(key, rule)
+        WHERE s.record_id = ANY(CAST(:ids AS bigint[])) AND k.rule = ANY(CAST(:rules AS integer[]))
+        GROUP BY k.rule, k.key
     ) told WHERE records > 1 GROUP BY rule
     """
 )

@@ -4,24 +4,25 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
 import sqlalchemy as sa
 
 from cdp.storage import schema
-from cdp.storage.bulk import copy_in, document
+from cdp.storage.bulk import copy_columns, copy_in, document
 from cdp.storage.statements import Row, Statement, array, ask, send
 from identity.pairs import Bools, Ints, Pairs
 
 FEW = 500  # edges that travel with the next statement
-AT_ONCE = 10_000  # pairs turned into rows at a time
+AT_ONCE = 50_000  # pairs laid out at a time
+DIGITS = 6  # decimals of a weight that are kept
 _OWN = 3  # columns of a record that was reached, before those of its edges
 Stored = Mapping[tuple[int, int], tuple[Any, ...]]
 
 
 def store_all(connection: sa.Connection, pairs: Pairs, direct: Bools, epoch: str) -> None:
     """Make the stored edges exactly these pairs; ``direct`` says which a rule made."""
-    held = connection.scalar(sa.text("SELECT EXISTS (SELECT FROM kith.edge)"))
-    if not held:
-        copy_in(connection, schema.edge, _rows(pairs, direct, epoch))
+    if not connection.scalar(sa.text("SELECT EXISTS (SELECT FROM kith.edge)")):
+        _copy(connection, schema.edge, pairs, direct, epoch)
         return
     connection.execute(
         sa.text("CREATE TEMPORARY TABLE fresh (LIKE kith.edge INCLUDING INDEXES) ON COMMIT DROP")
@@ -29,9 +30,28 @@ def store_all(connection: sa.Connection, pairs: Pairs, direct: Bools, epoch: str
     fresh = sa.Table(
         "fresh", sa.MetaData(), *(sa.Column(c.name, c.type) for c in schema.edge.columns)
     )
-    copy_in(connection, fresh, _rows(pairs, direct, epoch))
+    _copy(connection, fresh, pairs, direct, epoch)
     connection.execute(_DELETE)
     connection.execute(_INSERT)
+
+
+def _copy(
+    connection: sa.Connection, table: sa.Table, pairs: Pairs, direct: Bools, epoch: str
+) -> None:
+    order = np.lexsort((pairs.high, pairs.low))  # the primary key is filled from end to end
+    for start in range(0, len(order), AT_ONCE):
+        rows = order[start : start + AT_ONCE]
+        part = pairs.take(rows)
+        columns = (
+            part.low,
+            part.high,
+            part.weight.round(DIGITS),
+            part.levels.astype(np.int16),
+            part.bits.round(DIGITS),
+            epoch,
+            direct[rows],
+        )
+        copy_columns(connection, table, columns, len(rows))
 
 
 def store_some(
@@ -89,18 +109,16 @@ def reach(connection: sa.Connection, start: Ints, *, decided: bool) -> Reached:
 
 
 def _rows(pairs: Pairs, direct: Bools, epoch: str) -> Iterable[tuple[Any, ...]]:
-    for start in range(0, len(pairs), AT_ONCE):
-        part = slice(start, start + AT_ONCE)
-        columns = (
-            pairs.low[part],
-            pairs.high[part],
-            pairs.weight[part].round(6),
-            pairs.levels[part],
-            pairs.bits[part].round(6),
-            direct[part],
-        )
-        for *scored, made in zip(*(column.tolist() for column in columns), strict=True):
-            yield *scored, epoch, made
+    columns = (
+        pairs.low,
+        pairs.high,
+        pairs.weight.round(DIGITS),
+        pairs.levels,
+        pairs.bits.round(DIGITS),
+        direct,
+    )
+    for *scored, made in zip(*(column.tolist() for column in columns), strict=True):
+        yield *scored, epoch, made
 
 
 _DELETE = sa.text(

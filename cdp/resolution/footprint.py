@@ -14,7 +14,7 @@ from typing import Final
 import numpy as np
 import sqlalchemy as sa
 
-from cdp.resolution import blocks
+from cdp.resolution import block_rows, blocks
 from cdp.resolution.blocks import HOLDER
 from cdp.resolution.opened import Opened
 from cdp.resolution.readiness import Ready
@@ -71,7 +71,7 @@ def _shared(
     possible = alone.and_also(beside)
     keys, first = np.unique(possible.key, return_index=True)
     limit = np.where(possible.rule[first] == HOLDER, MOST_HOLDERS, MOST)
-    place, member = blocks.members(connection, keys, limit + 1)
+    place, member = block_rows.members(connection, keys, limit + 1)
     sizes = np.bincount(place, minlength=len(keys))
     starts = np.concatenate(([0], np.cumsum(sizes)))
     # A block above its limit makes no pairs, and nobody is opened for it.

@@ -10,6 +10,8 @@ Invariants, each named by a test in ``tests/integration/hooks``:
    answers. What was not asked for is counted by rule.
 6. A row never replaces one with a greater order, where the source declares a cursor.
 7. While a declared secret cannot be used nobody is told that theirs is bad.
+8. A row that fails in a way that nobody foresaw is set aside, to be tried again; the others of its
+   message are stored, and it is acknowledged. A deletion is never set aside.
 """
 
 import datetime as dt

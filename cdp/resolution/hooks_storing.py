@@ -7,8 +7,9 @@ one that is broken off between the two is done again, and what was done changes 
 
 import datetime as dt
 from collections import Counter
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, field, replace
 from typing import Final
 
 import sqlalchemy as sa
@@ -19,6 +20,7 @@ from cdp.ingest.destroyed import hold_ledger, possible_keys, rows_to_keep
 from cdp.ingest.feed_sync import Departures, frozen
 from cdp.ingest.intake import Stored
 from cdp.ingest.orders import Named
+from cdp.ingest.parking import failing, parked
 from cdp.ingest.remembered import is_known, remember
 from cdp.ingest.removed import require_not_removed
 from cdp.ingest.storing import committed
@@ -77,10 +79,34 @@ def store(
     Returns:
         How many of its records had no effect, by rule.
 
+    A row that fails in a way that nobody foresaw is set aside as one of a file is, and the others
+    are stored: the sender does not read answers, and would send the same for ever.
+
     Raises:
         Refused: others are in the way; send it again.
         Retry: the database went away, or a key was retired meanwhile.
     """
+    try:
+        return _stored(workspace, declared, message, rows, ways)
+    except Exception as error:  # noqa: BLE001 - raised again, where no row is at fault
+        arrivals = ways[0]()
+        may_be = [one for one in rows if isinstance(one.row, Record | Rejection)]
+
+        def rehearse(connection: sa.Connection, some: Sequence[Sent]) -> None:
+            _Part(workspace, declared, message, some).rehearse(connection, arrivals)
+
+        found = failing(workspace.engine, may_be, error, rehearse, declared.name)
+    kept = [_or_parked(one, found) for one in rows]
+    return _stored(workspace, declared, message, kept, ways)
+
+
+def _stored(
+    workspace: Workspace,
+    declared: SourceDeclaration,
+    message: Message,
+    rows: Sequence[Sent],
+    ways: Ways,
+) -> Counter[str]:
     arrivals, departures = ways
     part = _Part(workspace, declared, message, rows)
     with workspace.engine.connect() as connection:
@@ -158,6 +184,14 @@ class _Part:
         del stored
         orders.remember(connection, self._declared.name, self._kept)
 
+    def rehearse(self, connection: sa.Connection, arrivals: Arrivals) -> None:
+        """Take the records in, and keep what is rejected; the caller rolls it back."""
+        with suppress(_Repeated):
+            if self.records:
+                arrivals.rehearse(connection, self)
+            else:
+                self.close(connection)
+
     # ── the message ─────────────────────────────────────────────────────────
 
     def close(self, connection: sa.Connection) -> None:
@@ -186,6 +220,13 @@ class _Part:
         fingerprint = f"{SENT} {self._message.name.hex()}"
         name, now = self._declared.name, self._message.received
         write_set_aside(connection, self._workspace.vault, name, fingerprint, rows, now)
+
+
+def _or_parked(sent: Sent, found: Mapping[int, str]) -> Sent:
+    number = found.get(id(sent))
+    if number is None or not isinstance(sent.row, Record | Rejection):
+        return sent
+    return replace(sent, row=parked(sent.row, number))
 
 
 def _unless_paused(sent: Sent) -> Row:

@@ -10,6 +10,9 @@ Invariants, each named by a test in ``tests/integration/inbound/test_inbound.py`
    still has them; nothing of them is stored.
 6. Too much, or too many at once, is answered with how long to wait.
 7. While a declared key cannot be read nobody is told that theirs, or a signature, is bad.
+8. A message that fails in a way that nobody foresaw is refused as others are, with the number of
+   its crash, and the rest of its body has its effect.
+9. A write key that two sources have lets nobody in, and that is said before anybody sends.
 """
 
 from collections import Counter
@@ -18,6 +21,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Final
 
+from cdp import logs
 from cdp.errors import Retry
 from cdp.ingest.judging import Judge, Judged
 from cdp.resolution.admission import Admission, Found, Wait
@@ -29,6 +33,7 @@ from connectors.events.declaration import IDENTITY_KEY
 from connectors.events.event import Event, Unusable
 from connectors.record import Sensitive
 
+_log = logs.get_logger("kith.inbound")
 NAMED: Final = 20  # refused messages that an answer names
 
 
@@ -58,7 +63,8 @@ class Inbound:
         self.admission = admission
         declared = workspace.declaration.sources.values()
         self._declared = {one.name: one for one in declared if one.inbound is not None}
-        self._keys = admission.secrets(self._declared, _Keys)
+        self._keys = admission.secrets(self._declared, self._fetched)
+        self._told: tuple[tuple[str, ...], ...] = ()  # sources that share a key, as last logged
         self._judges: dict[str, Judge] = {}
 
     def source(self, write_key: str, connectors: Iterable[str]) -> str | None:
@@ -75,6 +81,22 @@ class Inbound:
         if found is None or self._declared[found].connector not in set(connectors):
             return None
         return found
+
+    def look(self) -> None:
+        """Look at the keys now: what is wrong with them is in the log before anybody sends.
+
+        They are not kept for it: the first message is judged by those of its own time.
+        """
+        if self._declared and self.admission.is_able():
+            self.admission.secrets(self._declared, self._fetched).at(self._workspace.now())
+
+    def _fetched(self, found: Found) -> "_Keys":
+        keys = _Keys(found)
+        if keys.known.shared != self._told:
+            self._told = keys.known.shared
+            for source in sorted({one for several in self._told for one in several}):
+                _log.warning("write_key_shared", source=source)
+        return keys
 
     def origins(self, source: str | None = None) -> frozenset[str]:
         """Return the origins whose pages may send to a source, or to any."""

@@ -12,7 +12,7 @@ from typing import Final, TypeVar
 
 import sqlalchemy as sa
 
-from cdp.ingest import happenings
+from cdp.ingest import happenings, parking
 from cdp.ingest.happenings import Standing
 from cdp.ingest.intake import Stored
 from cdp.ingest.judging import Assertion, Judged
@@ -28,6 +28,7 @@ COUNTED_FOR: Final = dt.timedelta(hours=1)
 """How long a body is known of which something was left out: SDKs try again for minutes."""
 ATTEMPTS: Final = 5
 SHREDDED: Final = "shredded"
+UNFORESEEN: Final = "could_not_be_processed"
 _MISSING_PARENT: Final = "23503"  # PostgreSQL manual, appendix A: the record went meanwhile
 T = TypeVar("T")
 Place = tuple[int, Judged]  # position in the body, from 1
@@ -82,19 +83,51 @@ class Storing:
         counted = False
         stored = repeated = 0
         for place, messages in enumerate(parts, start=1):
-            part = _Part(self._workspace, self._source, self._teller, messages, body.received)
-            if part.asserts:
-                for row in self._resolved(part):
-                    body.refuse(Refusal(row.position, row.rule, row.next_step))
-            else:
-                counted = place == len(parts)
-                self._alone(part, body if counted else None)
+            part = self._part(messages, body)
+            counted = place == len(parts) and not part.asserts
+            whole = body if counted else None
+            try:
+                self._store(part, body, whole)
+            except Exception as error:  # noqa: BLE001 - raised again, where none is at fault
+                part = self._part(self._without_failing(messages, body, error), body)
+                self._store(part, body, whole)
             body.left_out.update(part.left_out)
             stored += len(part.fresh)
             repeated += part.repeated
         if not counted and body.left_out:
             committed(self._workspace.engine, partial(self._tally, body, body.left_out))
         return stored, repeated
+
+    def _part(self, messages: Sequence[Place], body: Body) -> "_Part":
+        return _Part(self._workspace, self._source, self._teller, messages, body.received)
+
+    def _store(self, part: "_Part", body: Body, whole: Body | None) -> None:
+        if part.asserts:
+            for row in self._resolved(part):
+                body.refuse(Refusal(row.position, row.rule, row.next_step))
+        else:
+            self._alone(part, whole)
+
+    def _without_failing(
+        self, messages: Sequence[Place], body: Body, error: Exception
+    ) -> Sequence[Place]:
+        """The messages without those that fail alone, which are refused with their number."""
+
+        def rehearse(connection: sa.Connection, some: Sequence[Place]) -> None:
+            part = self._part(some, body)
+            if part.asserts:
+                self._arrivals().rehearse(connection, part)
+            else:
+                part.read(connection)
+                part.write(connection, {})
+
+        engine = self._workspace.engine
+        found = parking.failing(engine, messages, error, rehearse, self._source)
+        for one in messages:
+            if id(one) in found:
+                step = parking.next_step(found[id(one)])
+                body.refuse(Refusal(one[0], UNFORESEEN, step))
+        return [one for one in messages if id(one) not in found]
 
     def _resolved(self, part: "_Part") -> Sequence[Rejection]:
         arrivals = self._arrivals()

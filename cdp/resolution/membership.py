@@ -1,12 +1,9 @@
 """Which record belongs to which profile: export it, and measure it against a truth."""
 
 import csv
-import os
 from collections.abc import Callable, Hashable, Iterator
-from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
-from typing import TextIO
 
 import sqlalchemy as sa
 
@@ -20,6 +17,7 @@ from cdp.vault import plaintext
 from cdp.vault.envelope import WrappedKey
 from cdp.vault.keyed import RecordKeys
 from cdp.vault.vault import CONTACT, Vault
+from cdp.whole_files import whole_file
 from cdp.workspace import Workspace
 from identity import batch
 from identity.coverage import Coverage, coverage
@@ -28,7 +26,6 @@ from identity.evaluate import Evaluation, evaluate
 from identity.model import Model
 
 REASON = "identity export"
-_NEW = os.O_WRONLY | os.O_CREAT | os.O_EXCL
 HEADER = ("source", "record_id", "profile_id")
 
 
@@ -47,23 +44,6 @@ def export(connection: sa.Connection, vault: Vault, out: Path) -> int:
             writer.writerow(row)
             count += 1
     return count
-
-
-@contextmanager
-def whole_file(out: Path) -> Iterator[TextIO]:
-    """A file that appears whole when the block ends well, or not at all; mode 0600."""
-    out.parent.mkdir(parents=True, exist_ok=True)
-    # One name for all runs, so that what a killed run leaves is overwritten by the next.
-    part = out.with_name(f".{out.name}.part")
-    part.unlink(missing_ok=True)
-    try:
-        with os.fdopen(os.open(part, _NEW, 0o600), "w", encoding="utf-8", newline="") as file:
-            yield file
-            file.flush()
-            os.fsync(file.fileno())
-        part.replace(out)
-    finally:
-        part.unlink(missing_ok=True)
 
 
 def _members(connection: sa.Connection, vault: Vault) -> Iterator[tuple[str, str, str]]:

@@ -3,7 +3,7 @@
 import numpy as np
 import sqlalchemy as sa
 
-from cdp.resolution import blocks
+from cdp.resolution import block_rows
 from identity.columns import Ints, Lists
 from identity.pairs import places
 
@@ -43,7 +43,7 @@ class Neighbours:
         return self.of(keys, EVERYBODY)[1]
 
     def _ask(self, keys: Ints, most: Ints) -> None:
-        place, member = blocks.members(self._connection, keys, most)
+        place, member = block_rows.members(self._connection, keys, most)
         counts = np.bincount(place, minlength=len(keys))
         found = Lists(np.concatenate(([0], np.cumsum(counts))), member[np.argsort(place)])
         kept = np.flatnonzero(places(keys, self._keys) < 0)

@@ -5,7 +5,7 @@ from collections.abc import Collection, Mapping
 import numpy as np
 import sqlalchemy as sa
 
-from cdp.resolution import blocks
+from cdp.resolution import block_rows, blocks
 from cdp.resolution.blocks import HOLDER, Blocked
 from cdp.resolution.neighbours import Neighbours
 from cdp.resolution.opened import Opened
@@ -135,13 +135,13 @@ class Numbers:
 
     def still_hold(self) -> bool:
         """Whether what was read of the numbers is stored still."""
-        now = blocks.people_on(self._connection, self._stored)
+        now = block_rows.people_on(self._connection, self._stored)
         return all(now.get(key, 1) == people for key, people in self._stored.items())
 
     def store(self) -> None:
         """Write down what was counted, where it differs."""
         renewed = {key: now for key, now in self._counted.items() if now != self._stored[key]}
-        blocks.store_people(self._connection, renewed)
+        block_rows.store_people(self._connection, renewed)
 
     def _people(self, key: int) -> int:
         return self._counted[key] if key in self._counted else self._stored[key]
@@ -152,5 +152,5 @@ class Numbers:
 
     def _learn(self, keys: list[int]) -> None:
         unknown = [key for key in keys if key not in self._stored]
-        found = blocks.people_on(self._connection, unknown)
+        found = block_rows.people_on(self._connection, unknown)
         self._stored |= {key: found.get(key, 1) for key in unknown}

@@ -14,10 +14,12 @@ Invariants, each named by a test in ``tests/integration/test_online.py``:
        arrival; the answer says so.
     3. A writer that cannot get its turn changes nothing, and waits for it only so long.
     4. Features are keyed under the version that the database names in the transaction.
+    5. A row that fails in a way that nobody foresaw is refused, with the number of its crash, and
+       the others that came with it are stored.
 """
 
 import datetime as dt
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Protocol
 
@@ -25,6 +27,7 @@ import numpy as np
 import sqlalchemy as sa
 
 from cdp.errors import Refused, Retry
+from cdp.ingest import parking
 from cdp.ingest.features import Deriver
 from cdp.ingest.intake import Intake, Stored
 from cdp.profiles.build import rebuild
@@ -37,7 +40,7 @@ from cdp.storage.key_schema import SealedUnderRetiredKey
 from cdp.storage.locks import alone_or_shared, is_collision, is_timed_out, wait_at_most
 from cdp.storage.statements import Statement, array, ask
 from cdp.workspace import Workspace
-from connectors.record import Record, Rejection
+from connectors.record import Record, Rejection, Sensitive
 from identity.columns import Ints
 
 ATTEMPTS = 5
@@ -113,7 +116,7 @@ class Arrivals:
 
         Give several sources of one process one deriver: see ``cdp.ingest.prepare.deriver_of``.
         """
-        self._workspace = workspace
+        self._workspace, self._source = workspace, source
         self._intake = Intake(workspace, source, deriver)
         self._known = Known.of(workspace)
         self._ready: Ready | None = None  # the epoch that was in force last
@@ -126,7 +129,45 @@ class Arrivals:
             Retry: the database went away, or a key was retired meanwhile; sent again, what
                 was stored counts as unchanged.
         """
-        return self.take_in(Rows(*self._intake.read(objects)))
+        rows = list(enumerate(objects, start=1))
+        try:
+            return self._resolve(rows)
+        except Exception as error:  # noqa: BLE001 - raised again, where no row is at fault
+            found = parking.failing(
+                self._workspace.engine, rows, error, self._rehearse_rows, self._source
+            )
+        arrival = self._resolve([one for one in rows if id(one) not in found])
+        parked = (self._unforeseen(one, found) for one in rows if id(one) in found)
+        refused = sorted((*arrival.refused, *parked), key=lambda one: one.position)
+        return replace(arrival, refused=tuple(refused))
+
+    def rehearse(self, connection: sa.Connection, delivery: Delivery) -> None:
+        """Do what ``take_in`` would do, in a transaction that the caller rolls back.
+
+        Raises:
+            Refused, Retry: as ``resolve``; whatever else is the fault of what was delivered.
+        """
+        try:
+            try:
+                with connection.begin_nested():
+                    self._attempt(connection, delivery, set(), repairing=True)
+            except UNREADABLE:
+                self._attempt(connection, delivery, set(), repairing=False)
+        except _Busy:
+            raise _busy() from None
+        except sa.exc.DBAPIError as error:
+            _go_on_after(error)
+            raise _busy() from None
+
+    def _resolve(self, rows: Sequence[tuple[int, str]]) -> Arrival:
+        return self.take_in(Rows(*self._intake.read_places(rows)))
+
+    def _rehearse_rows(self, connection: sa.Connection, rows: Sequence[tuple[int, str]]) -> None:
+        self.rehearse(connection, Rows(*self._intake.read_places(rows)))
+
+    def _unforeseen(self, row: tuple[int, str], found: Mapping[int, str]) -> Rejection:
+        step = parking.next_step(found[id(row)])
+        return Rejection(self._source, row[0], None, parking.RULE, step, Sensitive(row[1]))
 
     def take_in(self, delivery: Delivery) -> Arrival:
         """Take in what a sender delivered, and resolve it together, in one transaction.

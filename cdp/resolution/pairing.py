@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 import sqlalchemy as sa
 
-from cdp.resolution import blocks
+from cdp.resolution import block_rows, blocks
 from cdp.resolution.blocks import Blocked
 from cdp.resolution.neighbours import Neighbours
 from identity.blocking import MOST
@@ -58,7 +58,7 @@ def pairs_of(
         Record ids low, high, each pair once, ascending. Shape (pairs,) each.
     """
     unkeyed = records[places(keyed.records, records) < 0] if len(keyed.records) else records
-    others = blocks.stored_of(connection, unkeyed)
+    others = block_rows.stored_of(connection, unkeyed)
     keys = distinct(others.and_also(keyed.fresh).making_pairs().key)
     held = np.searchsorted(keys, keyed.old.among(keys).key)
     most = MOST + 1 + np.bincount(held, minlength=len(keys))

@@ -23,7 +23,7 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 import sqlalchemy as sa
 
-from cdp.resolution import blocks, changes, edges
+from cdp.resolution import block_rows, blocks, changes, edges
 from cdp.resolution.blocks import HOLDER, Blocked
 from cdp.resolution.decisions import active_constraints
 from cdp.resolution.neighbours import Neighbours
@@ -31,7 +31,7 @@ from cdp.resolution.numbers import Numbers
 from cdp.resolution.opened import Opened, Told
 from cdp.resolution.pairing import Keyed, pairs_of, turned_by
 from cdp.resolution.readiness import Ready
-from cdp.resolution.storing import Outcome, Seen, apply, keep_from_going
+from cdp.resolution.storing import Decided, Outcome, Seen, apply, keep_from_going
 from cdp.vault.keyed import BlockKeyer, RecordKeys
 from cdp.workspace import Workspace
 from identity import few, plain
@@ -135,7 +135,7 @@ class Repair:
         ids = _ids(records)
         self._opened.open(self._connection, ids.tolist())
         alone, shared = self._possible(self._raw(ids))
-        stored = blocks.stored_of(self._connection, _lacking(ids, _ids(unseen)))
+        stored = block_rows.stored_of(self._connection, _lacking(ids, _ids(unseen)))
         return distinct(np.concatenate((alone.key, shared.key, stored.key)))
 
     def profiles_of(self, records: Collection[int]) -> tuple[str, ...]:
@@ -162,7 +162,7 @@ class Repair:
         self._gone = _ids(removed)
         named = self._named = _ids({*dirty, *removed})
         self._opened.open(self._connection, named.tolist())
-        self._old = blocks.stored_of(self._connection, _lacking(named, _ids(unseen)))
+        self._old = block_rows.stored_of(self._connection, _lacking(named, _ids(unseen)))
         staying = _lacking(named, self._gone)
         raw = self._raw(staying)
         alone = self._look_around(raw)
@@ -170,7 +170,7 @@ class Repair:
         turned = self._neighbours.everybody(self._numbers.recount(raw, named, self._old, known))
         if len(others := _lacking(distinct(turned), named)):
             self._opened.open(self._connection, others.tolist())
-            self._old = self._old.and_also(blocks.stored_of(self._connection, others))
+            self._old = self._old.and_also(block_rows.stored_of(self._connection, others))
             staying = distinct(np.concatenate((staying, others)))
         self._looked_at = distinct(np.concatenate((named, others)))
         if len(others) or not self._numbers.alone:
@@ -336,14 +336,13 @@ class Repair:
         dirty &= places(self._named, self.nodes) >= 0
         seen = Seen(self.nodes, revisions, dirty, self._opened.keys_of(nodes))
         come = self._fresh.without(self._old)
-        if len(come) > blocks.FEW or len(pairs) > edges.FEW:
+        if len(come) > block_rows.FEW or len(pairs) > edges.FEW:
             keep_from_going(self._connection, distinct(np.append(come.record, self.nodes)))
-        blocks.remove(self._connection, self._old.without(self._fresh))
-        blocks.append(self._connection, come)
+        block_rows.store_some(self._connection, self._old, self._fresh)
         self._numbers.store()
         edges.store_some(self._connection, self._stored, (pairs, direct), self._epoch.id)
         partition = (self._was, self.anchors)
-        outcome = apply(self._connection, self._names, seen, partition, self._epoch.id, at)
+        outcome = apply(self._connection, self._names, seen, partition, Decided(self._epoch.id, at))
         return Repaired(outcome, len(nodes), self.compared)
 
     def _decided(self, stored: edges.Stored) -> tuple[Pairs, Bools, Ints]:

@@ -9,12 +9,12 @@ import sqlalchemy as sa
 
 from cdp.errors import Stop
 from cdp.profiles.build import rebuild
-from cdp.resolution import blocks, decisions, edges, epochs, footprint
+from cdp.resolution import block_rows, blocks, decisions, edges, epochs, footprint
 from cdp.resolution.feature_keys import epoch_under
 from cdp.resolution.loading import Loaded, load_features
 from cdp.resolution.readiness import ready
 from cdp.resolution.repair import Repair
-from cdp.resolution.storing import Outcome, anchors_before, apply, keep_from_going
+from cdp.resolution.storing import Decided, Outcome, anchors_before, apply, keep_from_going
 from cdp.storage import schema
 from cdp.storage.attempts import again_if_collided
 from cdp.storage.locks import PATIENCE, Hold, only_one
@@ -285,7 +285,7 @@ def _keep(
     keyer = BlockKeyer(workspace.keyring)
     raw = Columns.of(read.loaded.table)
     named = replace(raw, ids=read.loaded.ids)
-    blocks.store_all(
+    block_rows.store_all(
         connection,
         keyer,
         blocks.blocked_by(keyer, named, resolution.judged),
@@ -295,7 +295,8 @@ def _keep(
     # Last: whoever writes the same people waits until all of it is committed.
     was = anchors_before(connection, workspace, seen.ids)
     keys = RecordKeys(workspace.keyring)
-    outcome = apply(connection, keys, seen, (was, resolution.anchors), name, now)
+    decided = Decided(name, now, workspace.declaration.trust)
+    outcome = apply(connection, keys, seen, (was, resolution.anchors), decided)
     # What comes now looks up a few of many rows: the planner has to know that they are many.
     connection.execute(_ANALYZE)
     updated = _build(connection, workspace, outcome, now, progress)
@@ -304,7 +305,7 @@ def _keep(
 
 
 _ANALYZE = sa.text(
-    "ANALYZE kith.record, kith.block, kith.edge, kith.membership, kith.profile, "
+    "ANALYZE kith.record, kith.block, kith.record_block, kith.edge, kith.membership, kith.profile, "
     "kith.shared_number, kith_vault.contact, kith_vault.sensitive, "
     "kith_vault.masked, kith_keys.data_key"
 )
@@ -348,8 +349,10 @@ def _build(
     built_with = sha256_hex([name.encode() + b"\n" for name in trust])
     table = schema.workspace
     if connection.scalar(sa.select(table.c.built_with)) == built_with:
-        return rebuild(connection, trust, outcome.touched, now)
+        others = [one for one in outcome.touched if one not in outcome.built]
+        return len(outcome.built) + rebuild(connection, trust, others, now)
     # Another order of trust may choose other values in any profile.
     connection.execute(sa.update(table).values(built_with=built_with))
-    everybody = list(connection.scalars(sa.select(schema.profile.c.id)))
-    return rebuild(connection, trust, everybody, now)
+    everybody = connection.scalars(sa.select(schema.profile.c.id))
+    others = [one for one in everybody if one not in outcome.built]
+    return len(outcome.built) + rebuild(connection, trust, others, now)

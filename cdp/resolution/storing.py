@@ -17,13 +17,16 @@ with the changes, and a kind of change that there is not costs no statement.
 """
 
 import datetime as dt
-from collections.abc import Iterable, Mapping
+import json
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import islice
 
 import numpy as np
 import sqlalchemy as sa
 
 from cdp.errors import Retry
+from cdp.profiles.build import contents
 from cdp.resolution.changes import NONE, Changes, compare
 from cdp.resolution.feature_keys import in_force
 from cdp.resolution.opened import Opened
@@ -34,7 +37,9 @@ from cdp.vault.keyed import RecordKeys
 from cdp.workspace import Workspace
 from identity.pairs import Bools, Ints, places
 
+AT_ONCE = 20_000  # profiles that are written together
 FEW = 20  # people; more are held before the first is written, see invariant 6
+_NOBODY: Mapping[int, Sequence[int]] = {}
 _ASKED = 1000  # members that were not opened are tried once more: so many tell why
 
 
@@ -56,6 +61,22 @@ class Seen:
 
 
 @dataclass(frozen=True, slots=True)
+class Decided:
+    """How it was found out who is who.
+
+    Attributes:
+        epoch: the model.
+        at: when.
+        trust: source names, the most trusted first: of many new people whose records are all
+            held, the profiles are stored with what they say. None: all are to be rebuilt.
+    """
+
+    epoch: str
+    at: dt.datetime
+    trust: Sequence[str] | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Outcome:
     """What a run changed, in profiles.
 
@@ -64,12 +85,14 @@ class Outcome:
         merges: (the older id, the id that now leads to it).
         splits: (the id that split off, the id it split from).
         touched: profiles whose members changed, or a record of theirs.
+        built: those of them that were stored with what they say; others are to be rebuilt.
     """
 
     created: int
     merges: tuple[tuple[str, str], ...]
     splits: tuple[tuple[str, str], ...]
     touched: tuple[str, ...]
+    built: frozenset[str] = frozenset()  # those that were written with what they say
 
     @property
     def merged(self) -> int:
@@ -139,8 +162,7 @@ def apply(
     keys: RecordKeys,
     seen: Seen,
     partition: tuple[Ints, Ints],
-    epoch: str,
-    at: dt.datetime,
+    decided: Decided,
 ) -> Outcome:
     """Make the database say who is one person now, and write nothing else.
 
@@ -149,20 +171,22 @@ def apply(
         keys: names profiles.
         seen: every member of every person among the records, before and after.
         partition: the anchors of ``seen.ids`` before (``anchors_before``) and now.
-        epoch: the model it was found with.
-        at: when.
+        decided: how it was found.
     """
     was, now = partition
+    epoch, at, trust = decided.epoch, decided.at, decided.trust
     changes = compare(seen.ids, was, now)
     dirty = np.flatnonzero(seen.dirty)
     touched = np.union1d(changes.touched, now[dirty])
     names = _names(connection, keys, changes, touched, seen.keys)
     people = [names[one] for one in np.union1d(touched, changes.gone).tolist()]
-    if len(people) > FEW:
+    built: frozenset[str] = frozenset()
+    if many := len(people) > FEW:
         send(connection, _HOLD_RECORDS, array(seen.ids[dirty].tolist()))
         send(connection, _HOLD_PROFILES, array(people))
     if not changes.empty:
-        _add_profiles(connection, changes, names, at)
+        told = _told(seen, changes.fresh, now) if many and trust is not None else _NOBODY
+        built = _add_profiles(connection, changes.fresh, names, at, (told, trust or ()))
         _tell(connection, changes, names, epoch, at)
         _redirect(connection, changes, names, at)
         _move(connection, changes, names, at)
@@ -174,6 +198,7 @@ def apply(
         tuple((names[a], names[b]) for a, b in _pairs(changes.into, changes.gone)),
         tuple((names[a], names[b]) for a, b in _pairs(changes.new, changes.out_of)),
         tuple(sorted(names[anchor] for anchor in touched.tolist())),
+        built,
     )
 
 
@@ -195,16 +220,55 @@ def _names(
     return names
 
 
+def _told(seen: Seen, fresh: Ints, now: Ints) -> Mapping[int, Sequence[int]]:
+    """The records of new people, by anchor, where nobody else can change one of them.
+
+    Those that were dirty are held. What another one says may be changed at this moment, and
+    whoever changes it does not know of the new profile: it is read again once it is stored.
+    """
+    if not len(fresh):
+        return _NOBODY
+    held = np.ones(len(fresh), np.bool_)
+    at = places(fresh, now)
+    held[at[(at >= 0) & ~seen.dirty]] = False
+    mine = np.flatnonzero((at >= 0) & held[at])
+    mine = mine[np.argsort(at[mine], kind="stable")]
+    anchors, starts = np.unique(now[mine], return_index=True)
+    ends = np.append(starts, len(mine))[1:]
+    bounds = zip(anchors.tolist(), starts.tolist(), ends.tolist(), strict=True)
+    ids = seen.ids[mine].tolist()
+    return {anchor: ids[start:end] for anchor, start, end in bounds}
+
+
 def _add_profiles(
-    connection: sa.Connection, changes: Changes, names: Mapping[int, str], at: dt.datetime
-) -> None:
-    """Give every new anchor a profile, empty until it is built."""
+    connection: sa.Connection,
+    fresh: Ints,
+    names: Mapping[int, str],
+    at: dt.datetime,
+    told: tuple[Mapping[int, Sequence[int]], Sequence[str]],
+) -> frozenset[str]:
+    """Give every new anchor a profile, empty until it is built; return those that were built."""
     when = at.isoformat()
+    people, trust = told
+    empty = (a for a in fresh.tolist() if a not in people)
     insert(
         connection,
         schema.profile,
-        ((names[a], a, 0, 0, [], "{}", "{}", [], when) for a in changes.fresh.tolist()),
+        ((names[a], a, 0, 0, [], "{}", "{}", [], when) for a in empty),
     )
+    said = zip(people, contents(connection, trust, list(people.values())), strict=True)
+    while some := list(islice(said, AT_ONCE)):
+        rows = (
+            (names[a], a, 1, one["size"], one["stores"], _document(one["golden"]),
+             _document(one["attributes"]), one["purposes"], when)
+            for a, one in some
+        )  # fmt: skip
+        insert(connection, schema.profile, rows)
+    return frozenset(names[a] for a in people)
+
+
+def _document(value: object) -> str:
+    return json.dumps(value, ensure_ascii=False)
 
 
 def _tell(

@@ -15,8 +15,13 @@ Invariants, each named by a test in ``tests/unit/running/test_ending.py``:
 2. Waiting is bounded, and so is the number of times that a source fails before it is paused.
 3. Who asked us to wait (Retry-After) is not asked earlier, within the same limit.
 4. A run that committed something before its time was up has not failed.
+5. What the machine lacks for a while (room on a disk, memory, files) is not taken for a fault of
+   the program.
+6. A resolve that reaches its time limit is given twice as long, and is not begun again for ever.
 """
 
+import errno
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
@@ -27,6 +32,7 @@ import sqlalchemy as sa
 from cdp import crash, errors
 from cdp.ingest.contract import ContractPause
 from connectors import errors as at_the_edge
+from identity.errors import IdentityError
 
 NO_COUNTS: Final[Mapping[str, int]] = {}
 MOST_DOUBLINGS: Final = 30
@@ -40,7 +46,7 @@ class How(StrEnum):
     RETRY = "retry"  # it failed, and may go well in a moment
     STOP = "stop"  # it failed, and somebody has to change something
     PAUSE = "pause"  # its contract says that it pauses
-    BUSY = "busy"  # somebody else is at the same work: it has not failed
+    BUSY = "busy"  # somebody is at the same work, or changes what is declared: it has not failed
     BROKEN_OFF = "broken_off"  # we ended it; it goes on where it committed last
 
 
@@ -128,6 +134,11 @@ def sequel(ending: Ending, failures: int, patiences: Patiences, drawn: float) ->
 
 _NOTHING_TO_RESOLVE: Final = "too_few_records"
 _BUSY: Final = "already_running"
+_CAPITALS: Final = re.compile(r"(?<=[a-z])(?=[A-Z])")
+DISK_FULL: Final = "disk_full"
+_DATABASE_FULL: Final = "53100"  # of a statement, PostgreSQL manual, appendix A
+_NO_ROOM: Final = frozenset({errno.ENOSPC, errno.EDQUOT})
+_LACKS: Final = _NO_ROOM | {errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.EAGAIN, errno.EIO}
 
 
 def of_error(error: Exception) -> Ending:
@@ -135,16 +146,50 @@ def of_error(error: Exception) -> Ending:
     if isinstance(error, errors.KithError):
         return _ours(error)
     if isinstance(error, at_the_edge.ConnectorError):
-        step = error.next_step if error.field is None else f"{error.next_step} ({error.field})"
-        if isinstance(error, at_the_edge.Retry):
-            return Ending(How.RETRY, error.rule, step, error.after)
-        return Ending(How.STOP, error.rule, step)
+        return _of_source(error)
     if isinstance(error, sa.exc.DBAPIError):
-        state = getattr(error.orig, "pgcode", None) or "connection lost"
-        step = f"look at the log of the database ({state}); it is tried again"
-        return Ending(How.RETRY, "database_failed", step)
+        return _of_database(getattr(error.orig, "pgcode", None) or "connection lost")
+    if isinstance(error, MemoryError | OSError):
+        return _of_machine(error)
+    if isinstance(error, IdentityError):
+        return Ending(How.STOP, _rule_of(error), str(error))
+    return _unforeseen(error)
+
+
+def _of_source(error: at_the_edge.ConnectorError) -> Ending:
+    step = error.next_step if error.field is None else f"{error.next_step} ({error.field})"
+    if isinstance(error, at_the_edge.Retry):
+        return Ending(How.RETRY, error.rule, step, error.after)
+    return Ending(How.STOP, error.rule, step)
+
+
+def _rule_of(error: IdentityError) -> str:
+    """What an error of a resolve is called: its class, as rules are written."""
+    name = type(error).__name__.removesuffix("Error")
+    return _CAPITALS.sub("_", name).lower()
+
+
+def _of_database(state: str) -> Ending:
+    if state == _DATABASE_FULL:
+        return Ending(How.RETRY, DISK_FULL, "make room where the database lies")
+    step = f"look at the log of the database ({state}); it is tried again"
+    return Ending(How.RETRY, "database_failed", step)
+
+
+def _of_machine(error: MemoryError | OSError) -> Ending:
+    """How a run ended to which the system gave no more, or something else."""
     if isinstance(error, MemoryError):
         return OUT_OF_MEMORY
+    if error.errno not in _LACKS:
+        return _unforeseen(error)
+    name = errno.errorcode[error.errno]
+    if error.errno in _NO_ROOM:
+        return Ending(How.RETRY, DISK_FULL, f"make room for temporary files ({name})")
+    step = f"see what the machine lacks, files, processes or memory ({name}); it is tried again"
+    return Ending(How.RETRY, "machine_failed", step)
+
+
+def _unforeseen(error: Exception) -> Ending:
     found = crash.of(error)
     return Ending(How.STOP, "unforeseen", f"{crash.NEXT_STEP}: {found.reference}, {found.place}")
 
@@ -172,3 +217,30 @@ TIME_LIMIT: Final = Ending(
 DIED: Final = Ending(
     How.RETRY, "process_died", "look at the system's log: was it killed for its memory?"
 )
+
+# ── a resolve that takes long ───────────────────────────────────────────────
+
+DAY: Final = 24 * 60  # minutes
+BY_HAND: Final = "run cdp identity resolve, which has no limit, then: cdp worker resume"
+LONGER: Final = Ending(
+    How.RETRY, "time_limit", "it is given twice as long; or raise cdp worker run --resolve-limit"
+)
+TOO_LONG: Final = Ending(How.PAUSE, "time_limit", BY_HAND)
+
+
+def minutes_for_resolve(limit: int, failures: int, rule: str | None) -> int:
+    """Say how long a resolve may take. It commits nothing half way: the same time again is lost.
+
+    Args:
+        limit: minutes, as the worker was told.
+        failures: in a row, before it.
+        rule: of the last one.
+    """
+    if rule != LONGER.rule:
+        return limit
+    return max(limit, min(DAY, limit << min(failures, MOST_DOUBLINGS)))
+
+
+def of_late_resolve(given: int, limit: int) -> Ending:
+    """How a resolve ended that reached its time limit, with so many minutes of a limit."""
+    return LONGER if given < max(DAY, limit) else TOO_LONG

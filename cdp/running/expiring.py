@@ -1,14 +1,14 @@
-"""Removes events whose time is over while a worker runs: a step in each of its turns.
+"""Removes events and rejected rows whose time is over while a worker runs: a step in each turn.
 
 Invariants, each named by a test in ``tests/integration/running/test_expiring.py``:
 
 1. Once an hour; of several workers one at a time; what was broken off is gone on with.
-2. How long events are kept is read from ``cdp.yaml`` as it is now.
+2. How long they are kept is read from ``cdp.yaml`` as it is now.
 3. Whatever goes wrong with it ends no worker.
 """
 
 from collections.abc import Callable, Generator
-from contextlib import suppress
+from contextlib import closing, suppress
 from typing import Final
 
 import sqlalchemy as sa
@@ -16,6 +16,7 @@ import sqlalchemy as sa
 from cdp import logs
 from cdp.declaration import Declaration
 from cdp.errors import KithError, Refused
+from cdp.ingest import reject_upkeep
 from cdp.resolution import inbound_upkeep
 from cdp.workspace import Workspace
 
@@ -30,9 +31,8 @@ class Expiring:
         """Begin with the first step; ``seconds`` only grow."""
         self._workspace, self._seconds = workspace, seconds
         self._due = seconds()
-        self._steps: Generator[int, None, None] | None = None
+        self._steps: Generator[None, None, None] | None = None
         self._under: Declaration | None = None
-        self._gone = 0
 
     def step(self, declared: Declaration) -> bool:
         """Remove some, if it is time; return whether there may be more at once."""
@@ -42,10 +42,9 @@ class Expiring:
         if self._steps is None:
             if self._seconds() < self._due:
                 return False
-            self._gone = 0
-            self._steps = inbound_upkeep.expire_alone(self._workspace, declared)
+            self._steps = self._expire(declared)
         try:
-            self._gone += next(self._steps)
+            next(self._steps)
         except (StopIteration, KithError) as ended:
             self._end(ended)
             return False
@@ -61,9 +60,22 @@ class Expiring:
                 self._steps.close()
         self._steps = None
 
+    def _expire(self, declared: Declaration) -> Generator[None, None, None]:
+        for what, expire in (
+            ("events_expired", inbound_upkeep.expire_alone),
+            ("rejected_rows_expired", reject_upkeep.expire_alone),
+        ):
+            gone = 0
+            try:
+                with closing(expire(self._workspace, declared)) as steps:
+                    for some in steps:
+                        gone += some
+                        yield
+            finally:
+                if gone:
+                    _log.info(what, rows=gone)
+
     def _end(self, ended: Exception) -> None:
         self._steps, self._due = None, self._seconds() + EVERY
-        if self._gone:
-            _log.info("events_expired", count=self._gone)
         if isinstance(ended, KithError) and not isinstance(ended, Refused):
             _log.warning("expiring_failed", rule=ended.rule)

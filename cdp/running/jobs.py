@@ -59,6 +59,7 @@ class Lease:
         failures: in a row, before this run.
         waiting: of a resolve: how many records changed since the last one.
         taken_over: whether whoever had it before never ended it.
+        rule: of the last failure.
     """
 
     kind: str
@@ -68,6 +69,7 @@ class Lease:
     failures: int
     waiting: int
     taken_over: bool
+    rule: str | None = None
 
 
 def database_clock(connection: sa.Connection) -> dt.datetime:
@@ -134,6 +136,8 @@ def _planned(schedule: Schedule, row: sa.Row[Any] | None, now: dt.datetime) -> d
     known = due is not None and row.schedule == text_of(schedule)
     if due is not None and due <= now + ahead and (known or row.failures):
         return due
+    if due is not None and row.failures:
+        return now  # a clock that was set back: it was to be tried again within the hour
     return next_due(schedule, row.last_due_at, row.ended_at, now)
 
 
@@ -169,7 +173,7 @@ _TAKE: Final = """
     UPDATE kith.job j
        SET worker = :worker, leased_until = :until, lease = j.lease + 1, started_at = :now
       FROM due WHERE (j.kind, j.source) = (due.kind, due.source)
-    RETURNING j.kind, j.source, j.lease, j.due_at, j.failures, j.waiting, due.taken_over
+    RETURNING j.kind, j.source, j.lease, j.due_at, j.failures, j.waiting, due.taken_over, j.rule
 """
 _SYNCS: Final = sa.text(
     _TAKE.format(which="kind = 'sync' AND source = ANY(:sources)", free=_IS_FREE)
@@ -190,12 +194,7 @@ _RESOLVE: Final = sa.text(
 
 @dataclass(frozen=True, slots=True)
 class Taking:
-    """Who takes jobs, and for how long.
-
-    Attributes:
-        worker: its name.
-        lease: until when they are its own, unless it renews them.
-    """
+    """Who takes jobs, by name, and for how long they are its own unless it renews them."""
 
     worker: str
     lease: dt.timedelta
@@ -205,19 +204,15 @@ def take_syncs(
     connection: sa.Connection, taking: Taking, sources: Iterable[str], most: int, now: dt.datetime
 ) -> list[Lease]:
     """Take due sources, those first that are overdue longest."""
-    return _taken(connection, _SYNCS, taking, now, {"sources": _names(sources), "most": most})
+    return _taken(connection, _SYNCS, taking, now, {"sources": sorted(sources), "most": most})
 
 
 def take_resolve(
     connection: sa.Connection, taking: Taking, sources: Iterable[str], now: dt.datetime
 ) -> list[Lease]:
     """Take the resolve, if it is due and its round of syncs is over."""
-    more = {"sources": _names(sources), "patient": now - ROUND, "full": MOST_WAITING, "most": 1}
+    more = {"sources": sorted(sources), "patient": now - ROUND, "full": MOST_WAITING, "most": 1}
     return _taken(connection, _RESOLVE, taking, now, more)
-
-
-def _names(sources: Iterable[str]) -> list[str]:
-    return sorted(sources)
 
 
 def _taken(
@@ -249,7 +244,8 @@ def renew(
 ) -> list[Lease]:
     """Keep leases; return those that are lost, because they ended and somebody else took them."""
     lost = []
-    for one in leases:
+    # In the order of `plan`: workers that lock rows in two orders end each other's turns.
+    for one in sorted(leases, key=lambda one: (one.kind == RESOLVE, one.source)):
         kept = sa.update(job).where(_is(one, taking)).values(leased_until=now + taking.lease)
         if not connection.execute(kept).rowcount:
             lost.append(one)
@@ -308,10 +304,17 @@ def end(
     )
 
 
+def was_resumed(connection: sa.Connection, lease: Lease) -> bool:
+    """Whether somebody resumed the job while it ran; nobody can until the transaction ends."""
+    known = sa.select(_J.failures).where(_J.kind == lease.kind, _J.source == lease.source)
+    failures = connection.scalar(known.with_for_update())
+    return failures is not None and failures < lease.failures
+
+
 def give_back(connection: sa.Connection, taking: Taking, lease: Lease) -> None:
     """Give back a job that was not begun."""
-    free = sa.update(job).where(_is(lease, taking)).values(worker=None, leased_until=None)
-    connection.execute(free)
+    free = {"worker": None, "leased_until": None}
+    connection.execute(sa.update(job).where(_is(lease, taking)).values(free))
 
 
 def _is(one: Lease, taking: Taking) -> sa.ColumnElement[bool]:

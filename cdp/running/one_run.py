@@ -6,16 +6,19 @@ crash the interpreter, or take all memory it can get.
 Invariants, each named by a test in ``tests/integration/running/test_worker.py``:
 
 1. A run that takes longer than it may is asked to end, and ended when it does not.
-2. A run that takes more memory than it may is ended.
+2. A run that takes more memory than it may, with what it started, is ended, and so is that.
 3. A run that is asked to end commits the batch at hand, and goes on from there next time.
 4. It ends with its worker, however that ended.
-5. What it hands back is counts, a rule and a next step, or the number of a crash.
+5. What it hands back is counts, a rule and a next step, or the number of a crash. What it prints
+   goes nowhere: the worker's output is a document of its own.
+6. A declaration that is wrong just then is no failure of the run: nothing begins until it is right.
 """
 
 import os
 import signal
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from multiprocessing import get_context
 from multiprocessing.connection import Connection
@@ -24,6 +27,7 @@ from pathlib import Path
 from typing import Final
 
 from cdp import logs
+from cdp.errors import KithError
 from cdp.ingest.feed_sync import Departures
 from cdp.ingest.side_by_side import end_with
 from cdp.ingest.sync import sync
@@ -113,11 +117,11 @@ class Run:
         if self._memory() > self._bounds.memory:
             self.end_at_once(ending.OUT_OF_MEMORY)
         elif self._leaves_by is not None and now > self._leaves_by:
-            self._process.kill()  # it has told, and hangs in leaving
+            self._kill()  # it has told, and hangs in leaving
         elif self._asked is None and self.took > self._bounds.seconds:
             self.ask_to_end(ending.TIME_LIMIT)
         elif self._asked is not None and now - self._asked > self._bounds.grace:
-            self._process.kill()
+            self._kill()
 
     def ask_to_end(self, why: Ending = ending.BROKEN_OFF) -> None:
         """Have it commit the batch at hand and end."""
@@ -129,7 +133,7 @@ class Run:
         """End it now; what it has not committed is rolled back."""
         if self._ended is None:
             self._asked, self._why = self._asked or self._clock(), why
-            self._process.kill()
+            self._kill()
 
     def ended(self) -> Ending | None:
         """How it ended; None while it goes on."""
@@ -152,13 +156,39 @@ class Run:
         except (EOFError, OSError):  # it was ended before it told, or while it did
             self._told = None
 
+    def _kill(self) -> None:
+        """End its process and those that it started, which would outlive it."""
+        family = _family(self._process.pid)
+        self._process.kill()
+        for one in family[1:]:
+            with suppress(ProcessLookupError, PermissionError):
+                os.kill(one, signal.SIGKILL)
+
     def _memory(self) -> int:
-        """Bytes that it has in memory; 0 where the system does not tell."""
+        """Bytes that it has in memory with what it started; 0 where the system does not tell."""
+        return sum(map(_resident, _family(self._process.pid)))
+
+
+def _family(process: int | None) -> list[int]:
+    """A process, and those that it started and that they did, as far as the system tells."""
+    found = [process] if process else []
+    for one in found:  # it grows meanwhile
         try:
-            pages = (_PROCESSES / str(self._process.pid) / "statm").read_text("ascii").split()[1]
-        except (OSError, IndexError):
-            return 0
-        return int(pages) * _PAGE
+            threads = list((_PROCESSES / str(one) / "task").iterdir())
+            texts = [(thread / "children").read_text("ascii") for thread in threads]
+        except OSError:
+            continue  # it ended, or there is no such folder here
+        found += (int(child) for text in texts for child in text.split())
+    return found
+
+
+def _resident(process: int) -> int:
+    """Bytes of one process in memory."""
+    try:
+        pages = (_PROCESSES / str(process) / "statm").read_text("ascii").split()[1]
+    except (OSError, IndexError):
+        return 0
+    return int(pages) * _PAGE
 
 
 # ── in the process of the run ───────────────────────────────────────────────
@@ -177,6 +207,7 @@ def _carry_out(
     signal.pthread_sigmask(signal.SIG_UNBLOCK, _SIGNALS)
     end_with(worker)
     logs.write_to(None)
+    _print_nowhere()
     now, departures = ways
 
     def go_on(*_: object) -> None:
@@ -193,6 +224,13 @@ def _carry_out(
     sender.close()
 
 
+def _print_nowhere() -> None:
+    """Have what a connector prints go nowhere: it may hold values."""
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(nowhere, 1)
+    os.close(nowhere)
+
+
 def _done(
     settings: Settings,
     now: Clock,
@@ -202,6 +240,10 @@ def _done(
 ) -> Ending:
     workspace = open_workspace(settings, now)
     try:
+        try:
+            _ = workspace.declaration  # read once, and held
+        except KithError as error:  # somebody edits it just now
+            return Ending(How.BUSY, error.rule, error.next_step)
         if lease.kind == RESOLVE:
             return _resolved(workspace, go_on)
         return _synced(workspace, lease.source, departures, go_on)

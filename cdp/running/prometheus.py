@@ -11,6 +11,7 @@ Invariants, each named by a test in ``tests/integration/running/test_metrics.py`
 """
 
 import datetime as dt
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
@@ -66,6 +67,17 @@ def _rows(standings: Sequence[SourceStanding]) -> Iterator[_Family]:
         for state in STATES
     ]
     yield _Family("kith_source_state", "1 for the state that a source is in.", states)
+    yield _found(standings)
+
+
+def _found(standings: Sequence[SourceStanding]) -> _Family:
+    """How much is wrong with what sources give, by rule; a source without any has no series."""
+    counts = Counter((one.source, it.found.rule) for one in standings for it in one.findings)
+    return _Family(
+        "kith_source_findings",
+        "Columns, fields or volumes that break a rule.",
+        [({"source": source, "rule": rule}, n) for (source, rule), n in sorted(counts.items())],
+    )
 
 
 def _since(moment: dt.datetime | None, now: dt.datetime) -> _Number:
@@ -110,5 +122,7 @@ def _of_resolving(one: Resolving) -> Iterator[_Family]:
         ("waiting_records", "Records that changed since the last one.", one.waiting),
         ("failures", "Failed ones in a row.", one.failures),
         ("last_success_timestamp_seconds", "When one ended well last.", _stamp(one.succeeded_at)),
+        ("overdue_seconds", "How long it has been due and nobody has it.", one.overdue or 0.0),
+        ("paused", "1 while it waits for a person.", int(one.state == "paused")),
     ):
         yield _Family(f"kith_resolve_{name}", about, [({}, number)])

@@ -7,7 +7,7 @@ serves: what SDKs sent stands among the events of people.
 import datetime as dt
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from statistics import median
 from typing import Any, Final
 
@@ -16,7 +16,9 @@ from sqlalchemy.dialects.postgresql import ARRAY
 
 from cdp.declaration import Declaration
 from cdp.ingest import feed_state, remembered
+from cdp.ingest.feed_contract import stands
 from cdp.ingest.feed_state import Standing
+from cdp.ingest.findings import KeptFinding
 from cdp.running import jobs
 from cdp.storage.schema import job
 
@@ -25,6 +27,8 @@ OUTCOMES: Final = (
 )  # fmt: skip
 SENT: Final = "sent"
 STATES: Final = ("no schedule", SENT, "waiting", "due", "running", "failing", "paused")
+LATE: Final = frozenset({"due", "failing"})  # states in which a worker may take it
+SOON: Final = 120.0  # seconds within which a worker with a free place takes what is due
 LOOKED_AT: Final = 10  # earlier runs; their median is what is usual
 FEWEST: Final = 3  # earlier runs, before anything is usual
 SENT_WITHIN: Final = dt.timedelta(days=1)
@@ -47,6 +51,7 @@ class SourceStanding:
         rows: of the last run that ended.
         usual: median of the runs before it; None: too few, or nothing is usual.
         state_age: seconds since its state was kept.
+        findings: what is wrong with what it gives.
     """
 
     state: str
@@ -60,6 +65,7 @@ class SourceStanding:
     rows: int | None = None
     usual: float | None = None
     state_age: float | None = None
+    findings: tuple[KeptFinding, ...] = ()
 
     @property
     def source(self) -> str:
@@ -82,16 +88,79 @@ class SourceStanding:
         del known["read"]
         for name in ("succeeded_at", "due_at"):
             known[name] = known[name] and known[name].isoformat()
-        return self.read.to_dict() | known | {"volume": self.volume}
+        found = [one.to_dict() for one in self.findings]
+        return self.read.to_dict() | known | {"volume": self.volume, "findings": found}
 
 
 @dataclass(frozen=True, slots=True)
 class Resolving:
-    """How resolving stands: the last good one, failures in a row, records that wait for it."""
+    """How resolving stands, as far as workers do it.
 
-    succeeded_at: dt.datetime | None
-    failures: int
-    waiting: int
+    Attributes:
+        succeeded_at: when one ended well last.
+        failures: in a row.
+        waiting: records that changed since it ran.
+        state: waiting (for something to do), due, running, failing or paused.
+        due_at: when a worker takes it.
+        rule: of the last failure.
+        next_step: what to do about it.
+        overdue: seconds for which it has been due and nobody has it.
+    """
+
+    succeeded_at: dt.datetime | None = None
+    failures: int = 0
+    waiting: int = 0
+    state: str = "waiting"
+    due_at: dt.datetime | None = None
+    rule: str | None = None
+    next_step: str | None = None
+    overdue: float | None = None
+
+    def to_dict(self) -> dict[str, Any]:
+        """A plain object for ``--json``."""
+        known = asdict(self)
+        for name in ("succeeded_at", "due_at"):
+            known[name] = known[name] and known[name].isoformat()
+        return known
+
+
+@dataclass(frozen=True, slots=True)
+class Work:
+    """What workers have before them.
+
+    Attributes:
+        resolve: how resolving stands.
+        states: how many sources are in which state.
+        running: the sources that run now.
+        overdue: what has been due longest and nobody has, with seconds; empty stands for the
+            resolve. None: nothing is.
+    """
+
+    resolve: Resolving
+    states: Mapping[str, int]
+    running: tuple[str, ...]
+    overdue: tuple[str, float] | None
+
+    @property
+    def is_left(self) -> bool:
+        """Whether something is due for so long that a worker would have taken it."""
+        return self.overdue is not None and self.overdue[1] > SOON
+
+    @property
+    def nobody(self) -> bool:
+        """Whether it is left, and nothing runs: there may be no worker."""
+        return self.is_left and not self.running and self.resolve.state != "running"
+
+    def to_dict(self) -> dict[str, Any]:
+        """A plain object for ``--json``."""
+        source, seconds = self.overdue or (None, None)
+        return {
+            "resolve": self.resolve.to_dict(),
+            "sources": dict(self.states),
+            "running": list(self.running),
+            "overdue": {"source": source, "seconds": seconds} if self.overdue else None,
+            "nobody_works": self.nobody,
+        }
 
 
 _NAMED: Final = sa.bindparam("sources", type_=ARRAY(sa.Text))
@@ -149,7 +218,8 @@ def standings(
     planned = {row.source: row for row in known}
     scheduled = jobs.scheduled(declared)
     arrived = _arrived(connection, declared, sent, now) if sent else {}
-    return [
+    found = stands(connection, [declared.sources[one] for one in names], now)
+    told = [
         arrived.get(read.source)
         or _standing(
             read,
@@ -160,12 +230,46 @@ def standings(
         )
         for read in feed_state.standings(connection, names, now)
     ]
+    return [
+        replace(one, findings=tuple(f for f in found if f.source == one.source)) for one in told
+    ]
 
 
 def resolving(connection: sa.Connection) -> Resolving:
-    """How resolving stands, as far as workers do it."""
+    """How resolving stands, by the clock of the database, which gave the lease."""
     row = connection.execute(sa.select(job).where(job.c.kind == jobs.RESOLVE)).one_or_none()
-    return Resolving(row.succeeded_at, row.failures, row.waiting) if row else Resolving(None, 0, 0)
+    if row is None:
+        return Resolving()
+    now = jobs.database_clock(connection)
+    state = _state(row, now)
+    late = state in LATE and row.due_at is not None and row.due_at <= now
+    return Resolving(
+        row.succeeded_at,
+        row.failures,
+        row.waiting,
+        state,
+        row.due_at,
+        row.rule,
+        row.next_step,
+        overdue=(now - row.due_at).total_seconds() if late else None,
+    )
+
+
+def work(found: Sequence[SourceStanding], resolve: Resolving, now: dt.datetime) -> Work:
+    """Say what workers have before them, of these sources. Pure."""
+    late = {
+        one.source: (now - one.due_again).total_seconds()
+        for one in found
+        if one.state in LATE and one.due_again is not None and one.due_again <= now
+    }
+    if resolve.overdue is not None:
+        late[jobs.EVERYBODY] = resolve.overdue
+    return Work(
+        resolve,
+        dict(sorted(Counter(one.state for one in found).items())),
+        tuple(one.source for one in found if one.state == "running"),
+        max(late.items(), key=lambda one: one[1], default=None),
+    )
 
 
 def _standing(

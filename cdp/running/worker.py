@@ -30,6 +30,7 @@ from cdp import logs
 from cdp.declaration import Declaration
 from cdp.errors import KithError
 from cdp.ingest.feed_sync import NO_DEPARTURES, Departures
+from cdp.running import ending as endings
 from cdp.running import jobs
 from cdp.running.due import next_due
 from cdp.running.ending import BROKEN_OFF, TIME_LIMIT, Ending, How, Patiences, Sequel, sequel
@@ -53,6 +54,12 @@ _AWAY: Final = (
 )
 
 
+def is_away(error: sa.exc.SQLAlchemyError) -> bool:
+    """Whether an error says that the database is away for now."""
+    lost = isinstance(error, sa.exc.DBAPIError) and error.connection_invalidated
+    return lost or isinstance(error, _AWAY)
+
+
 def drawn() -> float:
     """A number in [0, 1), drawn anew."""
     return secrets.randbelow(_DRAWN) / _DRAWN
@@ -69,6 +76,7 @@ class Terms:
         poll: between two looks at the table.
         grace: that a run has to commit its batch, once it is asked to end.
         resolves: whether it resolves what changed.
+        resolve_minutes: that a resolve may take; twice as long when it was not enough.
         once: whether it ends when nothing is due; each source then has one run.
         patiences: with sources that fail. A resolve is never given up.
     """
@@ -79,6 +87,7 @@ class Terms:
     poll: float = 1.0
     grace: float = 30.0
     resolves: bool = True
+    resolve_minutes: int = MINUTES
     once: bool = False
     patiences: Patiences = field(default_factory=Patiences)
 
@@ -146,7 +155,9 @@ class Worker:
             self._keep_leases()
             self._collect()
             more = not self._stops and self._begin_due()
-        except _AWAY as error:
+        except sa.exc.SQLAlchemyError as error:
+            if not is_away(error):
+                raise
             if not self._away:
                 _log.warning("database_away", exc_info=error)
             self._away = True
@@ -200,14 +211,28 @@ class Worker:
         lease, follows = run.lease, None
         with self._workspace.engine.begin() as connection:
             now = self._world.clock(connection)
-            if ending == TIME_LIMIT and _reach(connection, lease.source) > before:
-                ending = BROKEN_OFF  # it only takes long, and goes on from there
-            follows = sequel(ending, lease.failures, self._patiences(lease), self._world.draw())
+            resumed = jobs.was_resumed(connection, lease)
+            ending = self._judged(connection, ending, lease, before)
+            failures = 0 if resumed else lease.failures
+            follows = sequel(ending, failures, self._patiences(lease), self._world.draw())
             if lease.kind == SYNC:
                 jobs.tell_resolve(connection, lease.source, now)
             due = self._next(connection, lease, follows, now)
+            if resumed and ending.failed and due is not None:
+                due = now  # it began before whatever was mended, and is due at once
             held = jobs.end(connection, self._taking, lease, (ending, follows), due, now)
         self._tell(run, ending, follows, held=held)
+
+    def _judged(
+        self, connection: sa.Connection, ending: Ending, lease: Lease, before: Reach
+    ) -> Ending:
+        """How a run ended, if it reached its time limit: it may only take long."""
+        if ending != TIME_LIMIT:
+            return ending
+        if lease.kind == RESOLVE:
+            limit = self._terms.resolve_minutes
+            return endings.of_late_resolve(self._minutes(lease), limit)
+        return BROKEN_OFF if _reach(connection, lease.source) > before else ending
 
     def _patiences(self, lease: Lease) -> Patiences:
         known = self._terms.patiences
@@ -292,15 +317,19 @@ class Worker:
     def _begin(self, lease: Lease, declared: Declaration) -> Run:
         source = declared.sources.get(lease.source)
         schedule = source.schedule if source else None
-        minutes = schedule.time_limit if schedule else MINUTES
         settings = self._workspace.settings
         bounds = Bounds(
-            _MINUTE * minutes,
+            _MINUTE * (schedule.time_limit if schedule else self._minutes(lease)),
             self._terms.grace,
             settings.memory_mb * _MB * (2 if lease.kind == RESOLVE else 1),
         )
         ways = self._workspace.now, self._world.departures
         return Run(lease, bounds, settings, ways, self._world.seconds)
+
+    def _minutes(self, lease: Lease) -> int:
+        """How long a resolve may take."""
+        limit = self._terms.resolve_minutes
+        return endings.minutes_for_resolve(limit, lease.failures, lease.rule)
 
 
 class _Declared:

@@ -1,6 +1,7 @@
 """Rows in and out: COPY for many, one prepared statement for few, server-side cursor out."""
 
 import datetime as dt
+import io
 import json
 from collections.abc import Iterable, Iterator, Sequence
 from functools import cache
@@ -9,7 +10,8 @@ from typing import Any
 import sqlalchemy as sa
 from sqlalchemy.dialects.postgresql import JSONB
 
-from cdp.storage import copy_format
+from cdp.storage import columns_format, copy_format
+from cdp.storage.columns_format import Column, Ints, Numbers
 from cdp.storage.key_schema import refuse_retired
 from cdp.storage.statements import Statement, flush, send
 
@@ -48,24 +50,42 @@ def copy_in(connection: sa.Connection, table: sa.Table, rows: Iterable[Sequence[
     """
     count, content, options = copy_format.written(_columns(table), rows)
     if count:
-        columns = ", ".join(_given(table))
-        flush(connection)
-        driver: Any = connection.connection.driver_connection
-        bound = _bound(connection, table)
-        target = "copied" if bound else table.fullname
-        with driver.cursor() as cursor:
-            try:
-                if bound:
-                    cursor.execute(_BESIDE.format(table=table.fullname, columns=columns))
-                cursor.copy_expert(
-                    f"COPY {target} ({columns}) FROM STDIN {options}", content, _AT_ONCE
-                )
-                if bound:
-                    cursor.execute(_OVER.format(table=table.fullname, columns=columns))
-            except connection.dialect.loaded_dbapi.Error as error:
-                refuse_retired(error)
-                raise
+        _copy(connection, table, content, options)
     return count
+
+
+def copy_columns(
+    connection: sa.Connection, table: sa.Table, columns: Sequence[Column], rows: int
+) -> None:
+    """Append ``rows`` rows, given as columns of numbers in the order of the table's, with COPY."""
+    for part in columns_format.parts(columns, rows):
+        _copy(connection, table, io.BytesIO(part), copy_format.BINARY)
+
+
+def copy_lists(
+    connection: sa.Connection, table: sa.Table, keys: Ints, starts: Ints, columns: Sequence[Numbers]
+) -> None:
+    """Append rows of a number and arrays, as ``columns_format.lists`` takes them, with COPY."""
+    for part in columns_format.lists(keys, starts, columns):
+        _copy(connection, table, io.BytesIO(part), copy_format.BINARY)
+
+
+def _copy(connection: sa.Connection, table: sa.Table, content: io.BytesIO, options: str) -> None:
+    columns = ", ".join(_given(table))
+    flush(connection)
+    driver: Any = connection.connection.driver_connection
+    bound = _bound(connection, table)
+    target = "copied" if bound else table.fullname
+    with driver.cursor() as cursor:
+        try:
+            if bound:
+                cursor.execute(_BESIDE.format(table=table.fullname, columns=columns))
+            cursor.copy_expert(f"COPY {target} ({columns}) FROM STDIN {options}", content, _AT_ONCE)
+            if bound:
+                cursor.execute(_OVER.format(table=table.fullname, columns=columns))
+        except connection.dialect.loaded_dbapi.Error as error:
+            refuse_retired(error)
+            raise
 
 
 def _bound(connection: sa.Connection, table: sa.Table) -> bool:

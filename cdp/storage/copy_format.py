@@ -20,10 +20,10 @@ from sqlalchemy.dialects.postgresql import ARRAY, BYTEA, JSONB
 Columns = tuple[sa.Column[Any], ...]
 _Encoder = Callable[[Any], bytes]
 
-_SIGNATURE = b"PGCOPY\n\xff\r\n\0" + bytes(8)  # no flags, no extension
-_END = b"\xff\xff"
+SIGNATURE = b"PGCOPY\n\xff\r\n\0" + bytes(8)  # no flags, no extension
+END = b"\xff\xff"
 _NULL = b"\xff\xff\xff\xff"
-_BINARY = "(FORMAT binary)"
+BINARY = "(FORMAT binary)"
 _SOME = 500  # rows whose values are held apart before they are joined
 _LENGTH = struct.Struct(">i")
 _EPOCH = dt.datetime(2000, 1, 1, tzinfo=dt.UTC)
@@ -45,7 +45,7 @@ def written(columns: Columns, rows: Iterable[Sequence[Any]]) -> Written:
 def _as_binary(encoders: tuple[_Encoder, ...], rows: Iterable[Sequence[Any]]) -> Written:
     start = struct.pack(">h", len(encoders))
     content, count, coming = io.BytesIO(), 0, iter(rows)
-    content.write(_SIGNATURE)
+    content.write(SIGNATURE)
     while some := list(islice(coming, _SOME)):
         parts = []
         for row in some:
@@ -56,9 +56,9 @@ def _as_binary(encoders: tuple[_Encoder, ...], rows: Iterable[Sequence[Any]]) ->
             ]
         content.write(b"".join(parts))
         count += len(some)
-    content.write(_END)
+    content.write(END)
     content.seek(0)
-    return count, content, _BINARY
+    return count, content, BINARY
 
 
 @cache

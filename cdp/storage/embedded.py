@@ -2,6 +2,7 @@
 
 import atexit
 import os
+import shutil
 import signal
 import subprocess
 import warnings
@@ -15,11 +16,20 @@ from cdp.errors import Stop
 # machine can need longer, and the next try then finds the server coming up.
 TRIES = 3
 
+LEAST_FREE = 32 * 2**20  # bytes: two files of the log that it writes before anything else
+
 # Old log files are deleted, not kept under a new name with all that is in them: see
-# cdp/erasure/scrubbing.py. And an error in the server's own log quotes neither the
-# statement, which holds what was bound, nor the row that it is about.
+# cdp/erasure/scrubbing.py. So every 16 MB need a new one, which would be filled with zeros while
+# the commit that needs it waits: one request in a hundred, when records arrive. And an error in
+# the server's own log quotes neither the statement, which holds what was bound, nor the row that
+# it is about.
 SETTINGS = MappingProxyType(
-    {"wal_recycle": "off", "log_min_error_statement": "panic", "log_error_verbosity": "terse"}
+    {
+        "wal_recycle": "off",
+        "wal_init_zero": "off",
+        "log_min_error_statement": "panic",
+        "log_error_verbosity": "terse",
+    }
 )
 _OWN = "kith.conf"
 _INCLUDE = f"include_if_exists = '{_OWN}'"
@@ -44,6 +54,10 @@ def start(folder: Path) -> str:
             _started(package).pop(folder.resolve(), None)
         else:
             return uri.replace("postgresql://", "postgresql+psycopg2://", 1)
+    free = shutil.disk_usage(folder).free
+    if free < LEAST_FREE:
+        step = "make room on the disk of this folder, and run the command again: nothing is lost"
+        raise Stop("disk_full", step, path=folder, megabytes_free=free // 2**20)
     raise Stop(
         "database_not_starting",
         f"read {folder / 'log'}, free disk or memory, and run the command again",

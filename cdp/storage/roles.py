@@ -83,6 +83,8 @@ _READ: Final = (
             "session",
             "shred",
             "sign_in_state",
+            "source_finding",
+            "source_watch",
             "sync_run",
             "tag",
             "throttle",

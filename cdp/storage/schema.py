@@ -24,6 +24,7 @@ from cdp.storage.access_schema import (
     sign_in_state,
     throttle,
 )
+from cdp.storage.block_schema import block, record_block, shared_number
 from cdp.storage.decision_schema import decision, decision_link, membership_history
 from cdp.storage.erasure_schema import scrub, shred
 from cdp.storage.event_schema import event, event_device, event_tally
@@ -41,6 +42,7 @@ __all__ = [
     "VAULT",
     "account",
     "api_key",
+    "block",
     "decision",
     "decision_link",
     "event",
@@ -54,12 +56,14 @@ __all__ = [
     "policy_proposal",
     "policy_version",
     "principal",
+    "record_block",
     "retired_key",
     "reveal",
     "reveal_request",
     "roster",
     "scrub",
     "session",
+    "shared_number",
     "shred",
     "sign_in_state",
     "source_order",
@@ -111,8 +115,9 @@ reject = sa.Table(
     sa.Column("sealed", BYTEA, nullable=False),  # the row or the value, under the reject key
     # For a single field: the record that goes on without it.
     sa.Column("record_id", sa.ForeignKey("kith.record.id", ondelete="CASCADE"), index=True),
-    # For a whole row of a feed: the keys of the records that it may be of; null: not looked into.
+    # Of a whole row: the keys of records that it may be of, and `Vault.reject_words`; null: any.
     sa.Column("record_keys", sa.ARRAY(BYTEA)),
+    sa.Column("words", sa.ARRAY(sa.SmallInteger)),
     _now(),
     sa.UniqueConstraint("source", "fingerprint", "position", "field"),
     sa.CheckConstraint("(field = '') = (record_id IS NULL)", name="row_or_field"),
@@ -147,6 +152,8 @@ record = sa.Table(
     sa.Column("state", sa.Text, nullable=False, server_default="active"),
     sa.CheckConstraint("state IN ('active', 'frozen')", name="state"),
     sa.Index("ix_record_frozen", "id", postgresql_where=sa.text("state = 'frozen'")),
+    # Every record that a sync brings is marked as resolved later: see migration 0026.
+    postgresql_with={"fillfactor": 50},
     schema=MAIN,
 )
 
@@ -213,26 +220,6 @@ epoch = sa.Table(
         "num_nulls(signed_by, reason, signed_at) IN (0, 3)", name="signed_by_somebody"
     ),
     sa.Index("uq_epoch_active", "active", unique=True, postgresql_where=sa.text("active")),
-    schema=MAIN,
-)
-
-# Blocking keys: records with an equal one are compared. No foreign key: see migration 0009.
-block = sa.Table(
-    "block",
-    metadata,
-    sa.Column("key", sa.BigInteger, nullable=False),  # keyed pseudonym, the rule included
-    sa.Column("record_id", sa.BigInteger, nullable=False),
-    sa.Column("rule", sa.SmallInteger, nullable=False),
-    sa.PrimaryKeyConstraint("key", "record_id"),
-    sa.Index("ix_block_record_id", "record_id"),
-    schema=MAIN,
-)
-
-shared_number = sa.Table(
-    "shared_number",
-    metadata,
-    sa.Column("key", sa.BigInteger, primary_key=True, autoincrement=False),
-    sa.Column("people", sa.Integer, nullable=False),  # two at least; see identity.sharing
     schema=MAIN,
 )
 

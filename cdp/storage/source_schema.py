@@ -56,6 +56,52 @@ source_order = sa.Table(
     schema=MAIN,
 )
 
+# What the contract of a feed asks of it as a whole, so far: committed together with the rows that
+# it is of. A day of a row, and no value beside it.
+source_watch = sa.Table(
+    "source_watch",
+    metadata,
+    sa.Column("source", sa.Text, primary_key=True),
+    sa.Column("asked", sa.Text, nullable=False),  # column and formats of the days; else it is void
+    sa.Column("newest", sa.Date),  # null: no row had a day yet
+    sa.Column("since", sa.Date, nullable=False),  # when looking began
+    # Of a reading that gives everything and goes on: rows up to its last mark.
+    sa.Column("rows", sa.BigInteger, nullable=False, server_default="0"),
+    schema=MAIN,
+)
+
+# How many rows came, where the contract of a feed asks for it: of each hour, or of each whole
+# reading. It is there, with 0, for an hour in which the source was read and nothing came.
+source_arrival = sa.Table(
+    "source_arrival",
+    metadata,
+    sa.Column("source", sa.Text, nullable=False),
+    sa.Column("kind", sa.Text, nullable=False),  # hour | whole
+    sa.Column("at", sa.DateTime(timezone=True), nullable=False),
+    sa.Column("rows", sa.BigInteger, nullable=False),
+    sa.PrimaryKeyConstraint("source", "kind", "at"),
+    sa.CheckConstraint("kind IN ('hour', 'whole')", name="kind"),
+    schema=MAIN,
+)
+
+# What is wrong with what sources give, until it is over: rules, headings and counts, no value.
+source_finding = sa.Table(
+    "source_finding",
+    metadata,
+    sa.Column("source", sa.Text, nullable=False),
+    sa.Column("rule", sa.Text, nullable=False),
+    sa.Column("subject", sa.Text, nullable=False),  # a column or field
+    sa.Column("action", sa.Text, nullable=False),
+    sa.Column("rows", sa.BigInteger, nullable=False),  # 0: it is of all together
+    sa.Column("next_step", sa.Text, nullable=False),
+    sa.Column("about", sa.Text, nullable=False),  # which breach it is: of another one, another word
+    sa.Column("first_at", sa.DateTime(timezone=True), nullable=False),
+    # When a person resumed the source in spite of it; null: nobody did.
+    sa.Column("accepted_at", sa.DateTime(timezone=True)),
+    sa.PrimaryKeyConstraint("source", "rule", "subject"),
+    schema=MAIN,
+)
+
 # Sources that are being removed, or were: nothing more is taken in under their names. The reason
 # is typed by who removes, and screened for personal data.
 source_removal = sa.Table(

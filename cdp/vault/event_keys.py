@@ -57,7 +57,9 @@ class EventKeys:
 class WriteKeys:
     """Finds the source that a write key is for."""
 
-    __slots__ = ("_begun", "_sources")
+    __slots__ = ("_begun", "_sources", "shared")
+
+    shared: tuple[tuple[str, ...], ...]  # sources that have a key in common, which lets nobody in
 
     def __init__(
         self,
@@ -66,13 +68,14 @@ class WriteKeys:
     ) -> None:
         """Make it of every source's write keys; one that two sources have lets nobody in."""
         self._begun = primitives.keyed_hash(Secret(randomness(KEY_BYTES)))
-        found: dict[bytes, str | None] = {}
+        found: dict[bytes, set[str]] = {}
         for source, several in keys.items():
             for key in several:
                 digest = _digest(self._begun, key.reveal(reason=_REASON).encode())
-                known = found.get(digest, source)
-                found[digest] = source if known == source else None
-        self._sources = found
+                found.setdefault(digest, set()).add(source)
+        own = {digest: min(one) for digest, one in found.items() if len(one) == 1}
+        self._sources: dict[bytes, str] = own
+        self.shared = tuple(sorted({tuple(sorted(one)) for one in found.values() if len(one) > 1}))
 
     def source(self, key: str) -> str | None:
         """Return the source; None for a key that is nobody's."""

@@ -260,6 +260,31 @@ class RecordKeys:
         raise TypeError("record keys cannot be pickled; make them in each process")
 
 
+class WordKeys:
+    """Numbers of 16 bits for the words of rejected rows: few enough that chance is among them.
+
+    Equal words of a source have equal numbers, and so have one in 65,536 of all others. So a
+    number tells which rows need not be opened, and never whose one is.
+    """
+
+    __slots__ = ("_started",)
+
+    def __init__(self, keyring: KeyRing) -> None:
+        self._started = _started(keyring.secret("records"), b"reject-word")
+
+    def numbers(self, source: str, words: Collection[str]) -> list[int]:
+        """Return the numbers of some words, each once, from -32,768 to 32,767."""
+        name = source.encode()
+        digests = (_digest(self._started, name, one.encode(errors="replace")) for one in words)
+        return sorted({int.from_bytes(one[:2], "big", signed=True) for one in digests})
+
+    def __repr__(self) -> str:
+        return "<word keys>"
+
+    def __reduce__(self) -> NoReturn:
+        raise TypeError("word keys cannot be pickled; make them in each process")
+
+
 def _pseudonyms(
     secret: Secret, rules: npt.ArrayLike, keys: npt.NDArray[np.int64]
 ) -> npt.NDArray[np.int64]:

@@ -23,7 +23,7 @@ What it promises. Each promise has a test in ``tests/unit/vault`` that names it.
 It is pure: no database, no files, no clock. Randomness is an argument.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from typing import NamedTuple, NoReturn
 from uuid import UUID
 
@@ -32,7 +32,7 @@ from cdp.vault import cells, primitives, rejects
 from cdp.vault.cells import Columns, Place
 from cdp.vault.envelope import DataKey, WrappedKey, Wrapping
 from cdp.vault.errors import CellGarbled, NotSealable
-from cdp.vault.keyed import FeatureLayers
+from cdp.vault.keyed import FeatureLayers, WordKeys
 from cdp.vault.keyring import KeyRing
 from cdp.vault.primitives import KEY_BYTES, NONCE_BYTES, KeyCipher, Randomness
 from cdp.vault.rejects import RejectPlace
@@ -79,6 +79,7 @@ class Vault:
         "_keyring",
         "_randomness",
         "_rejecting",
+        "_words",
         "_wrappings",
         "layers",
         "workspace",
@@ -98,6 +99,7 @@ class Vault:
         self.layers = FeatureLayers(keyring)
         self._wrappings: dict[tuple[str, int], Wrapping] = {}
         self._rejecting: dict[int, KeyCipher] = {}
+        self._words: WordKeys | None = None  # not before: this process may lack its key
         self._columns = {tier: Columns(workspace, tier) for tier in TIERS}
         self._feature_column = cells.column(workspace, CONTACT, FEATURES_TABLE, FEATURES_FIELD)
 
@@ -270,6 +272,16 @@ class Vault:
     def reseal_reject(self, place: RejectPlace, sealed: bytes) -> bytes:
         """Seal a rejected row under the newest key. Errors are those of `open_reject`."""
         return self.seal_reject(place, self.open_reject(place, sealed))
+
+    def reject_words(self, source: str, words: Collection[str]) -> list[int]:
+        """Return what tells that a rejected row of a source has none of some words in it.
+
+        Raises:
+            KeyWithheld: this process lacks the key that records are named with.
+        """
+        if self._words is None:
+            self._words = WordKeys(self._keyring)
+        return self._words.numbers(source, words)
 
     # ── inside ──────────────────────────────────────────────────────────────
 

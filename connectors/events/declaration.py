@@ -10,6 +10,7 @@ from typing import Any, Final, Literal
 
 from connectors.attribute_declaration import AttributeSpec, parse_attributes
 from connectors.consent_declaration import ConsentSpec
+from connectors.credentials import Reference
 from connectors.errors import DeclarationError
 from connectors.events.event import Kind
 
@@ -20,6 +21,7 @@ RECORD_ID: Final = ("$record",)  # a column of our own: the user, or else the de
 WRITE_KEY: Final = "write_key"
 IDENTITY_KEY: Final = "identity_key"
 _KEYS: Final = (WRITE_KEY, "former_write_key", IDENTITY_KEY)
+WRITE_KEYS: Final = frozenset(_KEYS) - {IDENTITY_KEY}  # each lets its holder in
 PUBLIC_RATE: Final = 1000  # messages a second of a key that browsers hold
 KEEP_EVENTS: Final = 400  # days: this month beside the same one of a year ago, and no longer
 Trust = Literal["identities", "events"]
@@ -110,6 +112,25 @@ def _require_keys(source: str, credentials: Mapping[str, Any]) -> None:
     for name in sorted(set(credentials) - set(_KEYS)):
         step = f"Remove it. Used here: {', '.join(_KEYS)}."
         raise DeclarationError(source, "credential_not_used", step, field=f"credentials.{name}")
+
+
+def require_own_keys(sources: Mapping[str, Mapping[str, Reference]]) -> None:
+    """Refuse a write key that two sources refer to: it would let nobody into either.
+
+    Args:
+        sources: the credentials of each that SDKs send to.
+
+    Raises:
+        DeclarationError: naming the later source; never a key.
+    """
+    seen: dict[Reference, str] = {}
+    for source, credentials in sources.items():
+        for name in sorted(set(credentials) & WRITE_KEYS):
+            other = seen.setdefault(credentials[name], source)
+            if other != source:
+                step = f"Give each source a key of its own: {other} refers to this one."
+                field = f"credentials.{name}"
+                raise DeclarationError(source, "write_key_shared", step, field=field)
 
 
 def _categories(

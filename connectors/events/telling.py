@@ -174,7 +174,11 @@ class Teller:
         said = {one: told.columns.get(_category(one), (None, None))[1] for one in self._categories}
         refused, unstated = stated(self._categories, said)
         return replace(
-            found, opted_out=found.opted_out | refused, unstated=unstated, kept=self._kept(told)
+            found,
+            opted_out=found.opted_out | refused,
+            unstated=unstated,
+            kept=self._kept(told),
+            cells=None,  # they say less than was told
         )
 
     def _kept(self, told: Told) -> dict[str, Sensitive]:

@@ -23,7 +23,9 @@ Scheme = Literal["standard", "hmac"]
 Encoding = Literal["hex", "base64"]
 Steps = tuple[str | int, ...]  # keys and indexes of a JSON path
 _HEADER: Final = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]{1,100}")  # RFC 9110, 5.6.2
-_HMAC_ONLY: Final = ("header", "encoding", "prefix", "timestamp_header", "separator")
+_HMAC_ONLY: Final = (
+    "header", "encoding", "prefix", "timestamp_header", "separator", "remember_days",
+)  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,6 +39,7 @@ class SignatureSpec:
     timestamp_header: str | None = None
     separator: str = "."
     tolerance: int = TOLERANCE  # seconds
+    remember_days: int = 0  # of a body without a time; 0: for the tolerance
 
     @property
     def remembered(self) -> dt.timedelta:
@@ -44,9 +47,11 @@ class SignatureSpec:
         tolerance = dt.timedelta(seconds=self.tolerance)
         if self.scheme == "standard":
             return max(NAMED_FOR, 2 * tolerance)
-        # With a time in it, it is refused after the tolerance; without one the same bytes may be
-        # meant again.
-        return tolerance if self.timestamp_header is None else 2 * tolerance
+        if self.timestamp_header is not None:
+            return 2 * tolerance  # then it is refused for its time
+        # The same bytes may be meant again: a change there and back. Whoever declares that they
+        # are not, since each body has a time or a number of its own, has them known for longer.
+        return max(tolerance, dt.timedelta(days=self.remember_days))
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,6 +115,9 @@ def _signature(source: str, said: Mapping[str, Any]) -> SignatureSpec:
                 step = "Remove it: Standard Webhooks says what it is."
                 raise DeclarationError(source, "option_not_used", step, field=f"signature.{key}")
         return SignatureSpec("standard", tolerance=tolerance)
+    if "remember_days" in said and "timestamp_header" in said:
+        step = "Remove it: a message that is older than the tolerance is refused for its time."
+        raise DeclarationError(source, "option_not_used", step, field="signature.remember_days")
     for key in ("header", "encoding"):
         if key not in said:
             step = "Add it: hmac needs it."
@@ -126,6 +134,7 @@ def _signature(source: str, said: Mapping[str, Any]) -> SignatureSpec:
         timestamp_header=timestamp and _header(source, "signature.timestamp_header", timestamp),
         separator=said.get("separator", "."),
         tolerance=tolerance,
+        remember_days=said.get("remember_days", 0),
     )
 
 

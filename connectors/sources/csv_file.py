@@ -33,7 +33,13 @@ class CsvFileSource(FileSource):
         """The first rows below the heading as they are. Raises ``Stop`` as ``read`` does."""
         with self._opened() as (rows, header, encoding):
             filled = (row for row in rows if row is not None)
-            cells = (list[Cell](row.cells) if isinstance(row, GoodRow) else None for row in filled)
+            width = len(header)
+            cells = (
+                list[Cell](map(plain_text, _aligned(row.cells, width)))
+                if isinstance(row, GoodRow)
+                else None
+                for row in filled
+            )
             return table_of(header, cells, most, encoding=encoding)
 
     def _rows(self, after: int) -> Iterator[Record | Rejection]:
@@ -49,12 +55,12 @@ class CsvFileSource(FileSource):
     ) -> Record | Rejection:
         if isinstance(row, BadRow):
             return self._mapper.reject(position, row.rule, row.next_step, row.text)
-        cells = row.cells
+        cells = _aligned(row.cells, width)
         if len(cells) != width:
             step = f"The row has {len(cells)} cells and the heading {width}: align them."
             return self._mapper.reject(position, "column_count", step, row.text)
         return self._mapper.map(
-            position, {name: cells[place] for name, place in places}, lambda: row.text
+            position, {name: plain_text(cells[place]) for name, place in places}, lambda: row.text
         )
 
     def _inspect(self) -> Iterable[Finding]:
@@ -77,12 +83,16 @@ class CsvFileSource(FileSource):
     def _opened(self) -> Iterator[tuple[_Rows, list[str], str]]:
         """The rows below the heading, the heading, and the encoding."""
         with self._open_filled() as file:
+            self._require_text(file)
             encoding = encodings.codec(self._declaration.encoding)
             sample = encodings.sample_of(file)
             if encodings.is_utf16(sample):  # known by its first bytes; it may have no line at all
                 raise self._wrong_encoding(sample, "utf-8" if encoding == "auto" else encoding)
             if encoding == "auto":
-                encoding = encodings.detect_file(file, LINE_FACTOR * self._cell_limit)
+                found = encodings.detect_file(file, LINE_FACTOR * self._cell_limit)
+                if found is None:
+                    raise self._stop("encoding_unclear", encodings.choice(file))
+                encoding = found
             lines = PhysicalLines(file, encoding, self._cell_limit)
             rows = iter(CsvRows(lines, encoding, self._declaration.delimiter, self._cell_limit))
             header, below = self._headed(rows, sample, encoding)
@@ -118,4 +128,19 @@ class CsvFileSource(FileSource):
             raise self._stop("header_unreadable", f"Correct the heading ({row.rule}).")
         if "\r" in row.text and '"' not in row.text:
             raise self._stop("line_breaks", "Save the file with LF or CRLF line breaks.")
-        return resolve_header([trim(cell) for cell in row.cells], self._declaration)
+        return resolve_header([trim(plain_text(one)) for one in row.cells], self._declaration)
+
+
+def plain_text(cell: str) -> str:
+    """The text of a cell written as ``="0139"``: so exports keep a spreadsheet from counting it.
+
+    It is a formula that can have one value only, and none but that stands in it.
+    """
+    if cell.startswith('="') and cell.endswith('"') and cell.count('"') == 2 and len(cell) > 2:
+        return cell[2:-1]
+    return cell
+
+
+def _aligned(cells: list[str], width: int) -> list[str]:
+    """The cells of a row, without empty ones behind the last column: delimiters too many."""
+    return cells[:width] if len(cells) > width and not any(cells[width:]) else cells

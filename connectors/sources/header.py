@@ -25,13 +25,15 @@ def heading_among(rows: Sequence[Sequence[str]], wanted: Collection[str]) -> int
     if wanted:
         fits = (place for place, one in enumerate(rows) if not set(wanted) - set(one))
     else:
-        widths = Counter(map(len, rows))
+        # Delimiters behind the last column that holds anything make no column.
+        used = max((place + 1 for one in rows for place, cell in enumerate(one) if cell), default=0)
+        widths = Counter(min(len(one), used) for one in rows)
         width = max(widths, key=lambda one: (widths[one], one), default=0)
         least = _WIDE * max((len(list(filter(None, one))) for one in rows), default=0)
         fits = (
             place
             for place, one in enumerate(rows)
-            if len(one) == width and len(set(one) - {""}) >= least
+            if min(len(one), used) == width and len(set(one) - {""}) >= least
         )
     return next(fits, 0)
 

@@ -3,7 +3,8 @@
 Invariants, each named (Engine 1 and so on) by a test in
 ``tests/integration/http_source/test_hostile.py``:
 
-1. A request ends at its total time, however slowly the other side sends headers or body.
+1. A request ends at its total time, however slowly the other side sends headers or body, names
+   are looked up, or addresses do not answer.
 2. No more of an answer is held than the limit, packed or unpacked.
 3. No redirect is followed, no cookie is kept, and no proxy and no password file of the
    environment is used. A certificate has to be trusted by this machine.
@@ -11,10 +12,13 @@ Invariants, each named (Engine 1 and so on) by a test in
 5. Closed, it leaves no connection behind.
 """
 
+import socket
 import ssl
+import threading
 import zlib
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
+from queue import Empty, Queue
 from typing import Any, Final
 
 import httpcore
@@ -215,9 +219,17 @@ class _Backend(httpcore.NetworkBackend):
     def connect_tcp(
         self, host: str, port: int, timeout: float | None = None, *more: Any, **named: Any
     ) -> httpcore.NetworkStream:
-        """Connect, in the time that is left."""
-        wait = _least(timeout, self._left())
-        return _Stream(self._inner.connect_tcp(host, port, wait, *more, **named), self._left)
+        """Connect to the first address that answers, in the time that is left."""
+        failed: Exception = httpcore.ConnectError("no address")
+        for address in _addresses(host, port, _least(timeout, self._left())):
+            wait = _least(timeout, self._left())
+            try:
+                stream = self._inner.connect_tcp(address, port, wait, *more, **named)
+            except (httpcore.ConnectError, httpcore.ConnectTimeout) as error:
+                failed = error
+                continue
+            return _Stream(stream, self._left)
+        raise failed
 
 
 class _Stream(httpcore.NetworkStream):
@@ -251,6 +263,37 @@ class _Stream(httpcore.NetworkStream):
     def close(self) -> None:
         """Close it."""
         self._inner.close()
+
+
+def _addresses(host: str, port: int, wait: float) -> list[str]:
+    """The addresses of a host, in the order in which they are to be tried.
+
+    Nothing ends a look-up of a name that hangs. So it is left behind, in a thread of its own that
+    keeps no process from ending.
+
+    Raises:
+        httpcore.ConnectError, httpcore.ConnectTimeout: there are none, or none in time.
+        ValueError: what stands there can be the name of no host.
+    """
+    found: Queue[list[str] | Exception] = Queue(maxsize=1)
+
+    def look_up() -> None:
+        try:
+            known = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
+            found.put([str(one[4][0]) for one in known])
+        except Exception as error:  # noqa: BLE001 - raised again where it is waited for
+            found.put(error)
+
+    threading.Thread(target=look_up, name="kith-look-up", daemon=True).start()
+    try:
+        answer = found.get(timeout=wait)
+    except Empty:
+        raise httpcore.ConnectTimeout from None
+    if isinstance(answer, OSError):
+        raise httpcore.ConnectError(answer.strerror) from None
+    if isinstance(answer, Exception):
+        raise answer
+    return answer
 
 
 def _least(wait: float | None, left: float) -> float:

@@ -26,8 +26,9 @@ Invariants, each named by a test in ``tests/integration/http_source/test_feed.py
 
 from collections.abc import Iterator, Mapping
 from contextlib import closing
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from email.utils import parsedate_to_datetime
+from itertools import islice
 from typing import Any, Final
 
 from connectors.base import Delivery, Finding, Level, Mark, State
@@ -37,8 +38,9 @@ from connectors.declaration import SourceDeclaration
 from connectors.digests import sha256_hex
 from connectors.errors import Retry, Stop
 from connectors.feed_rows import FeedRows, order_of
+from connectors.glimpse import Glimpse
 from connectors.http_declaration import HttpSpec
-from connectors.record import Raw
+from connectors.record import Raw, Record, Rejection
 from connectors.sources.http_cells import RowCells
 from connectors.sources.http_check import findings_of
 from connectors.sources.http_pages import Page, PageRefused, text_of
@@ -63,6 +65,8 @@ _EMPTY: Final = (
     "for what has rows."
 )
 MOST_EMPTY: Final = 100  # pages without a row, one behind the other, where we count them
+LOOKING: Final = 60.0  # seconds for the page that a check asks for, with all tries
+TRIES: Final = 2  # for that page
 WAYS: Final = Ways()
 
 
@@ -109,6 +113,7 @@ class HttpFeed:
         self._cursor = Cursor(since, declaration.feed.overlap) if since else None
         self._asked = sha256_hex([self._spec.asked().encode()])
         self._looked_at: Page | None = None
+        self._glimpse = Glimpse()
 
     @property
     def name(self) -> str:
@@ -118,7 +123,7 @@ class HttpFeed:
     def check(self) -> list[Finding]:
         """Ask for one page and look at it. A reason to stop comes as an ERROR finding."""
         try:
-            with self._session() as session:
+            with self._looking() as session:
                 paging = session.paging()
                 page = session.page(paging.place(self._sent(None), None))
                 self._looked_at = page
@@ -135,23 +140,50 @@ class HttpFeed:
         del state
         return None
 
-    def table(self, most: int = MOST_ROWS) -> Table:
-        """The rows of the first page, their paths as columns. Raises ``Stop``.
+    def first(self, most: int) -> list[Record | Rejection]:
+        """The rows of the first page, mapped. Raises ``Stop``, ``Retry``."""
+        page = self._first_page()
+        given = (self._row(n, page, item)[0] for n, item in enumerate(page.rows, start=1))
+        return list(islice((one for one in given if isinstance(one, Record | Rejection)), most))
 
-        The page that ``check`` has just asked for is not asked for again.
-        """
-        page, self._looked_at = self._looked_at, None
-        if page is None:
-            with self._session() as session:
-                page = session.page(session.paging().place(self._sent(None), None))
+    def table(self, most: int = MOST_ROWS) -> Table:
+        """The rows of the first page, their paths as columns. Raises ``Stop``, ``Retry``."""
+        page = self._first_page()
+        self._looked_at = None
         rows = [_readable(page, item) for item in page.rows[:most]]
         columns = paths_of(row for row in rows if row)
         cells = ([cell_at(row, one) for one in columns] if row else None for row in rows)
         return table_of(columns, cells, most)
 
+    def glimpsed(self) -> Table:
+        """The first rows that the last reading gave, unmapped."""
+        return self._glimpse.table()
+
+    def _first_page(self) -> Page:
+        """The first page; one that was just asked for is not asked for again."""
+        page = self._looked_at
+        if page is None:
+            with self._looking() as session:
+                page = session.page(session.paging().place(self._sent(None), None))
+        self._looked_at = page
+        return page
+
+    def _looking(self) -> Session:
+        """A session for one page, with less patience: somebody waits for it."""
+        limits = self._spec.limits
+        short = replace(
+            limits,
+            total=min(limits.total, LOOKING),
+            tries=min(limits.tries, TRIES),
+            patience=min(limits.patience, LOOKING),
+        )
+        spec = replace(self._spec, limits=short)
+        return Session(self.name, spec, self._credentials, self._ways)
+
     def read(self, state: State | None) -> Iterator[Delivery]:
         """Give the rows since the state, page by page."""
         run = self._begin(state)
+        self._glimpse = Glimpse()
         return self._read(self._session(), run)
 
     def state_since(self, text: str) -> State:
@@ -222,7 +254,9 @@ class HttpFeed:
     def _row(self, position: int, page: Page, item: Any) -> tuple[Delivery, int | None]:
         """A row, and its cursor."""
         try:
-            cells = self._cells.of(page.row(item), is_rough=page.is_rough)
+            found = page.row(item)
+            self._glimpse.see(found)
+            cells = self._cells.of(found, is_rough=page.is_rough)
         except LineRefused as refused:
             text = text_of(item)
             return self._rows.reject(position, refused.rule, refused.next_step, text), None

@@ -6,7 +6,8 @@ its host. It is kept in a state, so no secret may be in it.
 Invariants, each named by a test in ``tests/unit/connectors/test_http_source_paging.py``:
 
 1. No page is asked for at another origin than the declared one.
-2. A spot holds no secret, whatever the API wrote into its link.
+2. A spot holds no secret, whatever the API wrote into its link. One that is as short as a page
+   number is known by its parameter alone.
 3. A spot that comes twice ends the reading by a rule, not by going round for ever.
 """
 
@@ -25,6 +26,7 @@ from connectors.sources.json_lines import cell_at
 
 Spot = int | str
 MAX_WORD: Final = 8192  # characters of a cursor or a link
+SHORTEST: Final = 8  # characters of a secret that is known by its value
 _COUNTED: Final = frozenset({"page", "offset"})
 _LINKED: Final = frozenset({"next", "link"})
 _WORDED: Final = frozenset({"cursor", *_LINKED})  # only the API knows what they mean
@@ -160,7 +162,8 @@ class Paging:
         auth = self._spec.auth
         name = auth.name if auth.type in {"query", "token"} and not auth.in_header else None
         pairs, secrets = parse_qsl(query, keep_blank_values=True), self._secrets()
-        kept = [one for one in pairs if one[0] != name and one[1] not in secrets]
+        told = {one for one in secrets if len(one) >= SHORTEST}  # else `page=1` may be one
+        kept = [one for one in pairs if one[0] != name and one[1] not in told]
         return query if len(kept) == len(pairs) else urlencode(kept)
 
 

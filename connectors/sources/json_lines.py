@@ -139,11 +139,15 @@ class JsonLinesSource(FileSource):
     @contextmanager
     def _opened(self) -> Iterator[tuple[Iterator[Line], str]]:
         with self._open_filled() as file:
+            self._require_text(file)
             encoding = encodings.codec(self._declaration.encoding)
             sample = encodings.sample_of(file)
             # UTF-16 is known by its first bytes: such a file may be one line without end
             if encoding == "auto" and not encodings.is_utf16(sample):
-                encoding = encodings.detect_file(file, LINE_FACTOR * self._cell_limit)
+                found = encodings.detect_file(file, LINE_FACTOR * self._cell_limit)
+                if found is None:
+                    raise self._stop("encoding_unclear", encodings.choice(file))
+                encoding = found
             self._require_encoding(sample, encoding)
             lines = PhysicalLines(file, encoding, self._cell_limit)
             yield iter(lines.next, None), encoding

@@ -16,6 +16,7 @@ from connectors.errors import ConnectorError, Retry, Stop
 from connectors.mapping import RowMapper
 from connectors.record import Record, Rejection
 from connectors.remote import CREDENTIALS, address_of
+from connectors.sources.forms import form_of
 from connectors.sources.places import LocalPlace, Place, RemotePlace, Written, size_of
 from connectors.sources.remote_files import reach
 
@@ -152,6 +153,12 @@ class FileSource(ABC):
             file.close()
             raise self._stop("empty_file", "Export the file again: it holds nothing at all.")
         return file
+
+    def _require_text(self, file: BinaryIO) -> None:
+        """Refuse what is no text, whatever its name says. Its bytes may decode all the same."""
+        form = form_of(file)
+        if form is not None:
+            raise self._stop("not_text", f"It is {form.name}. {form.next_step}")
 
     def _count_lines(self) -> int:
         """Lines of the file, counted in the first megabyte and stretched to its size."""

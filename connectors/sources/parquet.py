@@ -41,13 +41,14 @@ class ParquetSource(FileSource):
     def table(self, most: int = MOST_ROWS) -> Table:
         """The first rows, the paths of structures as columns. Raises ``Stop`` as ``read`` does."""
         with self._opened() as (parquet, _):
-            columns = parquet.columns()[:MOST_COLUMNS]
+            there = parquet.columns()
+            columns = there[:MOST_COLUMNS]
             rows = (
                 list(row)
                 for _, cells in parquet.read(columns, 0)
                 for row in zip(*cells, strict=True)
             )
-            return table_of(columns, rows, most)
+            return table_of(columns, rows, most, beyond=len(there) - len(columns))
 
     def _count(self) -> int:
         with self._opened() as (table, _):

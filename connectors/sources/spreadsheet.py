@@ -27,9 +27,11 @@ from python_calamine import (
 from connectors.attributes import canonical_decimal
 from connectors.base import Finding, Level
 from connectors.cells import BadCell, Cell, trim
+from connectors.errors import Stop
 from connectors.record import Record, Rejection, Sensitive
 from connectors.sources.cell_text import duration_text
 from connectors.sources.csv_rows import exceeds
+from connectors.sources.forms import WORKBOOK, form_of
 from connectors.sources.header import TITLE_ROWS, heading_among, nameless, resolve_header
 from connectors.sources.local_file import FileSource
 from connectors.sources.places import size_of
@@ -67,6 +69,7 @@ _FAR_STEP: Final = "Delete what stands far below or right of the table, or save 
 class _Opened:
     sheet: CalamineSheet
     others: list[str]  # names of the other sheets
+    hidden: frozenset[str]
     looked: Looked
 
 
@@ -82,8 +85,15 @@ class SpreadsheetSource(FileSource):
         with self._opened() as opened:
             _, first, rows = self._heading(self._filled(opened))
             header = resolve_header(first, self._declaration)
-            sheets = {"sheet": opened.sheet.name, "sheets": tuple(opened.others)}
-            return table_of(header, (cells for _, cells in rows), most, **sheets)
+            others = sorted(opened.others, key=opened.hidden.__contains__)
+            return table_of(
+                header,
+                (cells for _, cells in rows),
+                most,
+                sheet=opened.sheet.name,
+                sheets=tuple(others),
+                hidden=opened.hidden,
+            )
 
     def _rows(self, after: int) -> Iterator[Record | Rejection]:
         with self._opened() as opened:
@@ -162,14 +172,24 @@ class SpreadsheetSource(FileSource):
                     opened = _Opened(
                         workbook.get_sheet_by_name(name),
                         [other for other in workbook.sheet_names if other != name],
+                        frozenset(workbook.sheet_names).difference(_shown_sheets(workbook)),
                         looked,
                     )
             except _UNREADABLE:  # from None: their messages may quote cells
-                raise self._stop(
-                    "not_a_workbook", "Save the file as .xlsx, without a password."
-                ) from None
+                raise self._no_workbook(file) from None
             with workbook:
                 yield opened
+
+    def _no_workbook(self, file: BinaryIO) -> Stop:
+        """What is wrong, told by what the file is."""
+        form = form_of(file)
+        if form is None:
+            step = "It may be text: declare connector: csv, or save it as .xlsx."
+        elif form is WORKBOOK:
+            step = "It is damaged, or written in a way that is not read: save it as .xlsx again."
+        else:
+            step = f"It is {form.name}. {form.next_step}"
+        return self._stop("not_a_workbook", step)
 
     def _archive(self, file: BinaryIO) -> ZipFile:
         archive = ZipFile(file)
@@ -182,17 +202,21 @@ class SpreadsheetSource(FileSource):
 
     def _sheet_name(self, workbook: CalamineWorkbook) -> str:
         wanted = self._declaration.sheet
-        visible = [
-            sheet.name
-            for sheet in workbook.sheets_metadata
-            if (sheet.visible, sheet.typ) == (SheetVisibleEnum.Visible, SheetTypeEnum.WorkSheet)
-        ]
+        visible = _shown_sheets(workbook)
         if wanted is None and visible:
             return visible[0]
         if wanted is None or wanted not in workbook.sheet_names:
             there = ", ".join(workbook.sheet_names)
             raise self._stop("sheet_missing", f"Declare one of the sheets there are: {there}.")
         return wanted
+
+
+def _shown_sheets(workbook: CalamineWorkbook) -> list[str]:
+    return [
+        sheet.name
+        for sheet in workbook.sheets_metadata
+        if (sheet.visible, sheet.typ) == (SheetVisibleEnum.Visible, SheetTypeEnum.WorkSheet)
+    ]
 
 
 def cell_of(value: Value) -> Cell:

@@ -12,6 +12,7 @@ Invariants, each named by a test in ``tests/integration/feeds/test_sql_hostile.p
 
 import contextlib
 import time
+import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -23,7 +24,7 @@ from sqlalchemy.pool import NullPool
 from connectors.errors import ConnectorError, Retry, Stop
 from connectors.feed_declaration import FeedSpec
 from connectors.record import Raw, Sensitive
-from connectors.sources.sql_faults import fault_of
+from connectors.sources.sql_faults import Unreadable, fault_of
 
 AT_ONCE: Final = 1000  # rows that the driver fetches together
 _DSN: Final = "credentials.dsn"
@@ -78,7 +79,7 @@ class Database:
                 self._guard(connection)
                 yield Reading(connection, self._spec)
                 connection.rollback()
-        except (sa.exc.SQLAlchemyError, UnicodeError) as error:
+        except (sa.exc.SQLAlchemyError, UnicodeError, Unreadable) as error:
             problem = self._problem(error)
         else:
             return
@@ -144,7 +145,11 @@ class Reading:
         inspector = sa.inspect(self._connection)
         if not inspector.has_table(table, schema):
             return None
-        return tuple(column["name"] for column in inspector.get_columns(table, schema))
+        with warnings.catch_warnings():
+            # Of a type that SQLAlchemy does not know (xml, a type of an extension) it warns each
+            # time. Values are read as the driver gives them, whatever the type.
+            warnings.simplefilter("ignore", sa.exc.SAWarning)
+            return tuple(column["name"] for column in inspector.get_columns(table, schema))
 
     def tables(self) -> tuple[str, ...]:
         """Tables and views, with their schema before a dot where it is not the default one."""
@@ -154,6 +159,10 @@ class Reading:
             if schema.lower().startswith(_OF_THE_SERVER):
                 continue
             names = [*inspector.get_table_names(schema), *inspector.get_view_names(schema)]
+            with contextlib.suppress(NotImplementedError):  # a dialect without them
+                names += inspector.get_materialized_view_names(schema)
+            foreign = getattr(inspector, "get_foreign_table_names", None)  # of PostgreSQL alone
+            names += foreign(schema) if foreign else []
             before = "" if schema == inspector.default_schema_name else f"{schema}."
             found += [f"{before}{name}" for name in sorted(names)]
         return tuple(found)
@@ -192,9 +201,10 @@ class Reading:
 
     def greatest(self, column: str) -> Any:
         """The greatest value of a column; None: there is none."""
-        return self._connection.scalar(
-            sa.select(sa.func.max(sa.column(column))).select_from(self._from((column,)))
-        )
+        with _readable():
+            return self._connection.scalar(
+                sa.select(sa.func.max(sa.column(column))).select_from(self._from((column,)))
+            )
 
     def count(self, column: str | None, least: Any) -> int:
         """How many rows there are, from a value of a column on."""
@@ -208,9 +218,12 @@ class Reading:
         self._connection.execute(self._select(columns, ()).where(sa.false())).close()
 
     def _given(self, statement: sa.Select[Any]) -> Iterator[tuple[Any, ...]]:
-        with self._connection.execute(
-            statement, execution_options={"stream_results": True, "yield_per": AT_ONCE}
-        ) as result:
+        with (
+            _readable(),
+            self._connection.execute(
+                statement, execution_options={"stream_results": True, "yield_per": AT_ONCE}
+            ) as result,
+        ):
             for row in result:
                 yield tuple(row)
 
@@ -230,6 +243,17 @@ class Reading:
     def _named(self) -> tuple[str | None, str]:
         schema, dot, table = (self._spec.table or "").rpartition(".")
         return schema if dot else None, table
+
+
+@contextlib.contextmanager
+def _readable() -> Iterator[None]:
+    """Have what a driver cannot read, such as a time of the year 10000, told as ours."""
+    try:
+        yield
+    except UnicodeError:
+        raise
+    except (ValueError, OverflowError):
+        raise Unreadable from None  # its text holds a part of the value
 
 
 def _behind(ordered: Sequence[sa.ColumnClause[Any]], values: tuple[Any, ...]) -> Any:

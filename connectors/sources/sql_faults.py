@@ -36,6 +36,11 @@ TOO_LONG: Final = Fault(
 UNREACHABLE: Final = Fault(
     "not_reachable", "See that the database runs and can be reached, then run it again.", again=True
 )
+NOT_READ: Final = Fault(
+    "value_out_of_range",
+    "A time is before the year 1 or after 9999: correct it, or name the columns in a query that "
+    "leaves such times empty.",
+)
 NOT_TEXT: Final = Fault("not_decodable", "Correct the encoding of the database's text.")
 WRONG_QUERY: Final = Fault("query_wrong", "Try the query in the database's own console.", "query")
 
@@ -79,10 +84,16 @@ _BY_WORDS: Final = (  # of drivers that give neither, when a connection fails, a
 )
 
 
+class Unreadable(Exception):  # noqa: N818 - caught where the database is asked
+    """The driver has no value for what a row holds. It says nothing of it."""
+
+
 def fault_of(error: BaseException) -> Fault:
     """What an error means; nothing of its text is in the answer."""
     if isinstance(error, UnicodeError):
         return NOT_TEXT
+    if isinstance(error, Unreadable):
+        return NOT_READ
     origin: Any = getattr(error, "orig", None) or error
     state = getattr(origin, "pgcode", None) or getattr(origin, "sqlstate", None)
     if isinstance(state, str) and state in _BY_STATE:

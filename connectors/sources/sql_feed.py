@@ -20,6 +20,9 @@ Invariants, each named by a test in ``tests/integration/feeds/test_sql_feed.py``
 
 import datetime as dt
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
+from decimal import Decimal
+from itertools import islice
 from typing import Any, Final
 
 from connectors.base import Delivery, Finding, Level, Mark, State
@@ -27,6 +30,7 @@ from connectors.credentials import Credentials
 from connectors.declaration import SourceDeclaration
 from connectors.errors import ConnectorError, Retry, Stop
 from connectors.feed_rows import FeedRows, order_of, time_of
+from connectors.glimpse import SEEN
 from connectors.record import Record, Rejection
 from connectors.rewinding import like
 from connectors.sources.sql_cells import cell_of, place_of, shown, value_at
@@ -35,6 +39,7 @@ from connectors.table import MOST_COLUMNS, MOST_ROWS, Table, table_of
 
 FORM: Final = 1  # version of a state
 PAGE: Final = 10_000  # rows of one transaction
+LOOKING: Final = 30  # seconds for rows that are only looked at
 _DSN: Final = "dsn"
 _RESET: Final = "Run cdp source reset NAME: the next sync reads everything."
 _WENT_BACK: Final = (
@@ -42,6 +47,15 @@ _WENT_BACK: Final = (
     "right one, or run cdp source reset NAME. If the newest rows were deleted, declare an overlap."
 )
 _AHEAD: Final = dt.timedelta(days=1)  # clocks and zones may differ by less
+_RETYPED: Final = (
+    "The cursor's column has another type than before: see that it still grows with each change, "
+    "then run cdp source reset NAME."
+)
+_ENDLESS: Final = (
+    "Rows have infinity for a cursor, and no place in the order: correct them, or write a query "
+    "that leaves such cursors empty."
+)
+_HOUR: Final = 3600  # seconds that clocks are put back by
 _IN_FUTURE: Final = (
     "What was read last has a time to come, and what changes until then would not be read. "
     "Correct the row or the clock, then run cdp source reset NAME."
@@ -86,7 +100,7 @@ class SqlFeed:
     def table(self, most: int = MOST_ROWS) -> Table:
         """Some rows with all columns there are; none where the login may not read all of them."""
         try:
-            with self._open().reading() as reading:
+            with self._looking().reading() as reading:
                 columns = (reading.columns() or ())[:MOST_COLUMNS]
                 rows = reading.sample(columns, most)
         except Stop as stop:
@@ -97,11 +111,11 @@ class SqlFeed:
 
     def first(self, most: int) -> list[Record | Rejection]:
         """Some rows, mapped, in no order."""
-        with self._open().reading() as reading:
+        with self._looking().reading() as reading:
             rows = [dict(zip(self._columns, values, strict=True))
-                    for values in reading.sample(self._columns, most)]  # fmt: skip
-        given = [self._row(position, row) for position, row in enumerate(rows, start=1)]
-        return [one for one in given if isinstance(one, Record | Rejection)]
+                    for values in reading.sample(self._columns, max(most, SEEN))]  # fmt: skip
+        given = (self._row(position, row) for position, row in enumerate(rows, start=1))
+        return list(islice((one for one in given if isinstance(one, Record | Rejection)), most))
 
     def count(self, state: State | None) -> int | None:
         """How many rows came since the state; None where the database does not say."""
@@ -123,8 +137,8 @@ class SqlFeed:
         with database.reading() as reading:
             self._require_columns(reading)
             latest = self._latest(reading)
-            if self._incremental and not start[1]:
-                self._require_forward(reading, start[0], latest)
+            if self._incremental:
+                self._require_forward(reading, start, latest)
         return self._read(database, start, latest)
 
     def state_since(self, text: str) -> State:
@@ -166,7 +180,10 @@ class SqlFeed:
                         yield self._mark(stands, stands[0])
             if self._limit is None or position - here < self._limit:
                 break
-            after = After(self._order, self._behind(last))
+            further = After(self._order, self._behind(last))
+            if further == after:  # a value that the driver gives as less than it is
+                raise Stop(self.name, "cursor_not_finite", _ENDLESS, field="cursor")
+            after = further
             yield self._mark(stands, stands[0])
         with database.reading() as reading:
             for values in reading.rows_outside(self._columns, self._order):
@@ -198,7 +215,8 @@ class SqlFeed:
             return After(self._order, self._behind(start))
         if cursor is None:
             return After(self._order)
-        return After(self._order, (_earlier(cursor, self._spec.overlap),))
+        least = _earlier(cursor, self._spec.overlap)
+        return After(self._order) if least is None else After(self._order, (least,))
 
     def _behind(self, place: _Start) -> tuple[Any, ...]:
         cursor, key = place
@@ -235,12 +253,18 @@ class SqlFeed:
         now = time_of(reading.now()) if self._incremental else None
         return None if now is None else now + _AHEAD
 
-    def _require_forward(self, reading: Reading, cursor: Any, latest: dt.datetime | None) -> None:
+    def _require_forward(self, reading: Reading, start: _Start, latest: dt.datetime | None) -> None:
+        cursor, key = start
         if cursor is None or self._spec.cursor is None:
             return
+        found = reading.greatest(self._spec.cursor)
+        if found is not None and _kind(found) is not _kind(cursor):
+            raise Stop(self.name, "cursor_retyped", _RETYPED, field="cursor")
+        if key:
+            return  # in the middle of a run
         if _is_ahead(cursor, latest):
             raise Stop(self.name, "cursor_in_future", _IN_FUTURE, field="cursor")
-        newest = _sorts_as(reading.greatest(self._spec.cursor))
+        newest = _sorts_as(found)
         least = _sorts_as(_earlier(cursor, self._spec.overlap))
         if newest is not None and least is not None and newest < least:
             raise Stop(self.name, "cursor_went_back", _WENT_BACK, field="cursor")
@@ -249,6 +273,11 @@ class SqlFeed:
 
     def _open(self) -> Database:
         return Database(self.name, self._credentials.require(_DSN), self._spec)
+
+    def _looking(self) -> Database:
+        """The database for somebody who waits: a statement ends sooner."""
+        spec = replace(self._spec, time_limit=min(self._spec.time_limit, LOOKING))
+        return Database(self.name, self._credentials.require(_DSN), spec)
 
     def _inspect(self) -> Iterator[Finding]:
         database = self._open()
@@ -267,6 +296,10 @@ class SqlFeed:
             if _is_ahead(newest, self._latest(reading)):
                 step = "Rows of a time to come are read each time: correct their time."
                 yield Finding(Level.WARNING, "cursor_in_future", cursor, step)
+            if _is_zoneless(newest) and self._spec.overlap < _HOUR:
+                step = "Its times name no zone. Where clocks are put back, an hour comes twice: "
+                step += f"declare an overlap of {_HOUR} seconds, unless they are in UTC."
+                yield Finding(Level.NOTE, "cursor_without_zone", cursor, step)
             after = After((cursor,))
             if next(reading.rows_outside((cursor,), after.columns), None) is not None:
                 step = "Rows without a cursor are read each time: fill the column."
@@ -321,10 +354,24 @@ def _is_ahead(cursor: Any, latest: dt.datetime | None) -> bool:
     return time is not None and latest is not None and time > latest
 
 
+def _kind(cursor: Any) -> type:
+    """What a cursor is compared as: a time, a number, or text."""
+    return next((kind for kind in (dt.date, str) if isinstance(cursor, kind)), Decimal)
+
+
+def _is_zoneless(cursor: Any) -> bool:
+    return isinstance(cursor, dt.datetime) and cursor.tzinfo is None
+
+
 def _earlier(cursor: Any, overlap: int) -> Any:
-    """The cursor less the overlap: seconds of a time, units of a number."""
-    if not overlap or cursor is None:
-        return cursor
+    """The cursor less the overlap: seconds of a time, units of a number; None: from the first."""
+    try:
+        return cursor if not overlap or cursor is None else _less(cursor, overlap)
+    except OverflowError:
+        return None  # no time is earlier than the year 1
+
+
+def _less(cursor: Any, overlap: int) -> Any:
     if isinstance(cursor, str):
         time = dt.datetime.fromisoformat(cursor) - dt.timedelta(seconds=overlap)
         # To the second and without a zone: it sorts before every spelling of the same time.

@@ -44,9 +44,9 @@ def tables_of(source: str, dsn: Sensitive) -> tuple[str, ...]:
         return reading.tables()
 
 
-def sample_of(source: str, dsn: Sensitive, table: str) -> Sample:
+def sample_of(source: str, dsn: Sensitive, named: str) -> Sample:
     """Some rows of a table, in no order. Raises ``Stop``, ``Retry``."""
-    with Database(source, dsn, FeedSpec(table=table)).reading() as reading:
+    with Database(source, dsn, FeedSpec(table=named)).reading() as reading:
         there = reading.columns()
         if there is None:
             step = "Name one of those that: cdp source init --dsn REFERENCE lists."
@@ -61,7 +61,8 @@ def sample_of(source: str, dsn: Sensitive, table: str) -> Sample:
         if None not in values:
             filled.add(column)
     cells = ([cell_of(value) for value in row] for row in rows)
-    return Sample(table_of(columns, cells, MOST_ROWS), key, kinds, frozenset(filled))
+    table = table_of(columns, cells, MOST_ROWS, beyond=len(there) - len(columns))
+    return Sample(table, key, kinds, frozenset(filled))
 
 
 def _kind(values: list[Any]) -> Kind:

@@ -30,14 +30,15 @@ import datetime as dt
 import time
 from collections.abc import Iterator
 from contextlib import closing
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Final
 
 from connectors.base import Deleted, Delivery, Finding, Level, Mark, State
 from connectors.credentials import Credentials
 from connectors.declaration import SourceDeclaration
 from connectors.errors import ConnectorError, DeclarationError, Retry, Stop
-from connectors.record import Rejection, Sensitive
+from connectors.glimpse import Glimpse
+from connectors.record import Record, Rejection, Sensitive
 from connectors.sources.topic_engine import (
     Clock,
     Message,
@@ -46,7 +47,9 @@ from connectors.sources.topic_engine import (
     Topic,
     TopicFault,
 )
+from connectors.sources.topic_newest import LOOKING, Newest, newest_of
 from connectors.sources.topic_rows import TopicRows
+from connectors.table import MOST_ROWS, Table
 
 FORM: Final = 1  # version of a state
 MARKED: Final = 1_000  # messages between two marks
@@ -113,6 +116,8 @@ class TopicFeed:
         self._declaration, self._spec = declaration, declaration.topic
         self._credentials = credentials
         self._marked, self._clock = marked, clock
+        self._glimpse = Glimpse()
+        self._looked_at: Newest | None = None
 
     @property
     def name(self) -> str:
@@ -141,6 +146,7 @@ class TopicFeed:
     def read(self, state: State | None) -> Iterator[Delivery]:
         """Give what was written since the state, with a mark after every so many messages."""
         rows = TopicRows(self._declaration, self._spec)
+        self._glimpse = rows.glimpse
         try:
             with closing(self._open()) as topic:
                 run = self._begin(topic, state)
@@ -150,6 +156,37 @@ class TopicFeed:
                     yield self._mark(run)
         except TopicFault as fault:
             raise self._error(fault) from None
+
+    def first(self, most: int) -> list[Record | Rejection]:
+        """The newest messages of each partition, mapped; nothing remembers that they were read.
+
+        Raises:
+            Stop, Retry: the brokers do not give them.
+        """
+        rows = TopicRows(self._declaration, self._spec)
+        given = [rows.of(n, *one) for n, one in enumerate(self._newest(most), start=1)]
+        return [one for one in given if isinstance(one, Record | Rejection)]
+
+    def table(self, most: int = MOST_ROWS) -> Table:
+        """The newest messages, the paths of their values as columns. Raises ``Stop``, ``Retry``."""
+        rows = TopicRows(self._declaration, self._spec)
+        messages, self._looked_at = self._looked_at, None
+        for n, message in enumerate(messages or self._newest(most), start=1):
+            rows.of(n, *message)
+        return rows.glimpse.table()
+
+    def glimpsed(self) -> Table:
+        """The first rows that the last reading gave, unmapped."""
+        return self._glimpse.table()
+
+    def _newest(self, most: int) -> Newest:
+        """Messages with their partitions, the newest of each; those that there are in time."""
+        try:
+            with closing(self._open(looking=True)) as topic:
+                self._looked_at = newest_of(topic, most, self._clock)
+        except TopicFault as fault:
+            raise self._error(fault) from None
+        return self._looked_at
 
     # ── reading ─────────────────────────────────────────────────────────────
 
@@ -274,14 +311,16 @@ class TopicFeed:
 
     # ── the brokers ─────────────────────────────────────────────────────────
 
-    def _open(self) -> Topic:
+    def _open(self, *, looking: bool = False) -> Topic:
+        limits = self._spec.limits
+        short = replace(limits, silence=min(limits.silence, LOOKING)) if looking else limits
         secrets = {}
         for name in sorted(_NAMES):
             found = self._credentials.find(name)
             if found is not None:
                 secrets[name] = found.reveal(reason=_REASON)
         try:
-            return Topic(self.name, self._spec, secrets, self._clock)
+            return Topic(self.name, replace(self._spec, limits=short), secrets, self._clock)
         except TopicFault as fault:
             raise self._error(fault) from None
 

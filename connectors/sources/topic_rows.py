@@ -15,6 +15,7 @@ from typing import Any, Final
 from connectors.base import Deleted, Delivery
 from connectors.columns import file_columns
 from connectors.declaration import SourceDeclaration
+from connectors.glimpse import Glimpse
 from connectors.record import Record, Rejection, Sensitive
 from connectors.sources.json_lines import LineRefused, cells_of, parse_object
 from connectors.sources.topic_engine import Message
@@ -45,6 +46,11 @@ class TopicRows:
             if spec.format == "debezium"
             else _KeyedMessages(declaration, spec)
         )
+
+    @property
+    def glimpse(self) -> Glimpse:
+        """The first rows that were read, unmapped."""
+        return self._messages.glimpse
 
     def of(self, position: int, partition: int, message: Message) -> Delivery | None:
         """What one message says; None: nothing of a row of this source.

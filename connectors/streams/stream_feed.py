@@ -19,9 +19,11 @@ from connectors.declaration import SourceDeclaration
 from connectors.errors import Stop
 from connectors.feed_declaration import DeletedSpec
 from connectors.feed_rows import UNCLEAR, FeedRows, order_of
+from connectors.glimpse import Glimpse
 from connectors.record import Record, Rejection
 from connectors.sources.json_lines import LineRefused, cell_at, cells_of, parse_object
 from connectors.sources.physical_lines import Line
+from connectors.table import Table
 
 FORM: Final = 1  # version of a state
 _MARK: Final = DeletedSpec("(of the protocol)")
@@ -37,6 +39,7 @@ class Messages(ABC):
         self._rows = FeedRows(declaration)
         self._columns = (*declaration.columns(), *declaration.feed.columns())
         self._stream: str | None = None  # whose rows came, where the declaration names none
+        self.glimpse = Glimpse()
 
     def of(self, position: int, text: str) -> Delivery | None:
         """What one line says; None: nothing of a row."""
@@ -67,7 +70,9 @@ class Messages(ABC):
         order: int | None = None,
         load: int | None = None,
     ) -> Record | Deleted | Rejection:
-        cells = cells_of(_object(row), self._columns, text)
+        row = _object(row)
+        self.glimpse.see(row)
+        cells = cells_of(row, self._columns, text)
         return self._rows.row(
             position, cells, lambda: text, order=self._order(row, order), load=load
         )
@@ -127,6 +132,10 @@ class StreamFeed:
         """Nobody knows."""
         del state
         return None
+
+    def glimpsed(self) -> Table:
+        """The first rows that came, unmapped."""
+        return self._messages.glimpse.table()
 
     def read(self, state: State | None) -> Iterator[Delivery]:
         """Give what the lines say, and a mark of where they are whenever none comes."""

@@ -126,6 +126,14 @@ def test_every_feed_keeps_every_law(cases, case, law):
     law(cases[case])
 
 
+@pytest.mark.parametrize("case", [one for one in CASES if one != "memory"])
+def test_each_record_refers_to_cells_of_its_own(cases, case):
+    """What cannot be processed is mapped from them again: they are not those of a later row."""
+    records = [row for row in cases[case].open().read(None) if isinstance(row, Record)]
+    assert len({id(one.cells) for one in records}) == len(records) > 1
+    assert all(one.record_id.reveal(reason="test") in one.cells.values() for one in records)
+
+
 def test_every_registered_feed_has_a_case():
     """A feed cannot be registered without being held to the laws: some have a file of their own."""
     assert set(FEEDS) == {"http", "kafka", "sql", "piped"}

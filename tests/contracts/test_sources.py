@@ -132,6 +132,14 @@ def test_every_source_gives_the_same_records(cases):
     assert all(len(rows) == 5 for rows in read.values())
 
 
+@pytest.mark.parametrize("connector", [*WRITERS, "memory"])
+def test_each_record_refers_to_cells_of_its_own(cases, connector):
+    """What cannot be processed is mapped from them again: they are not those of a later row."""
+    records = [row for row in cases[connector].open().read() if isinstance(row, Record)]
+    assert len({id(one.cells) for one in records}) == len(records) > 1
+    assert all(one.record_id.reveal(reason="test") in str(one.cells) for one in records)
+
+
 class Loud:
     """A source that breaks one law, as told."""
 

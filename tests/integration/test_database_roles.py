@@ -36,6 +36,7 @@ READS = {
     "SELECT line FROM kith.audit_event": (),
     "SELECT sealed FROM kith.reject": (),
     "SELECT key FROM kith.block": (),
+    "SELECT keys FROM kith.record_block": (),
     "SELECT * FROM kith.outbox": (),
 }
 WRITES = (

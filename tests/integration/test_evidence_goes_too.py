@@ -10,19 +10,19 @@ import numpy as np
 import pytest
 import sqlalchemy as sa
 
-from cdp.resolution import blocks, edges
+from cdp.resolution import block_rows, edges
 from cdp.resolution.blocks import Blocked
-from cdp.vault.keyed import BlockKeyer
 from cdp.workspace import Workspace
 from identity.comparisons import COMPARISONS
 from identity.pairs import Bools, Pairs
-from identity.sharing import PhoneUse
 
 pytestmark = pytest.mark.integration
 
 KEY = 77
 LEFT_BEHIND = """
     SELECT (SELECT count(*) FROM kith.block b WHERE NOT EXISTS (
+               SELECT FROM kith.record r WHERE r.id = b.record_id))
+         + (SELECT count(*) FROM kith.record_block b WHERE NOT EXISTS (
                SELECT FROM kith.record r WHERE r.id = b.record_id))
          + (SELECT count(*) FROM kith.edge e WHERE
                NOT EXISTS (SELECT FROM kith.record r WHERE r.id = e.low_id)
@@ -44,6 +44,13 @@ def keys_of(records: list[int]) -> Blocked:
     return Blocked(np.full(count, KEY), np.array(records), np.ones(count, np.int64))
 
 
+def taking_more(connection: sa.Connection, records: list[int]) -> tuple[Blocked, Blocked]:
+    """The keys that records have, and those with one more each."""
+    old = block_rows.stored_of(connection, np.array(records))
+    fresh = old.and_also(keys_of(records))
+    return old, fresh.take(np.lexsort((fresh.record, fresh.key)))
+
+
 def an_edge(low: int, high: int) -> tuple[Pairs, Bools]:
     levels = np.zeros((1, len(COMPARISONS)), np.int8)
     bits = np.zeros((1, len(COMPARISONS)))
@@ -52,7 +59,7 @@ def an_edge(low: int, high: int) -> tuple[Pairs, Bools]:
 
 
 def test_a_deleted_record_takes_its_keys_and_edges_along(copied: Workspace) -> None:
-    """Migration 0009: the trigger does what the foreign keys did, for many records at once."""
+    """Migrations 0009 and 0025: the trigger does it for many records at once."""
     going = numbers(copied, LONE)[:200]
     assert len(going) > 20
     here = "SELECT count(*) FROM kith.block WHERE record_id = ANY(:ids)"
@@ -74,7 +81,9 @@ def test_a_record_that_is_destroyed_at_this_moment_gets_nothing(
     """Who stores evidence waits for who destroys the record, and then stores none of it."""
     going, staying = numbers(copied, LONE)[:2]
     store: dict[str, Callable[[sa.Connection], None]] = {
-        "keys": lambda connection: blocks.append(connection, keys_of([going, staying])),
+        "keys": lambda connection: block_rows.store_some(
+            connection, *taking_more(connection, [going, staying])
+        ),
         "edges": lambda connection: edges.store_some(
             connection, {}, an_edge(going, staying), "an epoch"
         ),
@@ -97,22 +106,3 @@ def test_a_record_that_is_destroyed_at_this_moment_gets_nothing(
     assert numbers(copied, LEFT_BEHIND) == [0]
     stored = numbers(copied, "SELECT record_id FROM kith.block WHERE key = :key", key=KEY)
     assert stored == ([staying] if what == "keys" else [])
-
-
-def test_keys_that_did_not_change_are_not_written_again(copied: Workspace) -> None:
-    """A full run over the same records leaves the rows of the last one where they are."""
-    where = "SELECT ctid::text || key || '-' || record_id || '-' || rule FROM kith.block"
-    with copied.engine.connect() as connection:
-        before = set(connection.scalars(sa.text(where)))
-        rows = connection.execute(sa.text("SELECT key, record_id, rule FROM kith.block")).all()
-    key, record, rule = np.array([tuple(row) for row in rows], np.int64).T
-    use = PhoneUse(np.zeros(0, np.int64), np.zeros(0, np.int64))
-    keyer = BlockKeyer(copied.keyring)
-    moved = Blocked(np.append(key[1:], KEY), np.append(record[1:], record[0]),
-                    np.append(rule[1:], 1))  # fmt: skip
-    with copied.engine.begin() as connection:
-        blocks.store_all(connection, keyer, moved, use, "made by a test")
-    with copied.engine.connect() as connection:
-        after = set(connection.scalars(sa.text(where)))
-    assert len(before - after) == 1
-    assert len(after - before) == 1

@@ -10,7 +10,7 @@ import pytest
 import sqlalchemy as sa
 
 from cdp.demo.world import write_world
-from cdp.resolution import membership
+from cdp.whole_files import whole_file
 from tests.journeys.commands import Shell
 from tests.journeys.databases import Databases
 
@@ -106,7 +106,7 @@ def test_a_file_that_fails_half_way_leaves_the_old_one(tmp_path: Path) -> None:
     out.write_text("old", encoding="utf-8")
 
     def fail() -> None:
-        with membership.whole_file(out) as file:
+        with whole_file(out) as file:
             file.write("half")
             raise RuntimeError
 

@@ -11,7 +11,7 @@ import sqlalchemy as sa
 from cdp.demo.world import write_world
 from cdp.errors import Stop
 from cdp.ingest.sync import sync
-from cdp.resolution import at_once, blocks, epochs, numbers, pairing, readiness, repair
+from cdp.resolution import at_once, block_rows, blocks, epochs, numbers, pairing, readiness, repair
 from cdp.resolution.run import resolve
 from cdp.storage import schema
 from cdp.storage.engine import open_engine
@@ -71,7 +71,7 @@ def another(town: Town, databases: Databases) -> Iterator[Opener]:
             nothing = blocks.Blocked(EMPTY, EMPTY, EMPTY)
             made = blocks.made_with(town.model.most_people)
             keyer = BlockKeyer(workspace.keyring)
-            blocks.store_all(connection, keyer, nothing, PhoneUse(EMPTY, EMPTY), made)
+            block_rows.store_all(connection, keyer, nothing, PhoneUse(EMPTY, EMPTY), made)
         return workspace
 
     yield open_one
@@ -101,7 +101,8 @@ TABLES = {
     "profile": "SELECT id, anchor_id, size, stores, golden::text, attributes::text, purposes "
     "FROM kith.profile",
     "edge": "SELECT low_id, high_id, weight, levels, weights, epoch, direct FROM kith.edge",
-    "block": "SELECT key, record_id, rule FROM kith.block",
+    "block": "SELECT key, record_id FROM kith.block",
+    "record_block": "SELECT record_id, keys, rules FROM kith.record_block",
     "shared_number": "SELECT key, people FROM kith.shared_number",
     "dirty": "SELECT id FROM kith.record WHERE dirty",
 }
@@ -273,16 +274,17 @@ def _renewing(
 
 
 A_SMALL_BLOCK = sa.text(
-    "SELECT record_id AS low, key, rule FROM kith.block b WHERE record_id = ANY(:renewed) "
-    f"AND rule <> {blocks.HOLDER} AND key <> ALL(:held) "
+    "SELECT s.record_id AS low, b.key FROM kith.record_block s "
+    "CROSS JOIN unnest(s.keys, s.rules) AS b(key, rule) WHERE s.record_id = ANY(:renewed) "
+    f"AND b.rule <> {blocks.HOLDER} AND b.key <> ALL(:held) "
     "AND (SELECT count(*) FROM kith.block o WHERE o.key = b.key) = 2 "
-    "ORDER BY record_id, key LIMIT 1"
+    "ORDER BY 1, 2 LIMIT 1"
 )
 BLOCKS_CHANGED = {
     "nothing": sa.text("SELECT CAST(:low AS bigint)"),
     # One that shared nothing with it so far.
     "a record came": sa.text(
-        "INSERT INTO kith.block (key, record_id, rule) SELECT :key, min(r.id), :rule "
+        "INSERT INTO kith.block (key, record_id) SELECT :key, min(r.id) "
         "FROM kith.record r WHERE r.id <> :one AND NOT EXISTS (SELECT FROM kith.block o "
         "JOIN kith.block m ON m.key = o.key WHERE o.record_id = r.id AND m.record_id = :low)"
     ),
@@ -316,8 +318,10 @@ def test_pairs_are_compared_some_at_a_time(
 
 def _paired(connection: sa.Connection) -> tuple[int, int]:
     """Two records of one person, of whom the older one holds a number."""
-    edge, block = schema.edge.c, schema.block.c
-    holds = sa.exists().where(block.record_id == edge.low_id, block.rule == blocks.HOLDER)
+    edge, block = schema.edge.c, schema.record_block.c
+    holds = sa.exists().where(
+        block.record_id == edge.low_id, sa.literal(blocks.HOLDER) == block.rules.any_()
+    )
     pair = sa.select(edge.low_id, edge.high_id).where(edge.direct, holds)
     low, high = connection.execute(pair.order_by(edge.low_id, edge.high_id).limit(1)).one()
     return low, high
@@ -346,8 +350,9 @@ CHANGED = {
     ),
     # Every number that the two hold gets one more person than it had.
     "people on a number": sa.text(
-        "INSERT INTO kith.shared_number (key, people) SELECT DISTINCT key, 2 FROM kith.block "
-        f"WHERE rule = {blocks.HOLDER} AND record_id IN (:low, :high) "
+        "INSERT INTO kith.shared_number (key, people) SELECT DISTINCT k.key, 2 "
+        "FROM kith.record_block s CROSS JOIN unnest(s.keys, s.rules) AS k(key, rule) "
+        f"WHERE k.rule = {blocks.HOLDER} AND s.record_id IN (:low, :high) "
         "ON CONFLICT (key) DO UPDATE SET people = shared_number.people + 1"
     ),
     # To a record that had none.

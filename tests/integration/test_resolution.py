@@ -1,5 +1,6 @@
 """Resolving on a real database: who is one person, under which id, and what is written."""
 
+import datetime as dt
 import signal
 import time
 from collections.abc import Callable, Iterator
@@ -12,6 +13,7 @@ import sqlalchemy as sa
 from cdp.demo.world import write_world
 from cdp.errors import Refused, Stop
 from cdp.ingest.sync import sync
+from cdp.profiles.build import rebuild
 from cdp.resolution import epochs
 from cdp.resolution.run import ResolveReport, resolve
 from cdp.storage import schema
@@ -27,6 +29,7 @@ from tests.journeys.tills import write_app
 
 pytestmark = pytest.mark.integration
 Opener = Callable[[], Workspace]
+NOW = dt.datetime(2026, 3, 1, tzinfo=dt.UTC)
 
 
 @dataclass(frozen=True)
@@ -247,6 +250,44 @@ def test_every_resolved_record_is_clean_and_has_a_profile(town: Town) -> None:
         ).all()
     assert (dirty, lost) == (0, 0)
     assert all(size == count and first == anchor for size, count, first, anchor in sizes)
+
+
+def test_a_new_profile_is_written_once(town: Town) -> None:
+    """A first run stores it with what a rebuild says of it, and says how many it stored."""
+    engine = town.workspace.engine
+    with engine.begin() as connection:
+        everybody = list(connection.scalars(sa.select(schema.profile.c.id)))
+        revisions = set(connection.scalars(sa.select(schema.profile.c.revision)))
+        assert rebuild(connection, town.workspace.declaration.trust, everybody, NOW) == 0
+    assert revisions == {1}
+    assert town.report.updated == town.report.created == len(everybody)
+    assert _written(engine, "profile") == (len(everybody), 0, 0)
+
+
+def test_a_resolved_record_stays_in_its_page(town: Town) -> None:
+    """Migration 0026: that it waits no longer touches no index."""
+    inserted, updated, in_place = _written(town.workspace.engine, "record")
+    assert inserted == updated == town.report.records
+    assert in_place > 0.9 * updated
+
+
+def _written(engine: sa.Engine, table: str) -> tuple[int, int, int]:
+    """Rows inserted, updated, and updated without a new entry in any index, ever."""
+    counted = sa.text(
+        "SELECT pg_stat_get_tuples_inserted(t), pg_stat_get_tuples_updated(t), "
+        "pg_stat_get_tuples_hot_updated(t) FROM CAST(:name AS regclass) AS t"
+    )
+    engine.dispose()  # a session tells its last figures when it ends
+    deadline = time.monotonic() + 20
+    while True:
+        with engine.connect() as connection:
+            held = connection.scalar(sa.text(f"SELECT count(*) FROM kith.{table}"))
+            inserted, updated, in_place = connection.execute(
+                counted, {"name": f"kith.{table}"}
+            ).one()
+        if inserted >= (held or 0) or time.monotonic() > deadline:
+            return inserted, updated, in_place
+        time.sleep(0.1)
 
 
 def test_two_resolves_never_run_at_once(town: Town) -> None:

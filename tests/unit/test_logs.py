@@ -1,7 +1,9 @@
 """Our own log: what a line can hold."""
 
+import errno
 import io
 import json
+import os
 
 import pytest
 import structlog
@@ -142,3 +144,19 @@ def test_no_text_with_a_long_number_is_ever_kept(event):
     kept = strip({name: f"{text}139571" for name, text in event.items()})
     for name, value in kept.items():
         assert value == WITHHELD or name in {"withheld", "at", "error", "reference", "request_id"}
+
+
+@pytest.mark.parametrize("number", [errno.ENOSPC, errno.EPIPE])
+def test_a_line_that_cannot_be_written_stops_nobody(number):
+    """Invariant 6: neither a full disk nor a reader that went away ends the work."""
+
+    class Full(io.StringIO):
+        def write(self, text):  # noqa: ARG002 - as a stream has it
+            raise OSError(number, os.strerror(number))
+
+    before = structlog.get_config()
+    logs.write_to(Full())
+    try:
+        logs.get_logger("kith.test").info("request", status=1)
+    finally:
+        structlog.configure(**before)

@@ -37,6 +37,7 @@ OF_A_RECORD = (
     schema.data_key,
     schema.blind_index,
     schema.block,
+    schema.record_block,
     schema.membership,
     schema.membership_history,
     schema.reject,

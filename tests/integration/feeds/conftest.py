@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from cdp.workspace import Workspace
+from tests.integration.feeds.agreed import Shop
 from tests.integration.feeds.deliveries import FEEDS
 from tests.journeys import tills
 from tests.journeys.databases import Databases
@@ -31,3 +32,11 @@ def fed_too(
     workspace = tills.open_shop(folder, databases.copy(template), fed.settings.key_ring)
     yield workspace
     workspace.engine.dispose()
+
+
+@pytest.fixture
+def shop(fed: Workspace) -> Iterator[Shop]:
+    """A shop that has agreed on nothing yet, and its clock."""
+    made = Shop(fed)
+    yield made
+    made.workspace.engine.dispose()

@@ -17,7 +17,8 @@ from tests.journeys.state import contents, people
 pytestmark = pytest.mark.integration
 ANEW = Following(departures=FOLLOWED.departures, resumes=False)
 TABLES = ("record", "contact", "sensitive", "masked", "blind_index", "data_key", "block",
-          "membership", "membership_history", "edge", "reject", "profile")  # fmt: skip
+          "record_block", "membership", "membership_history", "edge", "reject",
+          "profile")  # fmt: skip
 
 
 def test_nothing_is_left_of_a_deleted_record(fed: Workspace) -> None:

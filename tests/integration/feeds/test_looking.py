@@ -69,6 +69,25 @@ def test_the_contract_and_the_mapping_are_tried_on_rows(crm: Elsewhere) -> None:
     assert "13957140286" not in str(told)
 
 
+def test_a_column_of_freshness_without_a_day_is_told(crm: Elsewhere) -> None:
+    """Its first sync would break the contract: the column or its formats are wrong."""
+    fresh = {"freshness": {"column": "name", "days": 3}}
+    assert found(crm.feed(contract=fresh)) == [("contract_freshness", "name")]
+    fresh = {"freshness": {"column": "updated_at", "days": 3}}
+    assert found(crm.feed(contract=fresh)) == []
+
+
+def test_a_table_that_takes_too_long_to_look_at_is_a_warning(
+    crm: Elsewhere, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A sync may take longer than somebody who waits."""
+    slow = "SELECT m.*, pg_sleep(0.4) FROM crm.members m"
+    monkeypatch.setattr("connectors.sources.sql_feed.LOOKING", 1)
+    feed = crm.feed(table=None, query=slow, mode="full", cursor=None)
+    told = looked_at(feed, feed._declaration, READING)
+    assert [(one.level, one.rule) for one in told] == [(Level.WARNING, "time_limit")]
+
+
 def test_rows_that_say_deleted_are_no_fault(crm: Elsewhere) -> None:
     """A deletion is neither a record nor a rejection."""
     crm.run("UPDATE crm.members SET left_at = now()")

@@ -190,6 +190,6 @@ def test_the_command_counts_and_removes(
     (would,) = events("--expire", "--json", "--dry-run").json
     assert (would["removed"], would["dry_run"], would["kept_for_days"]) == (0, True, 400)
     assert "web" in events("--expire").out
-    events("--tally", "--expire", code=1)
-    events("--dry-run", code=1)
+    events("--tally", "--expire", code=2)
+    events("--dry-run", code=2)
     events("nowhere", code=1)

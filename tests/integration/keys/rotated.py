@@ -24,7 +24,10 @@ HISTORY = "SELECT * FROM kith.membership_history ORDER BY 1, 2, 3"
 EVENTS = "SELECT kind, profile_id, other_id, CAST(at AS text) FROM kith.profile_event ORDER BY id"
 NUMBERS = "SELECT people, count(*) FROM kith.shared_number GROUP BY 1 ORDER BY 1"
 BLOCKS = """
-    SELECT record_id, rule, count(*) FROM kith.block GROUP BY 1, 2 ORDER BY 1, 2
+    SELECT s.record_id, k.rule, count(*) FROM kith.record_block s
+      JOIN kith.block b ON b.record_id = s.record_id
+      JOIN unnest(s.keys, s.rules) AS k(key, rule) ON k.key = b.key
+     GROUP BY 1, 2 ORDER BY 1, 2
 """
 
 

@@ -67,10 +67,12 @@ def web(shop: Opener, monkeypatch: pytest.MonkeyPatch) -> Workspace:
     return workspace
 
 
-def test_a_worker_removes_what_is_over(web: Workspace) -> None:
-    """Invariant 1: before it ends; what is kept for longer stays, and it is audited."""
+def test_a_worker_removes_what_is_over(web: Workspace, capfd: pytest.CaptureFixture[str]) -> None:
+    """Invariant 1: before it ends; what is kept for longer stays, it is audited and told."""
     Worker(web, ONCE, World(Departing())).run()
     assert (left(web), noted(web)) == (5, 1)
+    told = "".join(capfd.readouterr())
+    assert ("events_expired" in told, "withheld" in told) == (True, False)
     Worker(web, ONCE, World(Departing())).run()
     assert (left(web), noted(web)) == (5, 1)
 

@@ -1,6 +1,8 @@
 """The table of jobs: taking, keeping, ending, planning, by real transactions."""
 
 import datetime as dt
+import time
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
@@ -229,3 +231,35 @@ def test_no_row_holds_a_value(due: sa.Engine) -> None:
     kept = row(due)
     assert CANARY not in str(kept)
     assert (kept.rule, kept.failures) == ("unforeseen", 1)
+
+
+def test_what_was_resumed_while_it_ran_is_known(due: sa.Engine) -> None:
+    """Whoever ends the run is told; of one that had not failed there is nothing to forget."""
+    with due.begin() as connection:
+        connection.execute(sa.update(job).where(job.c.source == "a").values(failures=3))
+    leases = {one.source: one for one in take(due, ANN, 2)}
+    with due.begin() as connection:
+        assert not jobs.was_resumed(connection, leases["a"])
+        jobs.resume(connection, SYNC, "a", LATER)
+        assert jobs.was_resumed(connection, leases["a"])
+        jobs.resume(connection, SYNC, "b", LATER)
+        assert not jobs.was_resumed(connection, leases["b"])
+        connection.execute(sa.delete(job).where(job.c.source == "b"))
+        assert not jobs.was_resumed(connection, leases["b"])
+
+
+def test_workers_lock_rows_in_one_order(due: sa.Engine) -> None:
+    """Who keeps leases waits for who plans, and neither ends the other's turn."""
+    leases = sorted(take(due, ANN, 4), key=lambda one: one.source, reverse=True)
+    with due.connect() as planning, due.connect() as keeping, ThreadPoolExecutor(1) as pool:
+        for one in (planning, keeping):
+            one.execute(sa.text("SET deadlock_timeout = '100ms'"))
+        planning.execute(sa.update(job).where(job.c.source == "a").values(failures=0))
+        renewed = pool.submit(jobs.renew, keeping, ANN, leases, LATER)
+        waits = sa.text("SELECT count(*) FROM pg_locks WHERE NOT granted")
+        with due.connect().execution_options(isolation_level="AUTOCOMMIT") as looking:
+            while not looking.scalar(waits):
+                time.sleep(0.02)
+        planning.execute(sa.update(job).where(job.c.source == "d").values(failures=0))
+        planning.commit()
+        assert renewed.result(30) == []

@@ -2,6 +2,7 @@
 
 import datetime as dt
 import re
+from dataclasses import replace
 
 import pytest
 import sqlalchemy as sa
@@ -178,3 +179,20 @@ def test_the_command_shows_them(
     assert told("source", "resume", "till", "--json").json["resumed"]
     assert not told("source", "resume", "till", "--json").json["resumed"]
     assert told("source", "pause", "app", code=1).err.count("not_scheduled") == 1
+
+
+def test_what_is_usual_takes_a_few_runs_and_looks_at_ten(shop: Opener) -> None:
+    """Two earlier runs make nothing usual; the eleventh is too long ago to count."""
+    workspace = shop({"few": tills.TILL, "many": tills.TILL, "till": SOURCES["till"]})
+    rows = [20, *range(1, 11), 10_000]  # the newest first
+    with workspace.engine.begin() as connection:
+        for hours in reversed(range(3)):
+            ran(connection, "few", 5, hours * HOUR)
+        for hours in reversed(range(len(rows))):
+            ran(connection, "many", rows[hours], hours * HOUR)
+        jobs.pause(connection, "many", NOW)  # it had a schedule once
+    known = found(workspace.engine, workspace.declaration)
+    assert (known["few"].rows, known["few"].usual) == (5, None)
+    assert (known["many"].rows, known["many"].usual) == (20, 5.5)
+    assert (known["many"].state, known["many"].rule) == ("no schedule", None)
+    assert replace(known["many"], rows=None).volume is None

@@ -12,7 +12,10 @@ from cdp.ingest.rejects import count_rejects
 from cdp.ingest.storing import Storing
 from cdp.ingest.sync import sync
 from cdp.storage import schema
+from cdp.vault.errors import NotKeyable
 from cdp.workspace import Workspace
+from connectors.base import Outdated
+from connectors.record import RAW_LIMIT
 from tests.integration.feeds.deliveries import SHOP, deliver, gone, row, rows_of
 from tests.integration.running.conftest import Opener
 from tests.journeys import tills
@@ -25,6 +28,14 @@ Poison = Callable[..., None]
 
 class FaultError(Exception):
     """What nobody foresaw; its text quotes the value."""
+
+
+class _RefusedError(Exception):
+    """What a driver raises for a statement that the database refuses."""
+
+    def __init__(self, state: str) -> None:
+        super().__init__(POISON)
+        self.pgcode = state
 
 
 @pytest.fixture
@@ -160,3 +171,56 @@ def test_rows_that_fail_only_together_are_not_at_fault(engine: sa.Engine) -> Non
 
     with pytest.raises(FaultError):
         parking.committed_but(engine, [row(f"C{n}") for n in range(4)], store)
+
+
+def test_who_was_slower_than_another_is_not_at_fault(shop: Opener, poisoned: Poison) -> None:
+    """A key that somebody else stored first is no fault of a row (invariant 2)."""
+    workspace = till(shop, 4)
+    poisoned({"C000001"}, lambda: sa.exc.IntegrityError("COPY", None, _RefusedError("23505")))
+    with pytest.raises(sa.exc.IntegrityError):
+        sync(workspace, "till")
+    assert contents(workspace)["rejects"] == []
+    poisoned({"C000001"}, lambda: sa.exc.DataError("COPY", None, _RefusedError("22P02")))
+    assert sync(workspace, "till").rejected == 1
+
+
+def test_an_id_that_cannot_be_keyed_is_of_its_row(shop: Opener, poisoned: Poison) -> None:
+    """It is ours and typed, and of one row all the same."""
+    workspace = till(shop, 4)
+    poisoned({"C000001"}, lambda: NotKeyable("not_keyable", "write it in Unicode"))
+    assert sync(workspace, "till").rejected == 1
+
+
+def test_nobody_is_found_where_nobody_fails_alone(engine: sa.Engine) -> None:
+    """Nor where what fails is no row that may be set aside (invariants 3 and 4)."""
+
+    def store(_: sa.Connection, rows: Any) -> None:
+        if len(rows) > 2:
+            raise FaultError
+
+    def fail(_: sa.Connection, rows: Any) -> None:
+        raise FaultError
+
+    with pytest.raises(FaultError):
+        parking.failing(engine, [row(f"C{n}") for n in range(4)], FaultError(), store)
+    with pytest.raises(FaultError):
+        parking.failing(engine, [gone("C1")], FaultError(), fail)
+    assert len(parking.failing(engine, [gone("C1")], FaultError(), fail, "shop")) == 1
+
+
+def test_a_parked_row_of_a_load_keeps_its_record(shop: Opener, poisoned: Poison) -> None:
+    """The row came, though it could not be processed: its record is not gone."""
+    workspace = shop({"shop": SHOP})
+    first = [row("C1", load=1), row("C2", load=1)]
+    deliver(workspace, first)
+    poisoned({"C2"})
+    second = [row("C1", load=2), row("C2", "王伟", load=2), Outdated("shop", 3, 2)]
+    report = deliver(workspace, [*first, *second])
+    assert report.rejected == 1
+    assert len(contents(workspace)["records"]) == 2
+
+
+def test_what_is_kept_of_a_row_is_bounded() -> None:
+    """One row cannot fill the vault."""
+    kept = parking.parked(row("C1", "x" * (RAW_LIMIT + 9)), "n")
+    assert len(kept.raw.reveal(reason="a test")) == RAW_LIMIT

@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 import sqlalchemy as sa
+import typer
 from typer.testing import CliRunner
 
 from cdp.access import administering, keys, sessions
@@ -218,5 +219,5 @@ def secret(text: str) -> str:
 @pytest.mark.parametrize("text", ["", "h", "24", "24 h", "-1h", "1.5h", "1y", "99999h", "２４h"])
 def test_a_duration_is_a_number_and_a_unit(text: str) -> None:
     """What cannot be read is refused with an example."""
-    with pytest.raises(Stop, match="such as 24h"):
+    with pytest.raises(typer.BadParameter, match="such as 24h"):
         duration(text)

@@ -8,7 +8,8 @@ import pytest
 import sqlalchemy as sa
 
 from cdp.errors import Stop
-from cdp.ingest.contract import Delivery, delivery_of, judged
+from cdp.ingest import findings
+from cdp.ingest.contract import ContractPause, Delivery, delivery_of, judged
 from cdp.ingest.rejects import count_rejects
 from cdp.ingest.sync import sync
 from cdp.resolution.online import Arrivals
@@ -143,6 +144,31 @@ def test_3_a_warning_changes_nothing_of_what_is_stored(shop: Opener) -> None:
     ]
     assert contents(warned) == contents(without)
     warned.engine.dispose()
+
+
+def test_who_resumes_takes_a_file_as_it_is(shop: Opener) -> None:
+    """Resumed, an unusual file is stored and told; one that is unusual beside it pauses again."""
+    workspace = agreed(shop, contract={"volume": {"least": 0.5, "most": 2}})
+
+    def resume() -> int:
+        with workspace.engine.begin() as connection:
+            return findings.accept(connection, "till", workspace.now())
+
+    for count in (20, 19, 18):
+        deliver(workspace, *crowd(count))
+    for _ in range(2):
+        with pytest.raises(ContractPause, match="cdp source resume"):
+            deliver(workspace, *crowd(8))
+    assert (resume(), resume()) == (1, 0)
+    report = deliver(workspace, *crowd(8))
+    assert [(one.rule, one.action) for one in report.findings] == [("contract_volume", "warn")]
+    assert deliver(workspace, *crowd(7)).read == 7
+    with pytest.raises(ContractPause, match="2 rows where"):
+        deliver(workspace, *crowd(2))
+    assert deliver(workspace, *crowd(17)).findings == ()
+    with pytest.raises(ContractPause):
+        deliver(workspace, *crowd(6))
+    workspace.engine.dispose()
 
 
 def test_a_day_to_come_makes_nothing_fresh() -> None:

@@ -4,6 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from connectors.contract import RowContract
 from connectors.declaration import parse_source
 from connectors.errors import DeclarationError
 from connectors.mapping import RowMapper
@@ -160,6 +161,29 @@ def test_a_wrong_contract_is_refused(terms, rule):
     assert refused(terms) == rule
 
 
+@pytest.mark.parametrize(
+    ("cell", "day"),
+    [
+        ("2026-03-01T23:30:00.123456-05:00", "2026-03-02"),
+        ("2026-03-01T08:00:00Z", "2026-03-01"),
+        ("2026-03-01 23:59:59", "2026-03-01"),
+        ("1772409600", "2026-03-02"),
+        ("1772409600000", "2026-03-02"),
+        ("1772409600000000", "2026-03-02"),
+        ("177240960", None),
+        ("0001-01-01T00:00:00+14:00", None),
+        ("yesterday", None),
+    ],
+)
+def test_a_moment_names_a_day(cell, day):
+    """As databases and APIs give it; where a zone is said the day is that of UTC."""
+    contract = declared({"freshness": {"column": "seen", "days": 3}}).contract
+    assert RowContract(contract).day({"seen": cell}) == day
+    formats = {"column": "seen", "days": 3, "formats": ["%d.%m.%Y"]}
+    contract = declared({"freshness": formats}).contract
+    assert RowContract(contract).day({"seen": cell}) is None
+
+
 def test_on_breach_without_a_contract_is_refused():
     """A word about what nobody agreed on would never do anything."""
     with pytest.raises(DeclarationError) as caught:
@@ -198,3 +222,44 @@ def test_a_schedule_is_kept():
     schedule = parse_source("pos", {**ENTRY, "schedule": {"daily": "03:00"}}).schedule
     assert (schedule.daily, schedule.time_zone, schedule.minutes) == ("03:00", "UTC", None)
     assert parse_source("pos", {**ENTRY, "schedule": {"minutes": 15}}).schedule.minutes == 15
+
+
+@pytest.mark.parametrize(
+    ("more", "rule"),
+    [
+        ({}, "option_not_used"),
+        ({"connector": "sql", "table": "a", "mode": "full"}, "option_not_used"),
+        ({"connector": "sql", "table": "a", "mode": "incremental", "cursor": "seen"}, None),
+        ({"connector": "piped"}, None),
+    ],
+)
+def test_hours_are_of_what_is_followed(more, rule):
+    """What gives everything each time is compared as a whole: hours would say nothing."""
+    entry = {**ENTRY, **more, "contract": {"volume": {"least": 0.5, "hours": 12}}}
+    if "connector" in more:
+        entry.pop("location", None)
+        entry.pop("encoding", None)
+    if more.get("connector") == "sql":
+        entry["credentials"] = {"dsn": "env:SOURCE_DSN"}
+    if rule is None:
+        assert parse_source("pos", entry).contract.volume.hours == 12
+        return
+    with pytest.raises(DeclarationError) as caught:
+        parse_source("pos", entry)
+    assert (caught.value.rule, caught.value.field) == (rule, "contract.volume.hours")
+
+
+def test_what_is_sent_row_by_row_has_no_delivery():
+    """Freshness and volume of a webhook would never be judged: they are refused."""
+    hook = {
+        "connector": "webhook",
+        "record_id": "id",
+        "fields": {"name": "name"},
+        "signature": {"scheme": "standard"},
+        "credentials": {"secret": "env:SOURCE_SECRET"},
+    }
+    terms = {"columns": {"name": {"required": True}}}
+    assert parse_source("hook", {**hook, "contract": terms}).contract is not None
+    with pytest.raises(DeclarationError) as caught:
+        parse_source("hook", {**hook, "contract": {**terms, "volume": {"least": 0.5}}})
+    assert (caught.value.rule, caught.value.field) == ("no_delivery", "contract.volume")

@@ -205,7 +205,7 @@ def test_heading_only_gives_no_rows(tmp_path):
         ("id,姓名,note\n".encode("gb18030"), {}, "wrong_encoding", ["gb18030"]),
         ("id,name,note\n1,a,b\n".encode("utf-16"), {}, "wrong_encoding", ["utf-16", "utf-8"]),
         ("id,name,note\n1,a,b\n".encode("utf-16-le"), {}, "wrong_encoding", ["utf-16"]),
-        (b"\xff\xff\xff,id\n", {}, "wrong_encoding", ["Save the file as utf-8"]),
+        (b"\xff\x81\xff,id\n", {}, "wrong_encoding", ["Save the file as utf-8"]),
         (
             "id,姓名\n1,a\n".encode("big5", "replace") + b"\xff",
             {"encoding": "cp1252"},

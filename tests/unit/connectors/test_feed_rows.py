@@ -54,6 +54,15 @@ def test_a_deletion_needs_nothing_but_a_record_id():
     assert lost.rule == "record_id_missing"
 
 
+def test_a_deletion_has_a_day_as_a_record_has():
+    """Where the contract asks how fresh rows are: a source from which people go is not quiet."""
+    terms = {"freshness": {"column": "seen", "days": 2}}
+    rows = FeedRows(declared(deleted={"column": "gone"}, contract=terms))
+    cells = {"id": "1", "seen": "2026-03-01"}
+    for gone in ("1", "0"):
+        assert rows.row(1, {**cells, "gone": gone}, str).day == "2026-03-01"
+
+
 def cell_secret():
     """What a bad cell held."""
     cell = cell_of(b"x")
@@ -274,3 +283,6 @@ def test_how_a_feed_is_followed_is_no_part_of_what_a_row_means():
     assert declared(cursor="at", table="t").digest() == plain.digest()
     assert FeedSpec(cursor="a", overlap=5).place() == FeedSpec(cursor="a").place()
     assert FeedSpec(table="a").place() != FeedSpec(table="b").place()
+    left, other = DeletedSpec("left"), DeletedSpec("left", ("x",))
+    places = {FeedSpec(deleted=one).place() for one in (None, left, other)}
+    assert len(places) == 3

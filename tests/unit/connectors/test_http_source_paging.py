@@ -11,7 +11,14 @@ from hypothesis import strategies as st
 from connectors.declaration import parse_source
 from connectors.http_declaration import HttpSpec
 from connectors.sources.http_pages import Page, PageRefused
-from connectors.sources.http_paging import MAX_WORD, Paging, Repeats, next_link, with_parameter
+from connectors.sources.http_paging import (
+    MAX_WORD,
+    SHORTEST,
+    Paging,
+    Repeats,
+    next_link,
+    with_parameter,
+)
 
 HOST = "https://api.example.com"
 SECRET = "canary-secret"
@@ -84,6 +91,18 @@ def test_a_spot_holds_no_secret() -> None:
     link = f"/v1/members?key=x&access_token={SECRET}&after=9"
     assert paging.after(page(link), None) == "/v1/members?after=9"
     assert with_parameter(f"{HOST}/?key=old&a=b", "key", "a&b") == f"{HOST}/?a=b&key=a%26b"
+
+
+def test_a_secret_as_short_as_a_page_number_takes_no_page_away() -> None:
+    """Paging 2: its own parameter goes, and no other that happens to say the same."""
+    credentials = {"key": "env:SOURCE_X"}
+    spec = spec_of(NEXT, auth={"type": "query", "name": "key"}, credentials=credentials)
+    short, long = "9", "9" * SHORTEST
+    link = f"/v1/members?key={{}}&after=9&token={long}"
+    paging = Paging(spec, lambda: {short})
+    assert paging.after(page(link.format(short)), None) == f"/v1/members?after=9&token={long}"
+    paging = Paging(spec, lambda: {long})
+    assert paging.after(page(link.format(long)), None) == "/v1/members?after=9"
 
 
 @pytest.mark.parametrize(

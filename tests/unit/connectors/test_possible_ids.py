@@ -3,6 +3,8 @@
 import csv
 import io
 import json
+from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 from hypothesis import assume, given
@@ -11,12 +13,15 @@ from hypothesis import strategies as st
 from connectors.cells import trim
 from connectors.mapping import MAX_RECORD_ID, join_record_id
 from connectors.possible_ids import (
+    DELIMITERS,
     MAX_TRIED,
     columns_of,
     kept,
     kept_id,
     parts_of,
     possible_ids,
+    words_in,
+    words_of,
 )
 
 OTHERS = ["张敏", "13957140286", "10.00", "a, b", 'say "so"', ""]
@@ -119,3 +124,42 @@ def test_a_row_is_kept_with_its_id(name: str, row: str) -> None:
     assert kept(None, row) == row
     assert kept_id(row) is None
     assert kept_id(kept(name, row)[:-2]) is None
+
+
+@given(ids, st.lists(cells, max_size=3), st.sampled_from(DELIMITERS), st.booleans())
+def test_every_word_of_an_id_is_a_word_of_its_row(
+    name: str,
+    others: list[str],
+    delimiter: str,
+    escaped: bool,  # noqa: FBT001
+) -> None:
+    """Possible ids 4: written as a file has it, as JSON has it, or within a text."""
+    line = csv_line([*others, name], delimiter)
+    row = json.dumps({"id": name, "others": others}, ensure_ascii=escaped)
+    for text in (line, row, kept("x", line), f"see ({name}), {others}"):
+        assert words_of(name) <= words_in(text)
+
+
+def test_the_words_of_an_escaped_text_are_found() -> None:
+    """Possible ids 4: within a value, and in a line that is no JSON."""
+    assert {"C9", "see"} <= words_in('{"note": "see \\u00439 now"}')
+    assert "C9" in words_in('{"note": "see \\u00439 now", "x')
+    assert words_of("---") == frozenset()
+
+
+def test_every_delimiter_that_may_be_declared_is_tried() -> None:
+    """Possible ids 4: else a row kept under one would have other words under another."""
+    schema = json.loads(Path("connectors/declaration.schema.json").read_text(encoding="utf-8"))
+    [found] = [one for one in _properties(schema, "delimiter") if "enum" in one]
+    assert set(found["enum"]) == set(DELIMITERS)
+
+
+def _properties(schema: object, name: str) -> Iterator[dict[str, list[str]]]:
+    if isinstance(schema, dict):
+        for key, value in schema.items():
+            if key == name and isinstance(value, dict):
+                yield value
+            yield from _properties(value, name)
+    elif isinstance(schema, list):
+        for one in schema:
+            yield from _properties(one, name)

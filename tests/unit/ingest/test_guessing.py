@@ -7,6 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from cdp.ingest.first_row import FirstRow
 from cdp.ingest.guessing import guess, undeclared
 from cdp.ingest.values import Reading
 from connectors.declaration import SourceDeclaration, parse_source
@@ -80,7 +81,7 @@ def test_each_sample_has_its_record_id_and_store(samples: dict[str, Table]) -> N
         found = guess(table, READING)
         assert found.record_ids[0] == declared.record_id, name
         assert found.store == declared.store
-        assert found.has_heading
+        assert found.first_row is FirstRow.HEADING
 
 
 @given(
@@ -152,7 +153,7 @@ def test_numbers_of_orders_and_amounts_are_no_people() -> None:
 def test_a_file_without_a_heading_is_noticed(heading: tuple[str, ...]) -> None:
     """Where the first row is a person, its cells are no headings, and are not to be shown."""
     rows = [dict(zip(heading, ("13857160317", "女", "K2"), strict=True))] * 2
-    assert not guess(Table(heading, tuple(rows)), READING).has_heading
+    assert guess(Table(heading, tuple(rows)), READING).first_row is FirstRow.PERSON
 
 
 def test_a_file_of_hostile_columns_is_judged() -> None:

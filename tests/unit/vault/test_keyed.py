@@ -1,6 +1,7 @@
 """Blind indexes, feature keys and record keys: equal in, equal out, and nothing back."""
 
 import os
+import pickle
 from uuid import UUID
 
 import pytest
@@ -9,7 +10,7 @@ from hypothesis import strategies as st
 
 from cdp.vault.blind import INDEXED_FIELDS, REFUSED_FIELDS, BlindIndexer
 from cdp.vault.errors import KeyMissing, KeyWithheld, NotIndexable, NotKeyable
-from cdp.vault.keyed import FeatureKeyer, RecordKeys
+from cdp.vault.keyed import FeatureKeyer, RecordKeys, WordKeys
 from cdp.vault.keyring import KeyRing
 from cdp.vault.ring_document import RingDocument
 
@@ -219,3 +220,26 @@ def test_one_value_without_a_keyed_form_refuses_all(value):
     with pytest.raises(NotKeyable) as caught:
         FeatureKeyer(RING).keys("phones", ["13912345678", value])
     assert "13912345678" not in str(caught.value)
+
+
+def test_numbers_of_words_are_few_and_their_own(ring, stranger):
+    """Keyed 1 and 2: equal for equal words of a source, other ones elsewhere; 16 bits each."""
+    words = [f"word {number}" for number in range(2_000)]
+    numbers = WordKeys(ring).numbers("till", words)
+    assert numbers == sorted(set(numbers)) == WordKeys(ring).numbers("till", words[::-1])
+    assert all(-(2**15) <= one < 2**15 for one in numbers)
+    assert 1_900 < len(numbers) < 2_000  # chance is among them
+    for other in (WordKeys(stranger).numbers("till", words), WordKeys(ring).numbers("app", words)):
+        assert len(set(numbers) & set(other)) < 200
+
+
+def test_words_that_are_no_text_have_a_number_all_the_same(ring):
+    """Half a character in a row hides none of its words."""
+    assert len(WordKeys(ring).numbers("till", ["a\ud867", ""])) == 2
+
+
+def test_word_keys_do_not_travel(ring):
+    """Keyed: no pickle of it holds a key, and its name says nothing."""
+    with pytest.raises(TypeError):
+        pickle.dumps(WordKeys(ring))
+    assert repr(WordKeys(ring)) == "<word keys>"

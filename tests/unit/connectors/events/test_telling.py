@@ -188,6 +188,7 @@ def test_the_sensitive_tier_is_kept_apart():
     assert "13900000001" not in opened[KEPT_SENSITIVE]
     assert joined(record.kept.values()).encode() == whole.encode()
     assert set(TELLER.record(1, "u1", told({})).kept) == {KEPT}
+    assert record.cells is None  # they say nothing of consent: nobody may map them alone
 
 
 def test_a_device_alone_has_a_record_without_a_user():

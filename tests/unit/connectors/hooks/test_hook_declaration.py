@@ -49,6 +49,10 @@ WRONG: list[tuple[dict[str, Any], str, str]] = [
     ({"signature": {"scheme": "hmac", "encoding": "hex"}}, "key_missing", "signature.header"),
     ({"signature": {"scheme": "hmac", "header": "x"}}, "key_missing", "signature.encoding"),
     ({"signature": {**HMAC, "separator": ":"}}, "option_not_used", "signature.separator"),
+    ({"signature": {**HMAC, "timestamp_header": "X-At", "remember_days": 9}}, "option_not_used",
+     "signature.remember_days"),
+    ({"signature": {"scheme": "standard", "remember_days": 9}}, "option_not_used",
+     "signature.remember_days"),
     ({"signature": {**HMAC, "header": "X Mac"}}, "header_form", "signature.header"),
     ({"signature": {**HMAC, "timestamp_header": "a:b"}}, "header_form",
      "signature.timestamp_header"),
@@ -69,6 +73,25 @@ def test_what_contradicts_itself_is_refused(more: dict[str, Any], rule: str, fie
         declared(**more)
     assert (refused.value.rule, refused.value.field) == (rule, field)
     assert "canary" not in str(refused.value)
+
+
+@pytest.mark.parametrize(
+    ("more", "seconds"),
+    [
+        ({}, 300),
+        ({"tolerance": 3600}, 3600),
+        ({"remember_days": 90}, 90 * 86400),
+        ({"remember_days": 1, "tolerance": 86400}, 86400),
+        ({"timestamp_header": "X-At", "tolerance": 60}, 120),
+    ],
+)
+def test_a_body_is_remembered_as_long_as_it_could_come_again(
+    more: dict[str, Any], seconds: int
+) -> None:
+    """Without a time as long as is declared; with one until it is too old."""
+    hook = declared(signature={**HMAC, **more}).hook
+    assert hook is not None
+    assert hook.signature.remembered.total_seconds() == seconds
 
 
 def test_nothing_is_read_from_it(tmp_path: Any) -> None:
