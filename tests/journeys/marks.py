@@ -2,6 +2,7 @@
 
 import base64
 import json
+import re
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from urllib.parse import quote
@@ -10,6 +11,9 @@ import sqlalchemy as sa
 from cryptography.hazmat.primitives import hashes
 
 SHORTEST = 6  # bytes; a shorter needle would be found by chance
+FEW_DIGITS = 10
+KEYED_DIGITS = 17  # nearly every integer of 63 bits has so many, or more
+_DIGITS = re.compile(rb"[0-9]+")
 
 
 def needles(values: Iterable[str]) -> dict[bytes, str]:
@@ -84,8 +88,20 @@ def search(heap: Mapping[str, bytes], wanted: Mapping[bytes, str]) -> list[str]:
         f"{where}: {name}"
         for where, content in heap.items()
         for needle, name in wanted.items()
-        if needle in content
+        if needle in content and not _by_chance(needle, content)
     ]
+
+
+def _by_chance(needle: bytes, content: bytes) -> bool:
+    """Whether it is a few digits, and stands within keyed integers of 63 bits alone.
+
+    There are thousands of those, and other ones in each run: eight given digits are among them
+    every fiftieth time. What has so many digits itself is looked for whole.
+    """
+    if not needle.isdigit() or len(needle) > FEW_DIGITS:
+        return False
+    runs = (run for run in _DIGITS.findall(content) if needle in run)
+    return all(len(run) >= KEYED_DIGITS for run in runs)
 
 
 def database(engine: sa.Engine) -> dict[str, bytes]:

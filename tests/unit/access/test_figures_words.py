@@ -3,13 +3,13 @@
 from decimal import Decimal
 
 import pytest
+import typer
 from hypothesis import given
 from hypothesis import strategies as st
 
 from cdp.access.figures import Dimension, Kind
 from cdp.access.filters import Criterion
 from cdp.cli.figures import criterion, dimension
-from cdp.errors import Refused
 
 
 @pytest.mark.parametrize(
@@ -47,11 +47,11 @@ def test_a_criterion_is_a_field_a_sign_and_a_value(text: str, expected: Criterio
 def test_what_is_none_is_refused_and_not_repeated(text: str) -> None:
     """Any text is read or refused; a refusal does not hold it."""
     text += "\ue000"  # a letter of nobody: words of ours are not taken for it
-    refusals: list[Refused] = []
+    refusals: list[typer.BadParameter] = []
     for read in (dimension, criterion):
         try:
             read(text)
-        except Refused as error:
+        except typer.BadParameter as error:
             refusals.append(error)
     assert not any(text in str(error) for error in refusals)
     assert not any("\ue000" in str(error) for error in refusals)
@@ -60,5 +60,5 @@ def test_what_is_none_is_refused_and_not_repeated(text: str) -> None:
 @pytest.mark.parametrize("text", ["phone=1", "tag lifecycle", "attribute:orders>=many", "", "="])
 def test_there_is_no_other_form(text: str) -> None:
     """An unknown field, no sign, and a range of words."""
-    with pytest.raises(Refused):
+    with pytest.raises(typer.BadParameter):
         criterion(text)
